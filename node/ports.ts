@@ -1,0 +1,210 @@
+/**
+ * The interfaces between a node's parts (HOUSE: ports). An adapter implements one of them and is the only file that
+ * names its library. Each port has a conformance suite under test/conformance, run on the adapter and on its twin.
+ */
+import type { FullDigests, Shard } from '../protocol/shard/shard.ts'
+import type { Infohash, NodeId } from '../protocol/ids.ts'
+
+/** Time as an argument: wall clock for what others see, monotonic for how long something took. */
+export interface Clock {
+  /** Unix time in ms. */
+  wallMs(): number
+  /** Monotonic ms since an arbitrary start. */
+  monotonicMs(): number
+}
+
+/** Structured log; implemented by pino. Never pass secrets. */
+export interface Log {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+  child(fields: object): Log
+}
+
+// ---------------------------------------------------------------- identity and network
+
+/** The node's Ed25519 key = its libp2p identity (PROTOCOL 3). */
+export interface Identity {
+  readonly nodeId: NodeId
+  /** 32 raw bytes. */
+  readonly publicKey: Uint8Array
+  /** Seals a payload in a libp2p signed envelope (RFC 0002) under a domain. */
+  seal(domain: string, payloadType: string, payload: Uint8Array): Uint8Array
+  /** Raw Ed25519 signature, 64 bytes. */
+  sign(message: Uint8Array): Uint8Array
+}
+
+/** What a gossip handler thinks of a message; reject costs the sender score (PROTOCOL 4). */
+export type Verdict = 'accept' | 'ignore' | 'reject'
+
+export interface Peer {
+  readonly nodeId: NodeId
+  /** The address seen on the connection, as text: `127.0.0.1`. */
+  readonly address: string
+}
+
+/** A request protocol: bytes in, bytes out, both <= STREAM_MESSAGE_BYTES_MAX. Throwing closes the stream. */
+export type RequestHandler = (request: Uint8Array, from: Peer) => Promise<Uint8Array>
+
+export type Topic = 'manifests' | 'catalogs'
+export type RequestProtocol = 'manifest' | 'catalog' | 'audit' | 'dialback' | 'notice'
+
+export interface Network {
+  readonly nodeId: NodeId
+  /** Multiaddrs with /p2p/ id that others can dial. */
+  addresses(): string[]
+  peers(): Peer[]
+  /** Starts listening; the handler of a topic validates before anything is forwarded. */
+  start(): Promise<void>
+  onGossip(topic: Topic, handler: (data: Uint8Array, from: NodeId) => Verdict): void
+  /** Number of peers it went to; throws RangeError above GOSSIP_BYTES_MAX. */
+  publish(topic: Topic, data: Uint8Array): Promise<number>
+  handle(protocol: RequestProtocol, handler: RequestHandler): void
+  request(to: NodeId, protocol: RequestProtocol, request: Uint8Array, options: { timeoutMs: number }): Promise<Uint8Array>
+  /** Dials and remembers; kept connected. Resolves false when it cannot be reached now. */
+  connect(multiaddrs: string[]): Promise<boolean>
+  onPeer(handler: (event: { kind: 'connected' | 'disconnected'; peer: Peer }) => void): void
+  /** Score of a peer as our gossip router sees it, for status and tests. */
+  score(nodeId: NodeId): number
+  stop(): Promise<void>
+}
+
+// ---------------------------------------------------------------- origin
+
+/** Why a download from origin failed; `detail` is for people. */
+export type OriginErrorCode = 'not-found' | 'refused' | 'busy' | 'changed' | 'wrong-size' | 'not-json' | 'too-large' | 'network' | 'aborted'
+
+export class OriginError extends Error {
+  readonly code: OriginErrorCode
+  constructor(code: OriginErrorCode, detail: string, options?: ErrorOptions) {
+    super(detail, options)
+    this.name = 'OriginError'
+    this.code = code
+  }
+}
+
+/** Wikimedia's dumps over HTTP, politely: <= 2 connections per host for the whole process, Retry-After pauses the host. */
+export interface Origin {
+  /** Newest run of every wiki, from index.json: dbname -> `YYYYMMDD` and the raw status object. Retries half-written JSON. */
+  index(signal?: AbortSignal): Promise<Map<string, { date: string; status: unknown }>>
+  /** Raw, parsed dumpstatus.json of one run; `date` is `YYYYMMDD`. */
+  dumpStatus(wiki: string, date: string, signal?: AbortSignal): Promise<unknown>
+  /** Text of a checksum list (`md5sums.txt` or `sha1sums.txt`), or null when upstream has none. */
+  checksums(wiki: string, date: string, algorithm: 'md5' | 'sha1', signal?: AbortSignal): Promise<string | null>
+  /**
+   * Downloads one dump file of a shard to `toPath`, continuing a partial file (Range with If-Range from a side file).
+   * Rejects with OriginError. `onBytes` gets increments of body bytes received.
+   */
+  download(file: OriginFile, toPath: string, options: { onBytes?: (count: number) => void; signal?: AbortSignal }): Promise<void>
+  /** Body bytes received from origin since start. */
+  readonly bytesReceived: number
+  close(): Promise<void>
+}
+
+export interface OriginFile {
+  /** Path below the origin's base: `tenwiki/20260101/tenwiki-20260101-....bz2`. */
+  readonly path: string
+  readonly sizeBytes: number
+}
+
+// ---------------------------------------------------------------- bytes: verify, torrent
+
+/** What one read of a file yields. */
+export interface FileFacts {
+  readonly sizeBytes: number
+  readonly digests: FullDigests
+}
+
+/** Reads files once, in worker threads: all digests, and the v1 piece hashes over their concatenation. */
+export interface Hasher {
+  /**
+   * Digests of each file, and piece SHA-1s over all of them in this order when `pieceLengthBytes` is given.
+   * Rejects with the file system's error.
+   */
+  hash(
+    files: readonly string[],
+    options?: { pieceLengthBytes?: number; onBytes?: (count: number) => void; signal?: AbortSignal },
+  ): Promise<{ files: FileFacts[]; pieces: Uint8Array | null }>
+  close(): Promise<void>
+}
+
+/** Where a BitTorrent peer listens. */
+export interface TorrentPeer {
+  readonly host: string
+  readonly port: number
+}
+
+export interface TorrentStats {
+  readonly infohash: Infohash
+  readonly state: 'seeding' | 'fetching-metadata' | 'fetching' | 'failed'
+  readonly sizeBytes: number
+  readonly doneBytes: number
+  /** Payload bytes since it was added. */
+  readonly downloadedBytes: number
+  readonly uploadedBytes: number
+  readonly peers: number
+}
+
+export type TorrentErrorCode = 'metadata-mismatch' | 'engine' | 'disk' | 'aborted'
+
+export class TorrentError extends Error {
+  readonly code: TorrentErrorCode
+  constructor(code: TorrentErrorCode, detail: string, options?: ErrorOptions) {
+    super(detail, options)
+    this.name = 'TorrentError'
+    this.code = code
+  }
+}
+
+/** A BitTorrent engine (WebTorrent first; others behind the same port later). */
+export interface TorrentEngine {
+  start(): Promise<void>
+  /** TCP port it listens on, after start. */
+  readonly port: number
+  /**
+   * Seeds what is complete and verified: `root` is the folder that holds the torrent's name folder (mirror layout).
+   * `torrent` is a whole .torrent file. Nothing is read again.
+   */
+  seed(torrent: Uint8Array, root: string): Promise<void>
+  /**
+   * Fetches by infohash from peers into `root` (same layout). As soon as the info dictionary is known, `accept` judges its
+   * raw bytes; false rejects with `metadata-mismatch` before any payload is written. Resolves with the raw info bytes when every
+   * piece passed its hash and is on disk. Pieces already on disk in `root` are checked and kept (resume).
+   * After it resolved the torrent is no longer active: call `seed` once the files stand at their final place.
+   */
+  fetch(
+    infohash: Infohash,
+    root: string,
+    options: {
+      peers: readonly TorrentPeer[]
+      accept: (info: Uint8Array) => boolean
+      onProgress?: (stats: TorrentStats) => void
+      signal?: AbortSignal
+    },
+  ): Promise<{ info: Uint8Array; downloadedBytes: number }>
+  /** Adds peers to an active fetch or seed; unknown infohash is a no-op. */
+  addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void
+  /** Stops and forgets one torrent; files stay. */
+  remove(infohash: Infohash): Promise<void>
+  stats(): TorrentStats[]
+  stop(): Promise<void>
+}
+
+// ---------------------------------------------------------------- store
+
+/** Ordered key-value store; values are checksummed by the adapter. Keys are ASCII. */
+export interface Store {
+  get(key: string): Promise<Uint8Array | null>
+  /** All or nothing; durable (synced) when it resolves. */
+  batch(operations: readonly ({ type: 'put'; key: string; value: Uint8Array } | { type: 'del'; key: string })[]): Promise<void>
+  /** Entries whose key starts with the prefix, in key order. */
+  list(prefix: string): AsyncIterable<{ key: string; value: Uint8Array }>
+  close(): Promise<void>
+}
+
+/** A shard together with where it came from, for status. */
+export interface KnownShard {
+  readonly shard: Shard
+  readonly catalogIssuedAtMs: number
+}

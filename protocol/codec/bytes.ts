@@ -1,0 +1,35 @@
+/** Bytes and text without the platform: hex, UTF-8, comparison. */
+export { bytesToHex, concatBytes, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+import { bytesToHex } from '@noble/hashes/utils.js'
+
+/** Decodes UTF-8 strictly, in linear time; null when the bytes are not UTF-8. */
+export function utf8FromBytes(bytes: Uint8Array): string | null {
+  const parts: string[] = []
+  // Slices end on a character boundary: a continuation byte is 10xxxxxx.
+  for (let start = 0; start < bytes.length; ) {
+    let end = Math.min(start + 8_192, bytes.length)
+    while (end < bytes.length && end > start && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--
+    if (end === start) return null
+    try {
+      parts.push(decodeURIComponent(bytesToHex(bytes.subarray(start, end)).replace(/../g, '%$&')))
+    } catch {
+      return null
+    }
+    start = end
+  }
+  return parts.join('')
+}
+
+/** Raw-byte order: negative, zero or positive. */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const length = Math.min(a.length, b.length)
+  for (let i = 0; i < length; i++) {
+    const difference = (a[i] as number) - (b[i] as number)
+    if (difference !== 0) return difference
+  }
+  return a.length - b.length
+}
+
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && compareBytes(a, b) === 0
+}

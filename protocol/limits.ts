@@ -1,0 +1,47 @@
+/** Every upper bound of what is accepted from the network. Not settings: all nodes share them. */
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+/** One gossip message. Above the receiver's own bound gossipsub drops the sender, so it is checked before publishing. */
+export const GOSSIP_BYTES_MAX = 1 * MiB
+/** One answer on a request stream; longer things are pulled in slices of this size. */
+export const STREAM_MESSAGE_BYTES_MAX = 1 * MiB
+/** A whole node manifest, sealed. */
+export const NODE_MANIFEST_BYTES_MAX = GOSSIP_BYTES_MAX
+export const NODE_MANIFEST_ENTRIES_MAX = 10_000
+export const NODE_MANIFEST_AUDITS_MAX = 20_000
+export const ENDPOINTS_MAX = 16
+export const LANGUAGES_MAX = 64
+/** Any text field: operator, zone, agent, a multiaddr. */
+export const TEXT_BYTES_MAX = 256
+/** A coordinator's signed catalog index: small, gossiped. */
+export const CATALOG_INDEX_BYTES_MAX = 512 * KiB
+export const CATALOG_INDEX_CYCLES_MAX = 240
+/** A catalog of one cycle. */
+export const CATALOG_BYTES_MAX = 64 * MiB
+export const CATALOG_SHARDS_MAX = 20_000
+export const CATALOG_OPERATORS_MAX = 10_000
+/** PROTOCOL 1: parts of a big run. */
+export const SHARD_BYTES_MAX = 20 * 1024 * MiB
+export const SHARD_FILES_MAX = 2_000
+/** Longest path of a file inside a torrent, in bytes (ASCII). */
+export const PATH_BYTES_MAX = 400
+export const STATUS_JSON_BYTES_MAX = 4 * MiB
+/** A dumpstatus.json of upstream; enwiki's is 716,214 bytes. */
+export const DUMP_STATUS_BYTES_MAX = 16 * MiB
+/** index.json of upstream holds every wiki's status. */
+export const DUMP_INDEX_BYTES_MAX = 256 * MiB
+/** A v1 info dictionary: 2,048 pieces and 2,003 paths are far below. */
+export const INFO_BYTES_MAX = 4 * MiB
+/** PROTOCOL 2 */
+export const PIECE_LENGTH_MIN = 16 * KiB
+export const PIECE_LENGTH_MAX = 16 * MiB
+export const PIECES_WANTED_MAX = 2_048
+/** Depth of nested lists and maps in anything decoded. */
+export const CODEC_DEPTH_MAX = 16
+/** Ranges asked for in one audit challenge. */
+export const AUDIT_RANGES_MAX = 64
+export const AUDIT_RANGE_BYTES_MAX = 1 * MiB
+/** Known nodes kept in a ledger. */
+export const LEDGER_NODES_MAX = 20_000

@@ -1,0 +1,109 @@
+/**
+ * The catalog: which shards exist (PROTOCOL 1). A coordinator signs a small index, which is gossiped; it names each cycle's
+ * catalog by sha256, so a catalog can be pulled from anybody, in slices. The index also lists the operators whose audits
+ * count for `safe` (PROTOCOL 7).
+ */
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex } from '../codec/bytes.ts'
+import { decodeCbor, encodeCbor } from '../codec/cbor.ts'
+import { branded, integer, list, type Reader, record, ShapeError, text } from '../codec/shape.ts'
+import { type Cycle, cycleOf, isCycle, isFederationId, type NodeId } from '../ids.ts'
+import {
+  CATALOG_BYTES_MAX,
+  CATALOG_INDEX_BYTES_MAX,
+  CATALOG_INDEX_CYCLES_MAX,
+  CATALOG_OPERATORS_MAX,
+  CATALOG_SHARDS_MAX,
+  TEXT_BYTES_MAX,
+} from '../limits.ts'
+import { readShard, shardToValue } from '../shard/cut.ts'
+import type { Shard } from '../shard/shard.ts'
+import { readNodeId } from './node-manifest.ts'
+
+export const CATALOG_INDEX_DOMAIN = 'wikiseed/catalog-index/1'
+export const CATALOG_INDEX_TYPE = 'application/vnd.wikiseed.catalog-index+cbor'
+
+export interface CatalogReference {
+  readonly cycle: Cycle
+  /** sha256 of the catalog's bytes, hex. */
+  readonly sha256: string
+  readonly sizeBytes: number
+}
+
+export interface CatalogIndex {
+  /** The coordinator that signed it. */
+  readonly coordinator: NodeId
+  readonly sequence: number
+  readonly issuedAtMs: number
+  readonly catalogs: readonly CatalogReference[]
+  /** Listed operators by node: their audits count for `safe`. */
+  readonly operators: readonly { readonly node: NodeId; readonly operator: string }[]
+}
+
+export interface Catalog {
+  readonly cycle: Cycle
+  readonly shards: readonly Shard[]
+}
+
+export function encodeCatalogIndex(index: CatalogIndex): Uint8Array {
+  return encodeCbor({
+    coordinator: index.coordinator,
+    sequence: index.sequence,
+    issuedAt: index.issuedAtMs,
+    catalogs: index.catalogs.map((one) => [one.cycle, one.sha256, one.sizeBytes]),
+    operators: index.operators.map((one) => [one.node, one.operator]),
+  })
+}
+
+/** Throws ShapeError. */
+export function decodeCatalogIndex(payload: Uint8Array): CatalogIndex {
+  const value = decodeCbor(payload, 'index', CATALOG_INDEX_BYTES_MAX)
+  const fields = record(value, 'index', ['coordinator', 'sequence', 'issuedAt', 'catalogs', 'operators'])
+  return {
+    coordinator: readNodeId(fields.coordinator, 'index.coordinator'),
+    sequence: integer(fields.sequence, 'index.sequence', 1),
+    issuedAtMs: integer(fields.issuedAt, 'index.issuedAt'),
+    catalogs: list(fields.catalogs, 'index.catalogs', CATALOG_INDEX_CYCLES_MAX, readReference),
+    operators: list(fields.operators, 'index.operators', CATALOG_OPERATORS_MAX, readOperator),
+  }
+}
+
+export function encodeCatalog(catalog: Catalog): Uint8Array {
+  return encodeCbor({ cycle: catalog.cycle, shards: catalog.shards.map(shardToValue) })
+}
+
+export function referenceOf(cycle: Cycle, bytes: Uint8Array): CatalogReference {
+  return { cycle, sha256: bytesToHex(sha256(bytes)), sizeBytes: bytes.length }
+}
+
+/** Checks the bytes against the signed reference, then decodes. Throws ShapeError. */
+export function openCatalog(bytes: Uint8Array, reference: CatalogReference): Catalog {
+  const actual = referenceOf(reference.cycle, bytes)
+  if (actual.sha256 !== reference.sha256 || actual.sizeBytes !== reference.sizeBytes) {
+    throw new ShapeError('catalog', `bytes with sha256 ${reference.sha256}`)
+  }
+  const fields = record(decodeCbor(bytes, 'catalog', CATALOG_BYTES_MAX), 'catalog', ['cycle', 'shards'])
+  const cycle = readCycle(fields.cycle, 'catalog.cycle')
+  if (cycle !== reference.cycle) throw new ShapeError('catalog.cycle', reference.cycle)
+  const shards = list(fields.shards, 'catalog.shards', CATALOG_SHARDS_MAX, readShard)
+  for (const shard of shards) {
+    if (cycleOf(shard.date) !== cycle) throw new ShapeError(`catalog.shards.${shard.id}`, `a run of ${cycle}`)
+  }
+  return { cycle, shards }
+}
+
+const readCycle = branded(isCycle, 'YYYY-MM')
+
+const readReference: Reader<CatalogReference> = (value, path) => {
+  if (!Array.isArray(value) || value.length !== 3) throw new ShapeError(path, 'a list of 3')
+  return {
+    cycle: readCycle(value[0], `${path}.cycle`),
+    sha256: branded(isFederationId, 'a sha256')(value[1], `${path}.sha256`),
+    sizeBytes: integer(value[2], `${path}.size`, 1, CATALOG_BYTES_MAX),
+  }
+}
+
+const readOperator: Reader<{ node: NodeId; operator: string }> = (value, path) => {
+  if (!Array.isArray(value) || value.length !== 2) throw new ShapeError(path, 'a list of 2')
+  return { node: readNodeId(value[0], `${path}.node`), operator: text(value[1], `${path}.operator`, TEXT_BYTES_MAX) }
+}

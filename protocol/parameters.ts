@@ -1,0 +1,99 @@
+/**
+ * Federation parameters: the numbers that all nodes must share (PROTOCOL, introduction). They live in the signed
+ * root document; a test federation runs with short times by having other parameters, not by other code.
+ */
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex } from './codec/bytes.ts'
+import { canonicalJsonBytes } from './codec/canonical-json.ts'
+import { integer, type Reader, record, ShapeError } from './codec/shape.ts'
+
+export interface Parameters {
+  /** R: audited replicas wanted of a shard that counts as fresh (PROTOCOL 5). */
+  readonly replicas: number
+  /** Life of a node manifest without claims in progress, and when it is renewed. */
+  readonly ttlMs: number
+  readonly renewMs: number
+  /** The same while a claim is in progress. */
+  readonly claimTtlMs: number
+  readonly claimRenewMs: number
+  /** At most one manifest of a node is published in this time; changes in between are gathered. */
+  readonly publishMinMs: number
+  /** A node that just joined waits this long after its first peers before it claims. */
+  readonly settleMs: number
+  /** Wave k of the waiting claimants waits k times this (PROTOCOL 5). */
+  readonly waveMs: number
+  /** A claim dies after this without growth of `done`... */
+  readonly claimStallMs: number
+  /** ... or after bytes divided by this in all. */
+  readonly claimBytesPerSecondMin: number
+  /** No growth of the lead for this: the next rank leads (PROTOCOL 6). */
+  readonly leadStallMs: number
+  /** No infohash after leadStallMs + bytes divided by this: the next rank leads. */
+  readonly leadBytesPerSecondMin: number
+  /** Every replica is audited at least once in this time (PROTOCOL 7). */
+  readonly auditEveryMs: number
+  /** An audit counts for this long (30 days). */
+  readonly auditValidMs: number
+  /** An audit answer that takes longer counts as offline. */
+  readonly auditTimeoutMs: number
+  /** Random ranges asked for in one audit. */
+  readonly auditRanges: number
+  /** Replicas of a silent node rest for this long (home servers reboot). */
+  readonly restMs: number
+  /** A node is forgotten after this silence. */
+  readonly goneMs: number
+  /** A run is settled when this has passed since the newest `updated` (PROTOCOL 1). */
+  readonly settledAfterMs: number
+  /** Anti-entropy with one random peer. */
+  readonly antiEntropyMs: number
+  /** How far clocks may differ before a manifest is ignored (PROTOCOL 4). */
+  readonly clockSkewMs: number
+}
+
+const SECOND = 1_000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+
+/** The starting values of PROTOCOL for a real federation. */
+export const DEFAULT_PARAMETERS: Parameters = {
+  replicas: 3,
+  ttlMs: 4 * HOUR,
+  renewMs: 80 * MINUTE,
+  claimTtlMs: 30 * MINUTE,
+  claimRenewMs: 10 * MINUTE,
+  publishMinMs: 15 * SECOND,
+  settleMs: 2 * MINUTE,
+  waveMs: MINUTE,
+  claimStallMs: 6 * HOUR,
+  claimBytesPerSecondMin: 64 * 1024,
+  leadStallMs: 10 * MINUTE,
+  leadBytesPerSecondMin: 256 * 1024,
+  auditEveryMs: 7 * DAY,
+  auditValidMs: 30 * DAY,
+  auditTimeoutMs: MINUTE,
+  auditRanges: 8,
+  restMs: DAY,
+  goneMs: 14 * DAY,
+  settledAfterMs: DAY,
+  antiEntropyMs: 5 * MINUTE,
+  clockSkewMs: 5 * MINUTE,
+}
+
+const KEYS = Object.keys(DEFAULT_PARAMETERS) as (keyof Parameters)[]
+/** No parameter is a time longer than this: sums of a few stay safe integers. */
+const VALUE_MAX = 400 * DAY
+
+/** Reads parameters from decoded JSON or CBOR: every key present, each a whole number >= 0. */
+export const readParameters: Reader<Parameters> = (value, path) => {
+  const fields = record(value, path, KEYS)
+  const out = {} as Record<keyof Parameters, number>
+  for (const key of KEYS) out[key] = integer(fields[key], `${path}.${key}`, 0, VALUE_MAX)
+  if (out.replicas < 1 || out.replicas > 5) throw new ShapeError(`${path}.replicas`, 'a whole number in 1..5')
+  return out
+}
+
+/** First 16 hex digits of the sha256 of the canonical JSON: a mismatch between two nodes warns. */
+export function parametersFingerprint(parameters: Parameters): string {
+  return bytesToHex(sha256(canonicalJsonBytes({ ...parameters }))).slice(0, 16)
+}
