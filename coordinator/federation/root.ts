@@ -1,6 +1,6 @@
 /** Writes the root document that creates a federation (TUF 4.3; PROTOCOL 0, 3). */
 
-import { verifyEd25519 } from '../../node/publication/ed25519.ts'
+import { verifyEd25519 } from '../../node/net/signature.ts'
 import { encodeMinisignPublicKey } from '../../protocol/codec/minisign.ts'
 import type { CoordinatorEntry, ParameterChange } from '../../protocol/manifest/root.ts'
 import { readRoot } from '../../protocol/manifest/root.ts'

@@ -10,6 +10,7 @@ import { branded, integer, list, map, oneOf, record, ShapeError, text } from '..
 import { type FederationId, isNodeId, type NodeId } from '../ids.ts'
 import { ENDPOINTS_MAX, TEXT_BYTES_MAX } from '../limits.ts'
 import { type Parameters, readParameters } from '../parameters.ts'
+import type { VerifySignature } from './trust.ts'
 
 /** What tuf-js accepts too. */
 export const ROOT_BYTES_MAX = 512_000
@@ -18,9 +19,6 @@ export const COORDINATORS_MAX = 64
 export const PARAMETER_CHANGES_MAX = 64
 const KEYS_MAX = 64
 const SIGNATURES_MAX = 64
-
-/** Raw Ed25519: 32-byte key, 64-byte signature. Injected, so that nodes use the platform and browsers @noble. */
-export type VerifySignature = (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array) => boolean
 
 export interface CoordinatorEntry {
   readonly nodeId: NodeId
