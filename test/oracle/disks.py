@@ -16,6 +16,7 @@ METADATA_BYTES_MAX = 16 * 1024 * 1024
 # Above these a run is cut into parts (PROTOCOL 1), which this script does not judge.
 RUN_BYTES_MAX = 20 * 1024**3
 RUN_FILES_MAX = 2000
+BUNDLE_VERSION = 1
 
 WIKI = re.compile(r"[a-z0-9_]+")
 DATE = re.compile(r"\d{8}")
@@ -144,6 +145,16 @@ def hash_json_problems(path: Path, disk: dict[str, Digests]) -> list[str]:
     return problems
 
 
+def shard_digest(run: Run, status_json: bytes) -> str:
+    """PROTOCOL 1: rows of path, size and upstream's md5 and sha1; STATUS.json; the bundle version."""
+    rows = "".join(
+        f"{path}\t{digests.size}\tmd5:{digests.md5},sha1:{digests.sha1}\n"
+        for path, digests in sorted(run.files.items(), key=lambda pair: pair[0].encode())
+    )
+    ending = f"bundle-version\t{BUNDLE_VERSION}\n"
+    return hashlib.sha256(rows.encode() + status_json + ending.encode()).hexdigest()
+
+
 def node_copy(node: str, operator: str, mirror: Path, run: Run) -> Copy:
     """Reads one node's copy of a run whole: the bytes against upstream's, HASH.json against the bytes, the torrent."""
     copy = Copy(node, operator)
@@ -173,6 +184,13 @@ def node_copy(node: str, operator: str, mirror: Path, run: Run) -> Copy:
             copy.problems.append(f"{metadata}/{name}: missing")
             return copy
         copy.metadata[f"{metadata}/{name}"] = digest(path)
+    status = base / metadata / "STATUS.json"
+    if status.stat().st_size > METADATA_BYTES_MAX:
+        copy.problems.append("STATUS.json: too long")
+        return copy
+    shard = shard_digest(run, status.read_bytes())
+    if folders[0] != f"wikiseed-{shard[:8]}":
+        copy.problems.append(f"{metadata}: the shard digest is {shard}")
     copy.problems += hash_json_problems(base / metadata / "HASH.json", disk)
 
     sizes = {name: digests.size for name, digests in (disk | copy.metadata).items()}

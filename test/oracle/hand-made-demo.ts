@@ -12,7 +12,6 @@ import { z } from 'zod'
 
 const script = join(import.meta.dirname, 'safe.py')
 export const runFolder = 'htwiki/20260101'
-export const metadataFolder = `${runFolder}/wikiseed-0a1b2c3d`
 export const dumpNames = ['htwiki-20260101-page.sql.gz', 'htwiki-20260101-pages-articles.xml.bz2']
 export const bytesOf = (name: string) => Buffer.alloc(40_000, name)
 export const hex = (algorithm: string, data: Buffer) => createHash(algorithm).update(data).digest('hex')
@@ -22,6 +21,19 @@ const digests = (data: Buffer) => ({
   sha1: hex('sha1', data),
   sha256: hex('sha256', data),
 })
+
+const status = '{"jobs":{}}\n'
+
+/** First 8 hex of the shard digest (PROTOCOL 1). */
+function digest8(): string {
+  const rows = dumpNames.map((name) => {
+    const { size, md5, sha1 } = digests(bytesOf(name))
+    return `20260101/${name}\t${size}\tmd5:${md5},sha1:${sha1}\n`
+  })
+  return hex('sha256', Buffer.from(`${rows.join('')}${status}bundle-version\t1\n`)).slice(0, 8)
+}
+
+export const metadataFolder = `${runFolder}/wikiseed-${digest8()}`
 
 const Summary = z.object({
   safe: z.boolean(),
@@ -58,7 +70,7 @@ export function metadata(): Record<string, string> {
   const files = Object.fromEntries(dumpNames.map((name) => [`20260101/${name}`, digests(bytesOf(name))]))
   return {
     'HASH.json': `${JSON.stringify({ files })}\n`,
-    'STATUS.json': '{"jobs":{}}\n',
+    'STATUS.json': status,
     'README.txt': 'A shard made by hand.\n',
   }
 }
@@ -131,7 +143,7 @@ function heldFiles(): [string, Buffer][] {
   return [
     ...dumpNames.map((name): [string, Buffer] => [`20260101/${name}`, bytesOf(name)]),
     ...texts.map(([name, text]): [string, Buffer] => [
-      `20260101/wikiseed-0a1b2c3d/${name}`,
+      `20260101/wikiseed-${digest8()}/${name}`,
       Buffer.from(text),
     ]),
   ]

@@ -12,7 +12,8 @@ Relative paths in it are relative to DIR. `operator` may be missing: then the no
 
 What it does, for every run in the world's dumps folder, with Python's standard library and no code of the product:
 - hashes upstream's files and each node's copy of them (`<dataDir>/mirror/<wiki>/<date>/<file>`), all three hashes;
-- holds HASH.json to the bytes on that disk, and computes the torrent's infohash from PROTOCOL section 2;
+- holds HASH.json to the bytes on that disk, computes the shard digest that names the metadata folder (PROTOCOL 1; from
+  md5 and sha1, which is what upstream publishes), and the torrent's infohash (PROTOCOL 2);
 - asks the Internet Archive's metadata API for the items under `<stateDir>/archive/` (not with --offline);
 - safe: full copies at 3 operators or more, with one infohash; or a verified archive copy and one such copy.
 Then it adds up what Wikimedia sent by the world's log, and asks `<coordinator>/api/v1/shards` (not with --offline). The

@@ -65,10 +65,17 @@ describe('the safe oracle on the disks alone', () => {
   })
 
   it('refuses copies whose torrents differ, though their dump files are right', async () => {
-    put(`node-3/mirror/${metadataFolder}/STATUS.json`, '{"jobs":{"x":{}}}\n')
+    put(`node-3/mirror/${metadataFolder}/README.txt`, 'Other words.\n')
     const { code, summary } = await ask('--offline')
     expect([code, summary.shards[0]?.infohash]).toEqual([1, null])
     expect(summary.shards[0]?.problems.join()).toContain('infohashes differ')
+  })
+
+  it('counts no copy whose folder is not named by the shard digest', async () => {
+    put(`node-3/mirror/${metadataFolder}/STATUS.json`, '{"jobs":{"x":{}}}\n')
+    const { code, summary } = await ask('--offline')
+    expect([code, summary.shards[0]?.holders]).toEqual([1, ['node-1', 'node-2']])
+    expect(summary.shards[0]?.problems.join()).toContain('the shard digest is')
   })
 
   it('counts no copy that lacks a file', async () => {
