@@ -28,7 +28,8 @@ export const DATASETS: readonly Dataset[] = ['dumps', 'content_current', 'conten
 const HEX40 = /^[0-9a-f]{40}$/
 const HEX64 = /^[0-9a-f]{64}$/
 const NODE_ID = /^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/
-const SHARD_ID = /^(dumps|content_current|content_history)\/([a-z][a-z0-9_]{1,63})\/([0-9]{8})(?:~([1-9][0-9]{0,4}))?$/
+const SHARD_ID =
+  /^(dumps|content_current|content_history)\/([a-z][a-z0-9_]{1,63})\/([0-9]{8})(?:~([1-9][0-9]{0,4}))?$/
 const CYCLE = /^[0-9]{4}-(0[1-9]|1[0-2])$/
 const WIKI = /^[a-z][a-z0-9_]{1,63}$/
 

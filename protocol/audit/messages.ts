@@ -110,7 +110,12 @@ export function decodeAuditChallenge(payload: Uint8Array): AuditChallenge {
 }
 
 export function encodeAuditAnswer(answer: AuditAnswer): Uint8Array {
-  return encodeCbor({ node: answer.node, challenge: answer.challenge, hashes: answer.hashes, at: answer.atMs })
+  return encodeCbor({
+    node: answer.node,
+    challenge: answer.challenge,
+    hashes: answer.hashes,
+    at: answer.atMs,
+  })
 }
 
 /** Throws ShapeError. */

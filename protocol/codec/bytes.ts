@@ -1,5 +1,6 @@
 /** Bytes and text without the platform: hex, UTF-8, comparison. */
 export { bytesToHex, concatBytes, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+
 import { bytesToHex } from '@noble/hashes/utils.js'
 
 /** Decodes UTF-8 strictly, in linear time; null when the bytes are not UTF-8. */

@@ -16,13 +16,18 @@ export class ShapeError extends Error {
 /** Returns the typed value or throws ShapeError. */
 export type Reader<T> = (value: unknown, path: string) => T
 
-export function record(value: unknown, path: string, keys?: readonly string[]): Readonly<Record<string, unknown>> {
+export function record(
+  value: unknown,
+  path: string,
+  keys?: readonly string[],
+): Readonly<Record<string, unknown>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array) {
     throw new ShapeError(path, 'a map')
   }
   const fields = value as Record<string, unknown>
   if (keys !== undefined) {
-    for (const key of Object.keys(fields)) if (!keys.includes(key)) throw new ShapeError(`${path}.${key}`, 'no such field')
+    for (const key of Object.keys(fields))
+      if (!keys.includes(key)) throw new ShapeError(`${path}.${key}`, 'no such field')
   }
   return fields
 }
@@ -35,7 +40,8 @@ export function integer(value: unknown, path: string, min = 0, max = Number.MAX_
 }
 
 export function text(value: unknown, path: string, lengthMax: number): string {
-  if (typeof value !== 'string' || value.length > lengthMax) throw new ShapeError(path, `text of at most ${lengthMax} characters`)
+  if (typeof value !== 'string' || value.length > lengthMax)
+    throw new ShapeError(path, `text of at most ${lengthMax} characters`)
   return value
 }
 
@@ -66,7 +72,8 @@ export function oneOf<T extends string>(value: unknown, path: string, choices: r
 }
 
 export function list<T>(value: unknown, path: string, lengthMax: number, item: Reader<T>): T[] {
-  if (!Array.isArray(value) || value.length > lengthMax) throw new ShapeError(path, `a list of at most ${lengthMax}`)
+  if (!Array.isArray(value) || value.length > lengthMax)
+    throw new ShapeError(path, `a list of at most ${lengthMax}`)
   return value.map((element, index) => item(element, `${path}[${index}]`))
 }
 

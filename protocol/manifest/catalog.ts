@@ -105,5 +105,8 @@ const readReference: Reader<CatalogReference> = (value, path) => {
 
 const readOperator: Reader<{ node: NodeId; operator: string }> = (value, path) => {
   if (!Array.isArray(value) || value.length !== 2) throw new ShapeError(path, 'a list of 2')
-  return { node: readNodeId(value[0], `${path}.node`), operator: text(value[1], `${path}.operator`, TEXT_BYTES_MAX) }
+  return {
+    node: readNodeId(value[0], `${path}.node`),
+    operator: text(value[1], `${path}.operator`, TEXT_BYTES_MAX),
+  }
 }

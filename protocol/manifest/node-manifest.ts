@@ -1,4 +1,6 @@
 /** What ONE node says about all it claims and holds (PROTOCOL 4). Encoded as dag-cbor; sealed in an envelope. */
+
+import { bytesToHex, hexToBytes } from '../codec/bytes.ts'
 import { decodeCbor, encodeCbor } from '../codec/cbor.ts'
 import {
   boolean,
@@ -12,7 +14,6 @@ import {
   ShapeError,
   text,
 } from '../codec/shape.ts'
-import { bytesToHex, hexToBytes } from '../codec/bytes.ts'
 import { type Infohash, isNodeId, isShardKey, type NodeId, type ShardKey } from '../ids.ts'
 import {
   ENDPOINTS_MAX,
@@ -134,7 +135,8 @@ export function decodeNodeManifest(payload: Uint8Array): NodeManifest {
   const capacity = list(fields.capacity, 'manifest.capacity', 2, readCount)
   const endpoints = record(fields.endpoints, 'manifest.endpoints', ['libp2p', 'bittorrent'])
   const [bytesTotal, bytesUsed] = capacity
-  if (bytesTotal === undefined || bytesUsed === undefined) throw new ShapeError('manifest.capacity', 'two counts')
+  if (bytesTotal === undefined || bytesUsed === undefined)
+    throw new ShapeError('manifest.capacity', 'two counts')
   const entries = list(fields.entries, 'manifest.entries', NODE_MANIFEST_ENTRIES_MAX, readEntry)
   refuseTwice(entries)
   return {

@@ -2,9 +2,7 @@
  * The one door by which something signed becomes trusted: the envelope is verified over the bytes received, only then are
  * they decoded (PROTOCOL 3). Nothing else makes a `Verified`.
  */
-import { ShapeError } from '../codec/shape.ts'
-import type { NodeId } from '../ids.ts'
-import { CATALOG_INDEX_BYTES_MAX, NODE_MANIFEST_BYTES_MAX } from '../limits.ts'
+
 import {
   AUDIT_ANSWER_DOMAIN,
   AUDIT_ANSWER_TYPE,
@@ -16,9 +14,17 @@ import {
   decodeAuditAnswer,
   decodeAuditChallenge,
 } from '../audit/messages.ts'
+import { ShapeError } from '../codec/shape.ts'
+import type { NodeId } from '../ids.ts'
+import { CATALOG_INDEX_BYTES_MAX, NODE_MANIFEST_BYTES_MAX } from '../limits.ts'
 import { CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, type CatalogIndex, decodeCatalogIndex } from './catalog.ts'
 import { openEnvelope } from './envelope.ts'
-import { decodeNodeManifest, NODE_MANIFEST_DOMAIN, NODE_MANIFEST_TYPE, type NodeManifest } from './node-manifest.ts'
+import {
+  decodeNodeManifest,
+  NODE_MANIFEST_DOMAIN,
+  NODE_MANIFEST_TYPE,
+  type NodeManifest,
+} from './node-manifest.ts'
 
 declare const verified: unique symbol
 /** A value whose signature was checked and whose signer is the one it names. */

@@ -1,0 +1,65 @@
+/** What can happen to a node. Every event comes with the time; the core has no clock of its own. */
+import type { Infohash, NodeId, ShardKey } from '../ids.ts'
+import type { AuditOutcome, Endpoint, NodeManifest } from '../manifest/node-manifest.ts'
+import type { Verified } from '../manifest/trust.ts'
+import type { Shard } from '../shard/shard.ts'
+
+/** wallMs: unix ms, for what others see. monotonicMs: for how long something took. */
+export interface Now {
+  readonly wallMs: number
+  readonly monotonicMs: number
+}
+
+/** Why a shard could not be fetched. */
+export type FetchFailure =
+  /** Bytes from origin do not have upstream's digest: never held. */
+  | 'digest-mismatch'
+  /** Our own reading of the run's status gives another shard than the catalog. */
+  | 'catalog-disagrees'
+  | 'origin-unavailable'
+  /** This infohash does not stand for the shard's bytes. */
+  | 'bad-infohash'
+  | 'swarm-failed'
+  | 'disk-full'
+  | 'disk-error'
+
+export type Event =
+  | { readonly kind: 'tick' }
+  | { readonly kind: 'manifest'; readonly manifest: Verified<NodeManifest>; readonly raw: Uint8Array }
+  /** All shards of all catalogs that are trusted now, and the listed operators by node. */
+  | {
+      readonly kind: 'catalogs'
+      readonly shards: readonly Shard[]
+      readonly listed: ReadonlyMap<NodeId, string>
+    }
+  | { readonly kind: 'connections'; readonly count: number }
+  | { readonly kind: 'reachability'; readonly reachable: boolean }
+  | {
+      readonly kind: 'endpoints'
+      readonly libp2p: readonly string[]
+      readonly bittorrent: readonly Endpoint[]
+    }
+  | { readonly kind: 'progress'; readonly shard: ShardKey; readonly doneBytes: number }
+  | {
+      readonly kind: 'fetched'
+      readonly shard: ShardKey
+      readonly infohash: Infohash
+      readonly fromOriginBytes: number
+      readonly fromSwarmBytes: number
+    }
+  | {
+      readonly kind: 'fetch-failed'
+      readonly shard: ShardKey
+      readonly code: FetchFailure
+      /** One sentence for people. */
+      readonly detail: string
+      readonly infohash: Infohash | null
+    }
+  /** Our own copy was read again: the files that are not what they should be, none when it is whole. */
+  | { readonly kind: 'checked'; readonly shard: ShardKey; readonly damaged: readonly string[] }
+  | {
+      readonly kind: 'audited'
+      readonly shard: ShardKey
+      readonly node: NodeId
+      readonly outcome: AuditOutcome
+    }

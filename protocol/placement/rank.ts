@@ -1,0 +1,44 @@
+/** Rendezvous ranks (PROTOCOL 5): integers only, bit-exact everywhere, and nobody can grind the digest. */
+import { sha256 } from '@noble/hashes/sha2.js'
+import { compareBytes, concatBytes, hexToBytes, utf8ToBytes } from '../codec/bytes.ts'
+import type { NodeId, ShardDigest } from '../ids.ts'
+
+const GiB = 1024 ** 3
+
+/** T of PROTOCOL 5: how many tickets a node of this size draws. Declaring more than a class gains nothing. */
+export function tickets(bytesTotal: number): number {
+  if (bytesTotal >= 10_240 * GiB) return 4
+  if (bytesTotal >= 1_024 * GiB) return 3
+  return bytesTotal >= 128 * GiB ? 2 : 1
+}
+
+/** max over t = 1..T of sha256(digest || node || t): 32 bytes, higher is better. */
+export function score(digest: ShardDigest, node: NodeId, ticketCount: number): Uint8Array {
+  const prefix = concatBytes(hexToBytes(digest), utf8ToBytes(node))
+  let best = sha256(concatBytes(prefix, Uint8Array.of(1)))
+  for (let t = 2; t <= ticketCount; t++) {
+    const next = sha256(concatBytes(prefix, Uint8Array.of(t)))
+    if (compareBytes(next, best) > 0) best = next
+  }
+  return best
+}
+
+export interface Candidate {
+  readonly node: NodeId
+  readonly bytesTotal: number
+}
+
+/** Best first. */
+export function rank<C extends Candidate>(digest: ShardDigest, candidates: readonly C[]): C[] {
+  return candidates
+    .map((candidate) => ({ candidate, score: score(digest, candidate.node, tickets(candidate.bytesTotal)) }))
+    .sort((a, b) => compareBytes(b.score, a.score))
+    .map((one) => one.candidate)
+}
+
+/** Wave k = floor(log2(rank / need)) + 1 for rank >= need; 0 = at once (PROTOCOL 5). Both are whole numbers, need >= 1. */
+export function wave(rankIndex: number, need: number): number {
+  let k = 0
+  for (let bound = need; rankIndex >= bound; bound *= 2) k++
+  return k
+}

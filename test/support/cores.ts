@@ -1,0 +1,263 @@
+/**
+ * Several cores in one virtual time, for tests of the rules: messages arrive at once, fetches take virtual seconds.
+ * The deterministic simulator of real bytes is another matter (see docs/ARCHITECTURE.md); this only drives `step`.
+ */
+import type { Effect } from '../../protocol/core/effect.ts'
+import type { Event, Now } from '../../protocol/core/event.ts'
+import { type CoreState, initialState, type Kept, type Settings } from '../../protocol/core/state.ts'
+import { step } from '../../protocol/core/step.ts'
+import type { Infohash, NodeId, ShardKey } from '../../protocol/ids.ts'
+import { health } from '../../protocol/ledger/health.ts'
+import type { NodeManifest } from '../../protocol/manifest/node-manifest.ts'
+import type { Verified } from '../../protocol/manifest/trust.ts'
+import { DEFAULT_PARAMETERS, type Parameters } from '../../protocol/parameters.ts'
+import { makeShard } from '../../protocol/shard/cut.ts'
+import type { Shard } from '../../protocol/shard/shard.ts'
+import { NOW } from './manifests.ts'
+
+export const TEST_PARAMETERS: Parameters = {
+  ...DEFAULT_PARAMETERS,
+  ttlMs: 10_000,
+  renewMs: 3_000,
+  claimTtlMs: 6_000,
+  claimRenewMs: 2_000,
+  publishMinMs: 200,
+  settleMs: 2_000,
+  waveMs: 2_000,
+  claimStallMs: 60_000,
+  leadStallMs: 8_000,
+  auditEveryMs: 20_000,
+  clockSkewMs: 1_000,
+  restMs: 30_000,
+  goneMs: 600_000,
+}
+
+export function testShard(wiki: string, sizeBytes = 1_000_000): Shard {
+  const name = `${wiki}-20260101-pages-articles.xml.bz2`
+  return makeShard({
+    dataset: 'dumps',
+    wiki,
+    date: '20260101',
+    part: 0,
+    files: [
+      { path: `20260101/${name}`, sizeBytes, digests: { md5: 'ab'.repeat(16), sha1: 'cd'.repeat(20) } },
+    ],
+    statusJson: `{"articlesdump":{"files":["${name}"],"status":"done"}}\n`,
+    bundleVersion: 1,
+  })
+}
+
+export interface Machine {
+  readonly id: NodeId
+  state: CoreState
+  kept: Kept | null
+  up: boolean
+  /** Virtual ms that a fetch from origin and from the swarm take. */
+  originMs: number
+  swarmMs: number
+  fetches: Map<ShardKey, { from: 'origin' | 'swarm'; endsAtMs: number; infohash: Infohash | null }>
+  originFetches: ShardKey[]
+  swarmFetches: ShardKey[]
+  notices: string[]
+  /** Shards whose copy on this machine's disk is damaged. */
+  rotten: Set<ShardKey>
+}
+
+export class Cores {
+  readonly machines: Machine[] = []
+  nowMs = 0
+  readonly shards: readonly Shard[]
+  readonly parameters: Parameters
+  /** What origin serves for a shard: an error code instead of bytes. */
+  readonly originFaults = new Map<ShardKey, 'digest-mismatch' | 'origin-unavailable'>()
+
+  constructor(count: number, shards: readonly Shard[], parameters: Parameters = TEST_PARAMETERS) {
+    this.shards = shards
+    this.parameters = parameters
+    for (let i = 0; i < count; i++) this.add({})
+  }
+
+  get now(): Now {
+    return { wallMs: NOW + this.nowMs, monotonicMs: this.nowMs }
+  }
+
+  add(settings: Partial<Settings>): Machine {
+    const index = this.machines.length
+    const id = `12D3KooW${String.fromCharCode(97 + index).repeat(44)}` as NodeId
+    const machine: Machine = {
+      id,
+      kept: null,
+      state: this.#boot(id, index, settings, null),
+      up: true,
+      originMs: 3_000,
+      swarmMs: 1_000,
+      fetches: new Map(),
+      originFetches: [],
+      swarmFetches: [],
+      notices: [],
+      rotten: new Set(),
+    }
+    this.machines.push(machine)
+    this.#introduce(machine)
+    return machine
+  }
+
+  /** kill -9: everything that was not persisted is gone. */
+  kill(machine: Machine): void {
+    machine.up = false
+    machine.fetches.clear()
+  }
+
+  restart(machine: Machine): void {
+    const index = this.machines.indexOf(machine)
+    machine.state = this.#boot(machine.id, index, machine.state.settings, machine.kept)
+    machine.up = true
+    this.#introduce(machine)
+    for (const other of this.machines) {
+      const manifest = other.up
+        ? (machine.state.ledger.manifest(other.id) ?? this.#last.get(other.id))
+        : undefined
+      if (manifest !== undefined) this.send(machine, { kind: 'manifest', manifest, raw: new Uint8Array() })
+    }
+  }
+
+  readonly #last = new Map<NodeId, Verified<NodeManifest>>()
+
+  #boot(id: NodeId, index: number, settings: Partial<Settings>, kept: Kept | null): CoreState {
+    return initialState(
+      {
+        self: id,
+        parameters: this.parameters,
+        parametersFingerprint: 'test',
+        settings: {
+          agent: 'test',
+          operator: `operator-${index}`,
+          languages: [],
+          bytesTotal: 1e12,
+          claimsMax: 8,
+          fetchesMax: 4,
+          originFallback: true,
+          ...settings,
+        },
+      },
+      kept,
+      this.now,
+    )
+  }
+
+  #introduce(machine: Machine): void {
+    const listed = new Map(this.machines.concat(machine).map((one, i) => [one.id, `operator-${i}`]))
+    for (const one of this.machines) one.state.listed = listed
+    this.send(machine, { kind: 'catalogs', shards: this.shards, listed })
+    this.send(machine, { kind: 'connections', count: 1 })
+    this.send(machine, { kind: 'reachability', reachable: true })
+    this.send(machine, { kind: 'endpoints', libp2p: [], bittorrent: [{ host: '127.0.0.1', port: 1 }] })
+  }
+
+  send(machine: Machine, event: Event): void {
+    if (machine.up) this.#run(machine, step(machine.state, event, this.now))
+  }
+
+  /** Runs virtual time in ticks of 100 ms until the condition holds; false when it did not within `ms`. */
+  run(ms: number, until: () => boolean = () => false): boolean {
+    for (const end = this.nowMs + ms; this.nowMs < end; this.nowMs += 100) {
+      if (until()) return true
+      for (const machine of this.machines) {
+        this.#finishFetches(machine)
+        this.send(machine, { kind: 'tick' })
+      }
+    }
+    return until()
+  }
+
+  holders(shard: Shard): Machine[] {
+    return this.machines.filter((machine) => machine.state.own.get(shard.key)?.state === 'held')
+  }
+
+  /** Every shard safe in the eyes of this machine? */
+  allSafe(machine: Machine): boolean {
+    const view = { ...machine.state, nowMs: this.now.wallMs }
+    return this.shards.every((shard) => health(shard.key, view, null).safe)
+  }
+
+  #finishFetches(machine: Machine): void {
+    for (const [shard, fetch] of [...machine.fetches]) {
+      if (!machine.up || fetch.endsAtMs > this.nowMs) continue
+      machine.fetches.delete(shard)
+      const fault = fetch.from === 'origin' ? this.originFaults.get(shard) : undefined
+      if (fault !== undefined) {
+        this.send(machine, {
+          kind: 'fetch-failed',
+          shard,
+          code: fault,
+          detail: 'as the test wants',
+          infohash: null,
+        })
+        continue
+      }
+      const bytes = this.shards.find((one) => one.key === shard)?.sizeBytes ?? 0
+      machine.rotten.delete(shard)
+      this.send(machine, {
+        kind: 'fetched',
+        shard,
+        infohash: fetch.infohash ?? (shard.slice(-40) as Infohash),
+        fromOriginBytes: fetch.from === 'origin' ? bytes : 0,
+        fromSwarmBytes: fetch.from === 'swarm' ? bytes : 0,
+      })
+    }
+  }
+
+  #run(machine: Machine, effects: readonly Effect[]): void {
+    for (const effect of effects) this.#perform(machine, effect)
+  }
+
+  #perform(machine: Machine, effect: Effect): void {
+    switch (effect.kind) {
+      case 'persist':
+        machine.kept = structuredClone(effect.kept)
+        return
+      case 'publish': {
+        const manifest = effect.manifest as Verified<NodeManifest>
+        this.#last.set(machine.id, manifest)
+        for (const other of this.machines)
+          this.send(other, { kind: 'manifest', manifest, raw: new Uint8Array() })
+        machine.state.ledger.accept(manifest, this.now.wallMs, this.parameters)
+        return
+      }
+      case 'fetch': {
+        const { from, shard } = effect
+        const list = from.kind === 'origin' ? machine.originFetches : machine.swarmFetches
+        list.push(shard.key)
+        machine.fetches.set(shard.key, {
+          from: from.kind,
+          endsAtMs: this.nowMs + (from.kind === 'origin' ? machine.originMs : machine.swarmMs),
+          infohash: from.kind === 'swarm' ? from.infohash : null,
+        })
+        return
+      }
+      case 'stop-fetch':
+      case 'release':
+        machine.fetches.delete(effect.shard)
+        return
+      case 'audit': {
+        const other = this.machines.find((one) => one.id === effect.node)
+        const rotten = other?.rotten.has(effect.shard.key) === true
+        const outcome = other?.up !== true ? 'offline' : rotten ? 'fail' : 'pass'
+        this.send(machine, { kind: 'audited', shard: effect.shard.key, node: effect.node, outcome })
+        return
+      }
+      case 'check': {
+        const damaged = machine.rotten.has(effect.shard.key)
+          ? effect.shard.files.map((file) => file.path)
+          : []
+        this.send(machine, { kind: 'checked', shard: effect.shard.key, damaged })
+        return
+      }
+      case 'notice':
+        machine.notices.push(`${effect.code} ${effect.shard ?? ''} ${effect.detail}`)
+        return
+      default:
+        return
+    }
+  }
+}

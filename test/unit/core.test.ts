@@ -1,0 +1,150 @@
+import { describe, expect, it } from 'vitest'
+import type { Infohash } from '../../protocol/ids.ts'
+import { Cores, type Machine, testShard } from '../support/cores.ts'
+
+const SHARDS = [
+  'aawiki',
+  'yowiki',
+  'htwiki',
+  'gdwiki',
+  'mgwiki',
+  'vowiki',
+  'oswiki',
+  'cvwiki',
+  'liwiki',
+  'fowiki',
+].map((wiki) => testShard(wiki))
+const originFetches = (cores: Cores) => cores.machines.flatMap((machine) => machine.originFetches)
+const first = (machines: readonly Machine[]) => machines[0] as Machine
+
+describe('a federation of cores', () => {
+  it('brings every shard to exactly three audited replicas, each fetched from origin once', () => {
+    const cores = new Cores(5, SHARDS)
+    expect(cores.run(120_000, () => cores.machines.every((machine) => cores.allSafe(machine)))).toBe(true)
+    for (const shard of SHARDS) expect(cores.holders(shard)).toHaveLength(3)
+    expect(originFetches(cores).sort()).toEqual(SHARDS.map((shard) => shard.key).sort())
+    expect(
+      cores.machines.filter((machine) => machine.originFetches.length > 0).length,
+    ).toBeGreaterThanOrEqual(3)
+  })
+
+  it('claims nothing before it has heard the others', () => {
+    const cores = new Cores(4, SHARDS)
+    cores.run(1_900)
+    expect(cores.machines.every((machine) => machine.state.own.size === 0)).toBe(true)
+  })
+
+  it('is safe with exactly as many nodes as replicas wanted', () => {
+    const cores = new Cores(3, SHARDS)
+    expect(cores.run(120_000, () => cores.allSafe(first(cores.machines)))).toBe(true)
+  })
+
+  it('gives up a lead that dies and lets the next rank lead', () => {
+    const cores = new Cores(4, SHARDS)
+    for (const machine of cores.machines) machine.originMs = 20_000
+    const leading = () => cores.machines.find((machine) => machine.originFetches.length > 0)
+    cores.run(10_000, () => leading() !== undefined)
+    const dead = leading() as Machine
+    cores.kill(dead)
+    for (const machine of cores.machines) machine.originMs = 1_000
+    const alive = first(cores.machines.filter((machine) => machine !== dead))
+    expect(cores.run(300_000, () => cores.allSafe(alive))).toBe(true)
+  })
+
+  it('goes on after kill -9 with what it had persisted, and never goes back in sequence', () => {
+    const cores = new Cores(4, SHARDS)
+    const machine = first(cores.machines)
+    for (let round = 0; round < 8; round++) {
+      cores.run(1_300)
+      const before = machine.state.sequence
+      cores.kill(machine)
+      cores.run(700)
+      cores.restart(machine)
+      cores.run(500)
+      expect(machine.state.sequence).toBeGreaterThanOrEqual(before)
+    }
+    expect(cores.run(200_000, () => cores.allSafe(machine))).toBe(true)
+    for (const shard of SHARDS) expect(cores.holders(shard).length).toBeGreaterThanOrEqual(3)
+  })
+
+  it('goes above the sequence that others remember when its own state is lost', () => {
+    const cores = new Cores(4, SHARDS)
+    const machine = first(cores.machines)
+    cores.run(10_000)
+    const before = machine.state.sequence
+    cores.kill(machine)
+    machine.kept = null
+    cores.restart(machine)
+    cores.run(1_000)
+    expect(machine.state.sequence).toBeGreaterThan(before)
+  })
+
+  it('never holds bytes that do not match upstream, says why, and tries again later', () => {
+    const cores = new Cores(4, SHARDS.slice(0, 1))
+    const shard = SHARDS[0] as (typeof SHARDS)[0]
+    cores.originFaults.set(shard.key, 'digest-mismatch')
+    cores.run(20_000)
+    expect(cores.holders(shard)).toEqual([])
+    expect(
+      cores.machines.some((machine) => machine.state.failures.get(shard.key)?.code === 'digest-mismatch'),
+    ).toBe(true)
+    cores.originFaults.clear()
+    expect(cores.run(400_000, () => cores.allSafe(first(cores.machines)))).toBe(true)
+    expect(first(cores.machines).state.failures.size).toBe(0)
+  })
+
+  it('finds a damaged replica by an audit, names the file, and repairs it from the swarm', () => {
+    const cores = new Cores(4, SHARDS)
+    cores.run(120_000, () => cores.machines.every((machine) => cores.allSafe(machine)))
+    const shard = SHARDS[0] as (typeof SHARDS)[0]
+    const victim = first(cores.holders(shard))
+    const before = originFetches(cores).length
+    victim.rotten.add(shard.key)
+    expect(cores.run(60_000, () => victim.state.damages.some((damage) => damage.repairedAtMs !== null))).toBe(
+      true,
+    )
+    expect(victim.state.damages[0]).toMatchObject({
+      shard: shard.key,
+      files: shard.files.map((file) => file.path),
+    })
+    expect(originFetches(cores)).toHaveLength(before)
+    expect(cores.run(60_000, () => cores.allSafe(victim))).toBe(true)
+  })
+
+  it('drops an infohash whose bytes fail upstream, says so, and finds another source', () => {
+    const cores = new Cores(4, SHARDS.slice(0, 1))
+    const shard = SHARDS[0] as (typeof SHARDS)[0]
+    const follower = () => cores.machines.find((machine) => machine.swarmFetches.length > 0)
+    cores.run(60_000, () => follower() !== undefined)
+    const machine = follower() as Machine
+    machine.fetches.clear()
+    const infohash = 'ee'.repeat(20) as Infohash
+    cores.send(machine, {
+      kind: 'fetch-failed',
+      shard: shard.key,
+      code: 'bad-infohash',
+      detail: 'test',
+      infohash,
+    })
+    cores.run(1_000)
+    const told = cores.machines
+      .filter((one) => one !== machine)
+      .every((one) => one.state.ledger.refuted(shard.key).length === 1)
+    expect(told).toBe(true)
+    expect(cores.run(120_000, () => cores.allSafe(machine))).toBe(true)
+  })
+
+  it('never reserves more bytes than the volunteer gave', () => {
+    const cores = new Cores(3, SHARDS)
+    const small = cores.add({ bytesTotal: 2_200_000 })
+    cores.run(120_000, () => cores.allSafe(small))
+    expect(small.state.own.size).toBeLessThanOrEqual(2)
+  })
+
+  it('with the origin fallback off, a node that is not the best ranked never touches origin', () => {
+    const cores = new Cores(0, SHARDS)
+    for (let i = 0; i < 4; i++) cores.add({ originFallback: false })
+    expect(cores.run(120_000, () => cores.allSafe(first(cores.machines)))).toBe(true)
+    expect(originFetches(cores)).toHaveLength(SHARDS.length)
+  })
+})
