@@ -54,6 +54,13 @@ export function bdecode(bytes: Uint8Array, limits: BencodeLimits): Bencoded {
   return value
 }
 
+/** Decodes one value at the beginning of `bytes` and says how long it was: BEP 9 puts raw data behind a map. */
+export function bdecodePrefix(bytes: Uint8Array, limits: BencodeLimits): { value: Bencoded; length: number } {
+  const reader = open(bytes, limits)
+  const value = readValue(reader, 0)
+  return { value, length: reader.at }
+}
+
 /** A field of a top-level map: its value, and the exact bytes that said so. */
 export interface BencodedField {
   readonly value: Bencoded
