@@ -117,23 +117,30 @@ def difference(wanted: Digests, found: Digests) -> str | None:
     return f"{', '.join(wrong)} differ" if wrong else None
 
 
-def listed_in_hash_json(path: Path) -> dict[str, Digests]:
-    """HASH.json -> path relative to the torrent's name -> what it says. ValueError when it is not understood."""
+def listed_in_hash_json(path: Path, run_id: str) -> dict[str, Digests]:
+    """`{"files": {path: {md5, sha1, sha256, size}}, "shard": id, "version": 1}`, canonical -> path -> what it says.
+
+    Paths are relative to the torrent's name. ValueError when it is anything else.
+    """
     if path.stat().st_size > METADATA_BYTES_MAX:
         raise ValueError("too long")
-    data = json.loads(path.read_bytes())
+    text = path.read_bytes()
+    data = json.loads(text)
+    # RFC 8785 of what is in it (ASCII names, integers) plus a line feed.
+    if text != json.dumps(data, sort_keys=True, separators=(",", ":")).encode() + b"\n":
+        raise ValueError("not canonical")
     try:
-        rows = data["files"]
-        pairs = rows.items() if isinstance(rows, dict) else ((row["path"], row) for row in rows)
-        return {name: Digests(row["size"], row["md5"], row["sha1"], row["sha256"]) for name, row in pairs}
+        if (data["shard"], data["version"]) != (run_id, BUNDLE_VERSION):
+            raise ValueError(f"of {data['shard']}, version {data['version']}")
+        return {name: Digests(**row) for name, row in data["files"].items()}
     except (AttributeError, KeyError, TypeError) as problem:
         raise ValueError(f"shape not understood ({problem!r})") from None
 
 
-def hash_json_problems(path: Path, disk: dict[str, Digests]) -> list[str]:
+def hash_json_problems(path: Path, run_id: str, disk: dict[str, Digests]) -> list[str]:
     """Where HASH.json and the disk disagree."""
     try:
-        listed = listed_in_hash_json(path)
+        listed = listed_in_hash_json(path, run_id)
     except (OSError, ValueError) as problem:
         return [f"HASH.json: {problem}"]
     problems = [f"HASH.json lacks {name}" for name in sorted(disk.keys() - listed.keys())]
@@ -191,7 +198,7 @@ def node_copy(node: str, operator: str, mirror: Path, run: Run) -> Copy:
     shard = shard_digest(run, status.read_bytes())
     if folders[0] != f"wikiseed-{shard[:8]}":
         copy.problems.append(f"{metadata}: the shard digest is {shard}")
-    copy.problems += hash_json_problems(base / metadata / "HASH.json", disk)
+    copy.problems += hash_json_problems(base / metadata / "HASH.json", run.id, disk)
 
     sizes = {name: digests.size for name, digests in (disk | copy.metadata).items()}
     ordered = torrent.torrent_order(run.files, metadata)

@@ -16,10 +16,10 @@ export const dumpNames = ['htwiki-20260101-page.sql.gz', 'htwiki-20260101-pages-
 export const bytesOf = (name: string) => Buffer.alloc(40_000, name)
 export const hex = (algorithm: string, data: Buffer) => createHash(algorithm).update(data).digest('hex')
 const digests = (data: Buffer) => ({
-  size: data.length,
   md5: hex('md5', data),
   sha1: hex('sha1', data),
   sha256: hex('sha256', data),
+  size: data.length,
 })
 
 const status = '{"jobs":{}}\n'
@@ -69,7 +69,7 @@ export function put(path: string, data: string | Buffer): void {
 export function metadata(): Record<string, string> {
   const files = Object.fromEntries(dumpNames.map((name) => [`20260101/${name}`, digests(bytesOf(name))]))
   return {
-    'HASH.json': `${JSON.stringify({ files })}\n`,
+    'HASH.json': `${JSON.stringify({ files, shard: 'dumps/htwiki/20260101', version: 1 })}\n`,
     'STATUS.json': status,
     'README.txt': 'A shard made by hand.\n',
   }

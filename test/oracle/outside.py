@@ -36,7 +36,7 @@ def archive_items(archive_url: str, state_dir: Path) -> dict[str, dict[str, dict
     """Item name -> file name -> row, as the metadata API gives them. A withdrawn or missing item has no rows."""
     items = {}
     for item in names_in(state_dir / "archive"):
-        if not (state_dir / "archive" / item).is_dir():
+        if item.startswith(".") or not (state_dir / "archive" / item).is_dir():
             continue
         metadata = get_json(f"{archive_url.rstrip('/')}/metadata/{quote(item)}")
         rows = metadata.get("files", []) if isinstance(metadata, dict) and not metadata.get("is_dark") else []
