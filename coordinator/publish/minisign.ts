@@ -2,7 +2,15 @@
  * Signs with minisign keys, in the file forms of jedisct1/minisign: the secret key file is the one of `minisign -G -W`
  * (no password: the folder is the owner's only), so the real tool can take over at any time.
  */
-import { createHash, createPrivateKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  sign,
+} from 'node:crypto'
 import { blake2b } from '@noble/hashes/blake2.js'
 import {
   base64Decode,
@@ -55,8 +63,18 @@ export function parseMinisignKey(text: string): MinisignKey {
     throw new TypeError('a minisign key with a password cannot be used here')
   const keyId = blob.slice(54, 62)
   const secret = blob.subarray(62, 126)
-  if (Buffer.compare(blob.subarray(126), checksum(keyId, secret)) !== 0)
+  const found = blob.subarray(126)
+  // minisign 0.11 -W leaves the checksum zero.
+  if (found.some((byte) => byte !== 0) && Buffer.compare(found, checksum(keyId, secret)) !== 0) {
     throw new TypeError('the checksum of the minisign key is wrong')
+  }
+  const derived = createPublicKey(privateKeyOf(secret.subarray(0, 32))).export({
+    type: 'spki',
+    format: 'der',
+  })
+  if (Buffer.compare(derived.subarray(-32), secret.subarray(32)) !== 0) {
+    throw new TypeError('the two halves of the minisign key do not belong together')
+  }
   return { keyId, seed: secret.slice(0, 32), publicKey: secret.slice(32) }
 }
 
@@ -75,11 +93,7 @@ export function signMinisign(file: Uint8Array, key: MinisignKey, options: SignOp
   const { algorithm = 'Ed', trustedComment } = options
   if (/[^\t\x20-\x7e]/.test(trustedComment) || trustedComment.length >= 8_192)
     throw new TypeError('not a trusted comment')
-  const privateKey = createPrivateKey({
-    key: Buffer.concat([PKCS8_PREFIX, key.seed]),
-    format: 'der',
-    type: 'pkcs8',
-  })
+  const privateKey = privateKeyOf(key.seed)
   const message = algorithm === 'ED' ? createHash('blake2b512').update(file).digest() : file
   const signature = sign(null, message, privateKey)
   const global = sign(null, Buffer.concat([signature, Buffer.from(trustedComment)]), privateKey)
@@ -93,6 +107,10 @@ export function signMinisign(file: Uint8Array, key: MinisignKey, options: SignOp
       '',
     ].join('\n'),
   )
+}
+
+function privateKeyOf(seed: Uint8Array): KeyObject {
+  return createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' })
 }
 
 /** As the tool prints it: 16 hex digits of the little-endian value. */

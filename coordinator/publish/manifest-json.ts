@@ -1,0 +1,61 @@
+/** Writes `manifest.json` (see protocol/manifest/merged-manifest.ts): RFC 8785 and a line feed, same input, same bytes. */
+import { canonicalJson } from '../../protocol/codec/canonical-json.ts'
+import { cycleOf, type FederationId, parseShardId } from '../../protocol/ids.ts'
+import {
+  MERGED_MANIFEST_VERSION,
+  type MergedManifest,
+  type MergedManifestShard,
+} from '../../protocol/manifest/merged-manifest.ts'
+import { magnetLink } from '../../protocol/torrent/magnet.ts'
+import { inOrder, type MergedShard } from './merged-shard.ts'
+import { consistentName, sha256Hex } from './publish-file.ts'
+
+/** TUF path of a shard's .torrent: `2026-01/tenwiki-20260101-1a2b3c4d.torrent`; two revisions of a shard have two names. */
+export function torrentTarget(shard: Pick<MergedShard, 'id' | 'digest'>): string {
+  const { dataset, wiki, date, part } = parseShardId(shard.id)
+  const set = dataset === 'dumps' ? '' : `${dataset}-`
+  const suffix = part > 0 ? `-part${part}` : ''
+  return `${cycleOf(date)}/${set}${wiki}-${date}${suffix}-${shard.digest.slice(0, 8)}.torrent`
+}
+
+/** Where the .torrent lies in the publication; the name holds its sha256. */
+export function torrentPath(shard: MergedShard): string {
+  return consistentName(torrentTarget(shard), sha256Hex(shard.torrent))
+}
+
+/** The part of the manifest that does not change with the time of publishing. */
+export function manifestShards(shards: readonly MergedShard[]): MergedManifestShard[] {
+  return inOrder(shards).map((shard) => ({
+    id: shard.id,
+    digest: shard.digest,
+    infohash: shard.infohash,
+    name: shard.name,
+    sizeBytes: shard.sizeBytes,
+    files: shard.files.map((file) => ({ path: file.path, size: file.sizeBytes, ...file.digests })),
+    replicas: shard.replicas,
+    archive:
+      shard.archive === null
+        ? null
+        : { item: shard.archive.item, verifiedAt: new Date(shard.archive.verifiedAtMs).toISOString() },
+    torrent: torrentPath(shard),
+    magnet: magnetLink({ infohash: shard.infohash, name: shard.name }),
+  }))
+}
+
+export interface ManifestOptions {
+  readonly federation: FederationId
+  readonly sequence: number
+  readonly issuedAtMs: number
+  readonly shards: readonly MergedManifestShard[]
+}
+
+export function manifestJson(options: ManifestOptions): Uint8Array {
+  const manifest: MergedManifest = {
+    version: MERGED_MANIFEST_VERSION,
+    federation: options.federation,
+    sequence: options.sequence,
+    issuedAt: new Date(options.issuedAtMs).toISOString(),
+    shards: options.shards,
+  }
+  return Buffer.from(`${canonicalJson(manifest)}\n`)
+}

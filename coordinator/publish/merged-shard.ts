@@ -1,0 +1,35 @@
+/** What publishing starts from: a shard that the merge accepted (PROTOCOL 9), with all that is said about it in public. */
+import type { Infohash, ShardDigest, ShardId } from '../../protocol/ids.ts'
+import type { FullDigests } from '../../protocol/shard/shard.ts'
+
+export interface MergedFile {
+  /** Inside the torrent, without its name: `20260101/tenwiki-20260101-....bz2`. */
+  readonly path: string
+  readonly sizeBytes: number
+  readonly digests: FullDigests
+}
+
+export interface MergedShard {
+  readonly id: ShardId
+  readonly digest: ShardDigest
+  readonly infohash: Infohash
+  /** Name of the torrent = its folder. */
+  readonly name: string
+  /** Sum of the dump files' sizes. */
+  readonly sizeBytes: number
+  /** Every file of the torrent, the three metadata files included, in torrent order. */
+  readonly files: readonly MergedFile[]
+  /** The whole .torrent file. */
+  readonly torrent: Uint8Array
+  /** Audited replicas. */
+  readonly replicas: number
+  readonly archive: { readonly item: string; readonly verifiedAtMs: number } | null
+  /** When the merge accepted it first; orders the feed. */
+  readonly acceptedAtMs: number
+}
+
+/** By id, then digest, as UTF-16 code units: the same input in any order gives the same bytes. */
+export function inOrder(shards: readonly MergedShard[]): MergedShard[] {
+  const key = (shard: MergedShard) => `${shard.id}@${shard.digest}`
+  return [...shards].sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0))
+}
