@@ -1,0 +1,254 @@
+/** The Network port over libp2p: gossip, requests, and peers that are kept. */
+import type { PeerId } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import type { FederationId, NodeId } from '../../protocol/ids.ts'
+import { isNodeId } from '../../protocol/ids.ts'
+import { TEXT_BYTES_MAX } from '../../protocol/limits.ts'
+import type { Log, Network, Peer, RequestHandler, RequestProtocol, Topic } from '../ports.ts'
+import { Gossip } from './gossip.ts'
+import { createHost, type Host, peerOf, startError } from './host.ts'
+import type { HostIdentity } from './identity.ts'
+import { nodeIdOfAddress } from './names.ts'
+import { Redialer } from './redial.ts'
+import { RequestError } from './request-error.ts'
+import { RequestLimit } from './request-limit.ts'
+import { checkGossipSize, checkMessageSize, type GossipHandler } from './rules.ts'
+import { RequestStreams } from './streams.ts'
+
+export const LISTEN_DEFAULT: readonly string[] = ['/ip4/127.0.0.1/tcp/0']
+const DIAL_TIMEOUT_MS = 5_000
+/** Remembered peers are the last that are let go when there are too many connections. */
+const REMEMBERED_TAG = { 'wikiseed-remembered': { value: 100 } }
+
+export interface NetworkOptions {
+  readonly identity: HostIdentity
+  readonly federationId: FederationId
+  /** Multiaddrs; this machine alone (LISTEN_DEFAULT) unless told otherwise. */
+  readonly listen?: readonly string[]
+  readonly announce?: readonly string[]
+  /** Multiaddrs with `/p2p/` of peers known from before. */
+  readonly remembered?: readonly string[]
+  readonly log: Log
+}
+
+type PeerEventHandler = (event: { kind: 'connected' | 'disconnected'; peer: Peer }) => void
+
+interface Running {
+  readonly host: Host
+  readonly gossip: Gossip
+  readonly streams: RequestStreams
+}
+
+export class Libp2pNetwork implements Network {
+  readonly nodeId: NodeId
+  readonly #options: NetworkOptions
+  readonly #log: Log
+  readonly #redialer: Redialer
+  readonly #limit = new RequestLimit()
+  readonly #gossipHandlers = new Map<Topic, GossipHandler>()
+  readonly #requestHandlers = new Map<RequestProtocol, RequestHandler>()
+  readonly #peerHandlers: PeerEventHandler[] = []
+  readonly #connected = new Map<NodeId, Peer>()
+  readonly #stopping = new AbortController()
+  #running: Running | null = null
+
+  constructor(options: NetworkOptions) {
+    this.nodeId = options.identity.nodeId
+    this.#options = options
+    this.#log = options.log
+    this.#redialer = new Redialer({
+      dial: (nodeId, addresses) => this.#dial(nodeId, addresses),
+      onFailure: (nodeId, failures, error) => {
+        this.#log.debug({ nodeId, failures, error }, 'a remembered peer cannot be reached')
+      },
+    })
+    for (const [nodeId, addresses] of this.#byNode(options.remembered ?? [])) {
+      this.#redialer.remember(nodeId, addresses)
+    }
+  }
+
+  async start(): Promise<void> {
+    if (this.#running !== null || this.#stopping.signal.aborted) throw new Error('a network starts once')
+    const { identity, federationId, listen = LISTEN_DEFAULT, announce = [] } = this.#options
+    const host = await createHost({ identity, federationId, listen, announce })
+    const streams = new RequestStreams({
+      libp2p: host,
+      federationId,
+      limit: this.#limit,
+      peerOf,
+      log: this.#log,
+    })
+    const gossip = new Gossip(host.services.pubsub, federationId, this.#log)
+    host.addEventListener('peer:connect', (event) => this.#onConnect(host, event.detail))
+    host.addEventListener('peer:disconnect', (event) => this.#onDisconnect(event.detail))
+    for (const [protocol, handler] of this.#requestHandlers) await streams.handle(protocol, handler)
+    try {
+      await host.start()
+    } catch (error) {
+      await host.stop()
+      throw startError(error)
+    }
+    this.#running = { host, gossip, streams }
+    for (const [topic, handler] of this.#gossipHandlers) gossip.subscribe(topic, handler)
+    this.#redialer.start()
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopping.signal.aborted) return
+    this.#stopping.abort(new Error('stopping'))
+    const running = this.#running
+    this.#running = null
+    await this.#redialer.stop()
+    await running?.host.stop()
+    this.#connected.clear()
+  }
+
+  addresses(): string[] {
+    return this.#running === null
+      ? []
+      : this.#running.host.getMultiaddrs().map((address) => address.toString())
+  }
+
+  peers(): Peer[] {
+    return [...this.#connected.values()]
+  }
+
+  /** Addresses of the remembered peers, to be kept for `remembered` at the next start. */
+  remembered(): string[] {
+    return this.#redialer.addresses()
+  }
+
+  onGossip(topic: Topic, handler: GossipHandler): void {
+    if (this.#gossipHandlers.has(topic)) throw new Error(`${topic} has a handler already`)
+    this.#gossipHandlers.set(topic, handler)
+    this.#running?.gossip.subscribe(topic, handler)
+  }
+
+  async publish(topic: Topic, data: Uint8Array): Promise<number> {
+    checkGossipSize(data)
+    return this.#started().gossip.publish(topic, data)
+  }
+
+  handle(protocol: RequestProtocol, handler: RequestHandler): void {
+    if (this.#requestHandlers.has(protocol)) throw new Error(`${protocol} has a handler already`)
+    this.#requestHandlers.set(protocol, handler)
+    this.#running?.streams.handle(protocol, handler).catch((error: unknown) => {
+      this.#log.error({ error, protocol }, 'a request protocol could not be offered')
+    })
+  }
+
+  async request(
+    to: NodeId,
+    protocol: RequestProtocol,
+    request: Uint8Array,
+    options: { timeoutMs: number },
+  ): Promise<Uint8Array> {
+    checkMessageSize(request)
+    if (this.#running === null) throw new RequestError('unreachable', 'the network is not running')
+    return this.#running.streams.request(to, protocol, request, options.timeoutMs)
+  }
+
+  async connect(multiaddrs: string[]): Promise<boolean> {
+    this.#started()
+    const dials = [...this.#byNode(multiaddrs)].map(async ([nodeId, addresses]) => {
+      if (this.#redialer.remember(nodeId, addresses)) {
+        return this.#redialer.now(nodeId)
+      }
+      this.#log.warn({ nodeId }, 'too many remembered peers: this one is dialled once only')
+      return this.#dial(nodeId, addresses).then(
+        () => true,
+        () => false,
+      )
+    })
+    return (await Promise.all(dials)).includes(true)
+  }
+
+  onPeer(handler: PeerEventHandler): void {
+    this.#peerHandlers.push(handler)
+  }
+
+  score(nodeId: NodeId): number {
+    return this.#started().gossip.score(nodeId)
+  }
+
+  #started(): Running {
+    if (this.#running === null) throw new Error('the network is not running')
+    return this.#running
+  }
+
+  /** Dials all addresses that were given and that the peer itself told us. */
+  async #dial(nodeId: NodeId, addresses: readonly string[]): Promise<void> {
+    const { host } = this.#started()
+    const told = await host.peerStore.get(peerIdFromString(nodeId)).then(
+      (peer) => peer.addresses.map((address) => withNodeId(address.multiaddr, nodeId)),
+      () => [],
+    )
+    const targets = [...new Set([...addresses, ...told])].map((address) => multiaddr(address))
+    const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)])
+    const connection = await host.dial(targets, { signal })
+    if (connection.status !== 'open') throw new Error('closed as it opened')
+    this.#redialer.connected(nodeId)
+    await host.peerStore.merge(connection.remotePeer, { tags: REMEMBERED_TAG })
+  }
+
+  #onConnect(host: Host, peerId: PeerId): void {
+    const connection = host.getConnections(peerId)[0]
+    const peer = connection === undefined ? null : peerOf(connection)
+    if (peer === null) return
+    this.#connected.set(peer.nodeId, peer)
+    if (this.#redialer.has(peer.nodeId)) {
+      this.#redialer.connected(peer.nodeId)
+      host.peerStore.merge(peerId, { tags: REMEMBERED_TAG }).catch((error: unknown) => {
+        this.#log.debug({ error, nodeId: peer.nodeId }, 'a peer could not be tagged')
+      })
+    }
+    this.#emit({ kind: 'connected', peer })
+  }
+
+  #onDisconnect(peerId: PeerId): void {
+    const nodeId = peerId.toString()
+    if (!isNodeId(nodeId)) return
+    const peer = this.#connected.get(nodeId)
+    this.#connected.delete(nodeId)
+    this.#redialer.disconnected(nodeId)
+    if (peer !== undefined) this.#emit({ kind: 'disconnected', peer })
+  }
+
+  #emit(event: { kind: 'connected' | 'disconnected'; peer: Peer }): void {
+    for (const handler of this.#peerHandlers) {
+      try {
+        handler(event)
+      } catch (error) {
+        this.#log.error({ error }, 'a peer handler threw')
+      }
+    }
+  }
+
+  /** Usable addresses by node; others are named in the log and left out, our own silently. */
+  #byNode(addresses: readonly string[]): Map<NodeId, string[]> {
+    const byNode = new Map<NodeId, string[]>()
+    for (const address of addresses) {
+      const nodeId = isMultiaddr(address) ? nodeIdOfAddress(address) : null
+      if (nodeId === null)
+        this.#log.warn({ address: address.slice(0, TEXT_BYTES_MAX) }, 'not a multiaddr with /p2p/')
+      else if (nodeId !== this.nodeId) byNode.set(nodeId, [...(byNode.get(nodeId) ?? []), address])
+    }
+    return byNode
+  }
+}
+
+function isMultiaddr(text: string): boolean {
+  if (text.length > TEXT_BYTES_MAX) return false
+  try {
+    multiaddr(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function withNodeId(address: Multiaddr, nodeId: NodeId): string {
+  const text = address.toString()
+  return nodeIdOfAddress(text) === null ? `${text}/p2p/${nodeId}` : text
+}
