@@ -71,6 +71,7 @@ export class ArchiveStore {
         store.#runLater(item.identifier, Math.max(0, task.dueMs - options.now()))
       }
     }
+    await store.#dropStraySpools()
     return store
   }
 
@@ -234,6 +235,15 @@ export class ArchiveStore {
 
   #fileAt(identifier: string, key: string): string {
     return join(this.#options.folder, identifier, 'files', ...key.split('/'))
+  }
+
+  /** What an earlier world had not finished receiving is of no use. */
+  async #dropStraySpools(): Promise<void> {
+    const folder = join(this.#options.folder, '.queue')
+    const wanted = new Set([...this.#items.values()].flatMap(({ tasks }) => tasks.map(({ spool }) => spool)))
+    for (const name of await readdir(folder).catch(() => [])) {
+      if (!wanted.has(join(folder, name))) await rm(join(folder, name), { force: true })
+    }
   }
 
   #save(item: Item): Promise<void> {

@@ -10,6 +10,7 @@ import {
   send,
 } from '../exchange.ts'
 import type { Faults } from '../faults.ts'
+import { type Fields, readFields } from './fields.ts'
 import { type Addresses, gistJson, typeOf } from './shapes.ts'
 import { blobSha, type Gist, type GistStore } from './store.ts'
 
@@ -21,9 +22,6 @@ export type GistOptions = {
   now: () => number
   hourlyLimit: number | undefined
 }
-
-type Fields = { description?: string | null; public?: boolean; files?: Record<string, FileChange | null> }
-type FileChange = { content?: string; filename?: string | null }
 
 const bodyMaxBytes = 64 * 2 ** 20
 const hourMs = 3_600_000
@@ -270,31 +268,6 @@ export class GistApi {
   #at(): string {
     return `${new Date(this.#options.now()).toISOString().slice(0, 19)}Z`
   }
-}
-
-function readFields(value: unknown): Fields | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
-  const { description, public: isPublic, files } = value as Record<string, unknown>
-  const fields: Fields = {}
-  if (typeof description === 'string') fields.description = description
-  if (typeof isPublic === 'boolean') fields.public = isPublic
-  if (files === undefined) return fields
-  if (typeof files !== 'object' || files === null || Array.isArray(files)) return undefined
-  fields.files = {}
-  for (const [name, change] of Object.entries(files)) {
-    if (change === null) fields.files[name] = null
-    else if (typeof change !== 'object') return undefined
-    else {
-      const { content, filename } = change as Record<string, unknown>
-      if (content !== undefined && typeof content !== 'string') return undefined
-      if (filename !== undefined && filename !== null && typeof filename !== 'string') return undefined
-      fields.files[name] = {
-        ...(content === undefined ? {} : { content }),
-        ...(filename === undefined ? {} : { filename }),
-      }
-    }
-  }
-  return fields
 }
 
 function problem(message: string, status: string, url: string): Record<string, string> {

@@ -1,30 +1,21 @@
 // R2's S3 API in small: path-style, signed, one write a second for each key.
 import { copyFile, readFile, rm } from 'node:fs/promises'
-import { type Exchange, type Headers, hangUp, header, noteFault, pathSegments, send } from '../exchange.ts'
+import { type Exchange, header, noteFault, pathSegments, send } from '../exchange.ts'
 import type { Faults } from '../faults.ts'
-import { type ReceivedFile, receiveFile } from '../receive-file.ts'
-import { escapeXml, s3Error } from '../xml.ts'
+import { escapeXml } from '../xml.ts'
 import { writeConditionFails } from './conditions.ts'
 import { listObjects } from './list.ts'
 import { partNumberMax, readPartList, type Upload, Uploads } from './multipart.ts'
 import { serveObject } from './public.ts'
+import { headersToKeep, receiveChecked, sendError, xml } from './receive.ts'
 import { type Keys, verifySignature } from './sigv4.ts'
 import { isBucketName, isStorableKey, type R2Store, type StoredObject } from './store.ts'
 
 export type R2Options = { store: R2Store; keys: Keys; faults: Faults; now: () => number }
 
-const xml: Headers = { 'content-type': 'application/xml', server: 'cloudflare' }
 const singlePutMaxBytes = 4.995 * 2 ** 30
 const documentMaxBytes = 4 * 2 ** 20
 const writesRememberedMax = 10_000
-const keptHeaders = [
-  'content-type',
-  'cache-control',
-  'content-disposition',
-  'content-encoding',
-  'content-language',
-  'expires',
-]
 const refusedQueries = [
   'acl',
   'tagging',
@@ -51,30 +42,25 @@ export class R2Server {
     if (ex.method === 'PUT' || ex.method === 'POST') {
       const unsized = header(ex, 'content-length') === undefined
       if (unsized)
-        return this.#error(
-          ex,
-          411,
-          'MissingContentLength',
-          'You must provide the Content-Length HTTP header.',
-        )
+        return sendError(ex, 411, 'MissingContentLength', 'You must provide the Content-Length HTTP header.')
     }
     const verdict = verifySignature(ex, keys, now())
-    if (!verdict.ok) return this.#error(ex, verdict.status, verdict.code, verdict.message)
+    if (!verdict.ok) return sendError(ex, verdict.status, verdict.code, verdict.message)
     if (ex.dice.hits('r2Error', `${ex.method} ${ex.rawPath}`, faults.r2ErrorRate)) {
       noteFault(ex, 'error')
       const busy = ex.dice.draw('r2ErrorKind', ex.rawPath) < 0.5
-      if (busy) return this.#error(ex, 503, 'ServiceUnavailable', 'Please try again.')
-      return this.#error(ex, 500, 'InternalError', 'We encountered an internal error. Please try again.')
+      if (busy) return sendError(ex, 503, 'ServiceUnavailable', 'Please try again.')
+      return sendError(ex, 500, 'InternalError', 'We encountered an internal error. Please try again.')
     }
     const refused = refusedQueries.find((name) => ex.query.has(name))
-    if (refused !== undefined) return this.#error(ex, 501, 'NotImplemented', `${refused} is not implemented`)
+    if (refused !== undefined) return sendError(ex, 501, 'NotImplemented', `${refused} is not implemented`)
     const [bucket = '', ...rest] = pathSegments(ex.rawPath) ?? ['']
     const key = rest.join('/')
     if (bucket === '') return this.#listBuckets(ex)
     if (key === '') return this.#bucket(ex, bucket)
     if (!store.hasBucket(bucket)) return this.#noBucket(ex)
     if (!isStorableKey(key))
-      return this.#error(ex, 400, 'InvalidObjectName', 'The specified object name is not valid.')
+      return sendError(ex, 400, 'InvalidObjectName', 'The specified object name is not valid.')
     const uploadId = ex.query.get('uploadId')
     if (ex.method === 'PUT' && uploadId !== null)
       return this.#putPart(ex, bucket, key, uploadId, verdict.payloadHash)
@@ -88,7 +74,7 @@ export class R2Server {
     if (ex.method === 'POST' && ex.query.has('uploads')) return this.#createUpload(ex, bucket, key)
     if (ex.method === 'POST' && uploadId !== null)
       return this.#complete(ex, bucket, key, uploadId, verdict.payloadHash)
-    return this.#error(
+    return sendError(
       ex,
       405,
       'MethodNotAllowed',
@@ -110,9 +96,9 @@ export class R2Server {
     const { store } = this.#options
     if (ex.method === 'PUT') {
       if (!isBucketName(bucket))
-        return this.#error(ex, 400, 'InvalidBucketName', 'The specified bucket name is not valid.')
+        return sendError(ex, 400, 'InvalidBucketName', 'The specified bucket name is not valid.')
       if (store.hasBucket(bucket))
-        return this.#error(
+        return sendError(
           ex,
           409,
           'BucketAlreadyOwnedByYou',
@@ -124,7 +110,7 @@ export class R2Server {
     if (!store.hasBucket(bucket)) return this.#noBucket(ex)
     if (ex.method === 'HEAD') return send(ex, 200, xml)
     if (ex.method !== 'GET')
-      return this.#error(ex, 501, 'NotImplemented', `${ex.method} of a bucket is not implemented`)
+      return sendError(ex, 501, 'NotImplemented', `${ex.method} of a bucket is not implemented`)
     if (ex.query.has('location')) return send(ex, 200, xml, '<LocationConstraint>auto</LocationConstraint>')
     return send(ex, 200, xml, listObjects(ex, store, bucket))
   }
@@ -132,14 +118,14 @@ export class R2Server {
   #get(ex: Exchange, bucket: string, key: string): Promise<void> {
     const { store } = this.#options
     const object = store.get(bucket, key)
-    if (!object) return this.#error(ex, 404, 'NoSuchKey', 'The specified key does not exist.')
+    if (!object) return sendError(ex, 404, 'NoSuchKey', 'The specified key does not exist.')
     return serveObject(ex, store, bucket, object)
   }
 
   async #put(ex: Exchange, bucket: string, key: string, payloadHash: string): Promise<void> {
     const { store } = this.#options
     if (Number(header(ex, 'content-length')) > singlePutMaxBytes) {
-      return this.#error(
+      return sendError(
         ex,
         400,
         'EntityTooLarge',
@@ -149,7 +135,7 @@ export class R2Server {
     const source = header(ex, 'x-amz-copy-source')
     if (source !== undefined) return this.#copy(ex, bucket, key, source)
     const spool = store.spoolPath()
-    const received = await this.#receive(ex, spool, payloadHash)
+    const received = await receiveChecked(ex, spool, payloadHash)
     if (!received) return
     const object: StoredObject = {
       key,
@@ -166,7 +152,7 @@ export class R2Server {
     const { store } = this.#options
     const [fromBucket = '', ...fromKey] = pathSegments(source) ?? ['']
     const from = store.get(fromBucket, fromKey.join('/'))
-    if (!from) return this.#error(ex, 404, 'NoSuchKey', 'The specified key does not exist.')
+    if (!from) return sendError(ex, 404, 'NoSuchKey', 'The specified key does not exist.')
     const replace = header(ex, 'x-amz-metadata-directive') === 'REPLACE'
     const spool = store.spoolPath()
     await copyFile(store.path(fromBucket, from.key), spool)
@@ -203,7 +189,7 @@ export class R2Server {
       }
       if (refusal) {
         await rm(spool, { force: true })
-        await this.#error(ex, ...refusal)
+        await sendError(ex, ...refusal)
         return false
       }
       await store.put(bucket, spool, object)
@@ -213,35 +199,9 @@ export class R2Server {
     })
   }
 
-  /** Undefined when the body was cut or does not match what was said of it; then the request is answered. */
-  async #receive(ex: Exchange, path: string, payloadHash: string): Promise<ReceivedFile | undefined> {
-    const received = await receiveFile(ex, path)
-    if (!received) {
-      hangUp(ex)
-      return undefined
-    }
-    const md5 = header(ex, 'content-md5')
-    let refusal: [number, string, string] | undefined
-    if (md5 !== undefined && Buffer.from(md5, 'base64').length !== 16) {
-      refusal = [400, 'InvalidDigest', 'The Content-MD5 you specified is not valid.']
-    } else if (md5 !== undefined && !Buffer.from(md5, 'base64').equals(received.md5)) {
-      refusal = [400, 'BadDigest', 'The Content-MD5 you specified did not match what we received.']
-    } else if (payloadHash !== 'UNSIGNED-PAYLOAD' && payloadHash !== received.sha256.toString('hex')) {
-      refusal = [
-        400,
-        'XAmzContentSHA256Mismatch',
-        "The provided 'x-amz-content-sha256' header does not match what was computed.",
-      ]
-    }
-    if (!refusal) return received
-    await rm(path, { force: true })
-    await this.#error(ex, ...refusal)
-    return undefined
-  }
-
   #createUpload(ex: Exchange, bucket: string, key: string): Promise<void> {
     const upload = this.#uploads.create(bucket, key, headersToKeep(ex))
-    if (!upload) return this.#error(ex, 503, 'ServiceUnavailable', 'Too many open uploads.')
+    if (!upload) return sendError(ex, 503, 'ServiceUnavailable', 'Too many open uploads.')
     const body = `<InitiateMultipartUploadResult><Bucket>${bucket}</Bucket><Key>${escapeXml(key)}</Key><UploadId>${upload.id}</UploadId></InitiateMultipartUploadResult>`
     return send(ex, 200, xml, body)
   }
@@ -251,7 +211,7 @@ export class R2Server {
     if (!upload) return this.#noUpload(ex)
     const number = Number(ex.query.get('partNumber'))
     if (!Number.isInteger(number) || number < 1 || number > partNumberMax) {
-      return this.#error(
+      return sendError(
         ex,
         400,
         'InvalidArgument',
@@ -259,7 +219,7 @@ export class R2Server {
       )
     }
     const path = this.#options.store.spoolPath()
-    const received = await this.#receive(ex, path, payloadHash)
+    const received = await receiveChecked(ex, path, payloadHash)
     if (!received) return
     await this.#uploads.setPart(upload, { number, path, sizeBytes: received.sizeBytes, md5: received.md5 })
     return send(ex, 200, { server: 'cloudflare', etag: `"${received.md5.toString('hex')}"` })
@@ -273,7 +233,7 @@ export class R2Server {
     if (wanted === undefined) return
     const spool = store.spoolPath()
     const joined = await this.#uploads.join(upload, readPartList(wanted), spool)
-    if (!joined.ok) return this.#error(ex, 400, joined.code, joined.message)
+    if (!joined.ok) return sendError(ex, 400, joined.code, joined.message)
     const { sizeBytes, etag } = joined
     const object: StoredObject = { key, sizeBytes, etag, lastModifiedMs: now(), headers: upload.headers }
     if (!(await this.#store(ex, bucket, spool, object))) return
@@ -284,11 +244,11 @@ export class R2Server {
 
   async #readDocument(ex: Exchange, payloadHash: string): Promise<string | undefined> {
     if (Number(header(ex, 'content-length')) > documentMaxBytes) {
-      await this.#error(ex, 400, 'MalformedXML', 'The XML you provided is too long.')
+      await sendError(ex, 400, 'MalformedXML', 'The XML you provided is too long.')
       return undefined
     }
     const spool = this.#options.store.spoolPath()
-    if (!(await this.#receive(ex, spool, payloadHash))) return undefined
+    if (!(await receiveChecked(ex, spool, payloadHash))) return undefined
     const text = await readFile(spool, 'utf8')
     await rm(spool, { force: true })
     return text
@@ -302,24 +262,10 @@ export class R2Server {
   }
 
   #noBucket(ex: Exchange): Promise<void> {
-    return this.#error(ex, 404, 'NoSuchBucket', 'The specified bucket does not exist.')
+    return sendError(ex, 404, 'NoSuchBucket', 'The specified bucket does not exist.')
   }
 
   #noUpload(ex: Exchange): Promise<void> {
-    return this.#error(ex, 404, 'NoSuchUpload', 'The specified multipart upload does not exist.')
+    return sendError(ex, 404, 'NoSuchUpload', 'The specified multipart upload does not exist.')
   }
-
-  #error(ex: Exchange, status: number, code: string, message: string): Promise<void> {
-    return send(ex, status, xml, s3Error(code, message))
-  }
-}
-
-function headersToKeep(ex: Exchange): Record<string, string> {
-  const kept: Record<string, string> = {}
-  for (const name of Object.keys(ex.req.headers)) {
-    const value = header(ex, name)
-    if (value !== undefined && (keptHeaders.includes(name) || name.startsWith('x-amz-meta-')))
-      kept[name] = value
-  }
-  return kept
 }

@@ -27,6 +27,8 @@ export class R2Store {
 
   static async open(folder: string, firstBucket: string): Promise<R2Store> {
     const store = new R2Store(folder)
+    // What an earlier world had not finished receiving is of no use.
+    await rm(join(folder, '.spool'), { recursive: true, force: true })
     await mkdir(join(folder, '.spool'), { recursive: true })
     for (const name of await readdir(folder)) if (!name.startsWith('.')) await store.#load(name)
     await store.createBucket(firstBucket)
