@@ -111,8 +111,7 @@ export function release(state: CoreState, now: Now, out: Effect[]): void {
     state.own.delete(own.shard.key)
     state.unpersisted = true
     state.unpublished = true
-    if (own.fetch !== null) out.push({ kind: 'stop-fetch', shard: own.shard.key })
-    out.push({ kind: 'release', shard: own.shard.key })
+    out.push({ kind: 'release', shard: own.shard })
     const detail = died ? 'the claim made no progress' : 'more nodes than needed claimed it'
     out.push({ kind: 'notice', code: 'released', shard: own.shard.key, detail })
   }

@@ -17,8 +17,8 @@ export type Effect =
   | { readonly kind: 'fetch'; readonly shard: Shard; readonly from: FetchSource }
   | { readonly kind: 'stop-fetch'; readonly shard: ShardKey }
   | { readonly kind: 'add-peers'; readonly infohash: Infohash; readonly peers: readonly Endpoint[] }
-  /** The claim ended without a replica: partial files may go. */
-  | { readonly kind: 'release'; readonly shard: ShardKey }
+  /** The claim ended without a replica: a fetch under way stops, partial files go. */
+  | { readonly kind: 'release'; readonly shard: Shard }
   | { readonly kind: 'audit'; readonly shard: Shard; readonly node: NodeId }
   /** Read our own copy again. */
   | { readonly kind: 'check'; readonly shard: Shard }

@@ -18,9 +18,11 @@ export function step(state: CoreState, event: Event, now: Now): Effect[] {
 function happen(state: CoreState, event: Event, now: Now, out: Effect[]): void {
   switch (event.kind) {
     case 'tick':
-      return tick(state, now, out)
+      tick(state, now, out)
+      return
     case 'manifest':
-      return hear(state, event, now, out)
+      hear(state, event, now, out)
+      return
     case 'catalogs':
       state.shards = new Map(event.shards.map((shard) => [shard.key, shard]))
       state.listed = event.listed
@@ -39,15 +41,20 @@ function happen(state: CoreState, event: Event, now: Now, out: Effect[]): void {
       state.unpublished = true
       return
     case 'progress':
-      return grow(state, event.shard, event.doneBytes, now)
+      grow(state, event.shard, event.doneBytes, now)
+      return
     case 'fetched':
-      return fetched(state, event, now, out)
+      fetched(state, event, now, out)
+      return
     case 'fetch-failed':
-      return failed(state, event, now, out)
+      failed(state, event, now, out)
+      return
     case 'checked':
-      return checked(state, event.shard, event.damaged, now, out)
+      checked(state, event.shard, event.damaged, now, out)
+      return
     case 'audited':
-      return recordAudit(state, event, now)
+      recordAudit(state, event, now)
+      return
   }
 }
 
@@ -71,6 +78,7 @@ function hear(state: CoreState, event: Extract<Event, { kind: 'manifest' }>, now
       state.unpersisted = true
       state.unpublished = true
     }
+    state.ledger.accept(manifest, now.wallMs, state.parameters)
     return
   }
   const known = state.ledger.manifest(manifest.node)
@@ -167,7 +175,7 @@ function failed(
     state.own.delete(event.shard)
     state.unpersisted = true
     state.unpublished = true
-    out.push({ kind: 'release', shard: event.shard })
+    out.push({ kind: 'release', shard: own.shard })
   }
 }
 

@@ -221,7 +221,6 @@ export class Cores {
         this.#last.set(machine.id, manifest)
         for (const other of this.machines)
           this.send(other, { kind: 'manifest', manifest, raw: new Uint8Array() })
-        machine.state.ledger.accept(manifest, this.now.wallMs, this.parameters)
         return
       }
       case 'fetch': {
@@ -236,8 +235,10 @@ export class Cores {
         return
       }
       case 'stop-fetch':
-      case 'release':
         machine.fetches.delete(effect.shard)
+        return
+      case 'release':
+        machine.fetches.delete(effect.shard.key)
         return
       case 'audit': {
         const other = this.machines.find((one) => one.id === effect.node)

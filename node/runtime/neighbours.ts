@@ -1,0 +1,80 @@
+/**
+ * Getting to know the others: pulling manifests and catalogs from a peer that connects, anti-entropy with a random one now and
+ * then (PROTOCOL 4), and asking peers whether they can reach us (PROTOCOL 5).
+ */
+import { randomInt } from 'node:crypto'
+import type { Event } from '../../protocol/core/event.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import { askReachable } from '../net/dialback.ts'
+import type { Log, Network, Peer } from '../ports.ts'
+import type { CatalogExchange } from './catalogs.ts'
+import type { ManifestExchange } from './manifests.ts'
+
+export interface NeighboursParts {
+  readonly network: Network
+  readonly manifests: ManifestExchange
+  readonly catalogs: CatalogExchange
+  readonly log: Log
+  readonly dispatch: (event: Event) => void
+  readonly bittorrentPort: number
+  readonly antiEntropyMs: number
+}
+
+export class Neighbours {
+  readonly #parts: NeighboursParts
+  readonly #greeting = new Set<NodeId>()
+  #timer: NodeJS.Timeout | null = null
+  #reachable = false
+
+  constructor(parts: NeighboursParts) {
+    this.#parts = parts
+    parts.network.onPeer(({ kind, peer }) => {
+      if (kind === 'connected') this.#greet(peer)
+      else this.#count()
+    })
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#visitOne(), this.#parts.antiEntropyMs)
+    for (const peer of this.#parts.network.peers()) this.#greet(peer)
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+  }
+
+  #visitOne(): void {
+    const peers = this.#parts.network.peers()
+    const peer = peers.length === 0 ? undefined : peers[randomInt(peers.length)]
+    if (peer !== undefined) this.#greet(peer)
+  }
+
+  /** Once at a time a peer. Counted as a connection when it told us what it knows: only then may we claim. */
+  #greet(peer: Peer): void {
+    const { nodeId } = peer
+    if (this.#greeting.has(nodeId)) return
+    this.#greeting.add(nodeId)
+    this.#exchange(peer)
+      .catch((error: unknown) =>
+        this.#parts.log.info({ peer: nodeId, error: String(error) }, 'could not sync with a peer'),
+      )
+      .finally(() => this.#greeting.delete(nodeId))
+  }
+
+  async #exchange(peer: Peer): Promise<void> {
+    const { manifests, catalogs, network, bittorrentPort, dispatch } = this.#parts
+    await manifests.pull(peer.nodeId)
+    await catalogs.pull(peer.nodeId)
+    this.#count()
+    // Once somebody reached us that stands; a later failure may be the other's.
+    if (this.#reachable) return
+    const answer = await askReachable(network, peer.nodeId, bittorrentPort)
+    if (answer === 'unknown') return
+    this.#reachable = answer === 'reachable'
+    dispatch({ kind: 'reachability', reachable: this.#reachable })
+  }
+
+  #count(): void {
+    this.#parts.dispatch({ kind: 'connections', count: this.#parts.network.peers().length })
+  }
+}

@@ -1,0 +1,180 @@
+/** Does the core's effects with the node's adapters. Long work runs beside and comes back as an event. */
+import type { Effect } from '../../protocol/core/effect.ts'
+import type { Event } from '../../protocol/core/event.ts'
+import type { ShardKey } from '../../protocol/ids.ts'
+import {
+  encodeNodeManifest,
+  NODE_MANIFEST_DOMAIN,
+  NODE_MANIFEST_TYPE,
+} from '../../protocol/manifest/node-manifest.ts'
+import type { Shard } from '../../protocol/shard/shard.ts'
+import type { Auditor } from '../audit/auditor.ts'
+import type { Identity, Log, Network, Store, TorrentEngine } from '../ports.ts'
+import { saveKept } from '../store/kept.ts'
+import { keyOf } from '../store/keyspace.ts'
+import { FetchError, type ShardFetcher } from '../transfer/fetch-shard.ts'
+import type { ShardFiles } from '../transfer/shard-files.ts'
+import type { ManifestExchange } from './manifests.ts'
+
+export interface PerformParts {
+  readonly identity: Identity
+  readonly network: Network
+  readonly store: Store
+  readonly engine: TorrentEngine
+  readonly files: ShardFiles
+  readonly fetcher: ShardFetcher
+  readonly auditor: Auditor
+  readonly manifests: ManifestExchange
+  readonly log: Log
+  readonly dispatch: (event: Event) => void
+  readonly checkOwn: (shard: Shard) => Promise<readonly string[]>
+}
+
+interface Work {
+  readonly abort: AbortController
+  readonly ended: Promise<void>
+}
+
+export class Performer {
+  readonly #parts: PerformParts
+  readonly #fetches = new Map<ShardKey, Work>()
+
+  constructor(parts: PerformParts) {
+    this.#parts = parts
+  }
+
+  async perform(effect: Effect): Promise<void> {
+    const { store, log, manifests } = this.#parts
+    switch (effect.kind) {
+      case 'persist':
+        return saveKept(store, effect.kept)
+      case 'publish':
+        return this.#publish(effect)
+      case 'keep-manifest':
+        return store.batch([{ type: 'put', key: keyOf('peerManifests', effect.node), value: effect.raw }])
+      case 'forget-manifest':
+        manifests.forget(effect.node)
+        return store.batch([{ type: 'del', key: keyOf('peerManifests', effect.node) }])
+      case 'connect':
+        this.#connect(effect.multiaddrs)
+        return
+      case 'fetch':
+        this.#fetch(effect)
+        return
+      case 'stop-fetch':
+        this.#stopFetch(effect.shard)
+        return
+      case 'add-peers':
+        this.#parts.engine.addPeers(effect.infohash, effect.peers)
+        return
+      case 'release':
+        this.#release(effect.shard)
+        return
+      case 'audit':
+        this.#audit(effect)
+        return
+      case 'check':
+        void this.#parts.checkOwn(effect.shard)
+        return
+      case 'notice':
+        log.info({ code: effect.code, shard: effect.shard, detail: effect.detail }, effect.code)
+        return
+    }
+  }
+
+  /** Stops all fetches and waits for them. */
+  async stop(): Promise<void> {
+    const works = [...this.#fetches.values()]
+    for (const work of works) work.abort.abort()
+    await Promise.all(works.map((work) => work.ended))
+  }
+
+  async #publish(effect: Extract<Effect, { kind: 'publish' }>): Promise<void> {
+    const { identity, manifests, log } = this.#parts
+    const sealed = identity.seal(
+      NODE_MANIFEST_DOMAIN,
+      NODE_MANIFEST_TYPE,
+      encodeNodeManifest(effect.manifest),
+    )
+    // The core awaits its effects; a slow network must not hold up the next event.
+    manifests
+      .publish(sealed)
+      .catch((error: unknown) => log.warn({ error: String(error) }, 'could not publish the manifest'))
+  }
+
+  #connect(multiaddrs: readonly string[]): void {
+    const { network, log } = this.#parts
+    network
+      .connect([...multiaddrs])
+      .then((connected) => log.debug({ multiaddrs, connected }, 'dialled a node that was heard of'))
+      .catch((error: unknown) =>
+        log.debug({ multiaddrs, error: String(error) }, 'could not dial a node that was heard of'),
+      )
+  }
+
+  #fetch(effect: Extract<Effect, { kind: 'fetch' }>): void {
+    const { shard, from } = effect
+    const before = this.#fetches.get(shard.key)
+    before?.abort.abort()
+    const abort = new AbortController()
+    const ended = this.#runFetch(shard, from, abort, before?.ended ?? Promise.resolve())
+    this.#fetches.set(shard.key, { abort, ended })
+  }
+
+  async #runFetch(
+    shard: Shard,
+    from: Extract<Effect, { kind: 'fetch' }>['from'],
+    abort: AbortController,
+    before: Promise<void>,
+  ): Promise<void> {
+    const { fetcher, dispatch, log } = this.#parts
+    const { signal } = abort
+    // One writer a staging folder: the fetch that this one replaces ends first.
+    await before
+    try {
+      signal.throwIfAborted()
+      const onProgress = (doneBytes: number) => {
+        if (!signal.aborted) dispatch({ kind: 'progress', shard: shard.key, doneBytes })
+      }
+      const fetched = await fetcher.fetch(shard, from, { onProgress, signal })
+      dispatch({ kind: 'fetched', shard: shard.key, ...fetched })
+    } catch (error) {
+      if (signal.aborted) return
+      if (!(error instanceof FetchError)) throw error
+      log.warn(
+        { shard: shard.key, from: from.kind, code: error.code, detail: error.message },
+        'a fetch failed',
+      )
+      if (error.code === 'aborted') return
+      const infohash = error.infohash ?? (from.kind === 'swarm' ? from.infohash : null)
+      dispatch({ kind: 'fetch-failed', shard: shard.key, code: error.code, detail: error.message, infohash })
+    } finally {
+      if (this.#fetches.get(shard.key)?.abort === abort) this.#fetches.delete(shard.key)
+    }
+  }
+
+  #stopFetch(shard: ShardKey): void {
+    this.#fetches.get(shard)?.abort.abort()
+  }
+
+  #release(shard: Shard): void {
+    const { files, log } = this.#parts
+    const before = this.#fetches.get(shard.key)
+    before?.abort.abort()
+    const ended = (before?.ended ?? Promise.resolve())
+      .then(() => files.discard(shard))
+      .catch((error: unknown) =>
+        log.warn({ shard: shard.key, error: String(error) }, 'could not remove partial files'),
+      )
+    // A new claim of the same shard waits for this before it writes.
+    this.#fetches.set(shard.key, { abort: new AbortController(), ended })
+  }
+
+  #audit(effect: Extract<Effect, { kind: 'audit' }>): void {
+    const { auditor, dispatch } = this.#parts
+    const { shard, node } = effect
+    void auditor
+      .audit(shard, node)
+      .then((outcome) => dispatch({ kind: 'audited', shard: shard.key, node, outcome }))
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * A shard's files on this disk: `staging/<digest>/` while they come, the mirror folder once they are verified. Moving is by
+ * rename, so a crash leaves each file in one of the two places, and `adopt` brings them together again.
+ */
+import { access, readdir, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Infohash } from '../../protocol/ids.ts'
+import type { Shard } from '../../protocol/shard/shard.ts'
+import { torrentFiles } from '../../protocol/torrent/info.ts'
+import { encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
+import { makeFolder, moveFile, moveTree, writeFileAtomic } from '../files/durable.ts'
+import { type Layout, safeJoin } from '../files/layout.ts'
+import { type BuiltShard, dumpPath } from './build-shard.ts'
+
+export class ShardFiles {
+  readonly #layout: Layout
+
+  constructor(layout: Layout) {
+    this.#layout = layout
+  }
+
+  /** The folder that holds verified shards in mirror layout. */
+  get mirror(): string {
+    return this.#layout.mirror
+  }
+
+  /** Not verified yet: the `.part` of a whole shard. */
+  staging(shard: Shard): string {
+    return safeJoin(this.#layout.staging, shard.digest)
+  }
+
+  torrentPath(infohash: Infohash): string {
+    return safeJoin(this.#layout.torrents, `${infohash}.torrent`)
+  }
+
+  /** Makes the staging folder and moves there what lies in the mirror: an install that a crash cut, or a damaged replica. */
+  async adopt(shard: Shard): Promise<void> {
+    const staging = this.staging(shard)
+    for (const file of torrentFiles(shard)) {
+      const to = dumpPath(shard, staging, file.path)
+      await makeFolder(dirname(to))
+      const from = dumpPath(shard, this.mirror, file.path)
+      if ((await exists(from)) && !(await exists(to))) await moveFile(from, to)
+    }
+  }
+
+  /** Puts a verified shard into the mirror, its metadata files and .torrent with it. Returns the .torrent's bytes. */
+  async install(shard: Shard, built: BuiltShard): Promise<Uint8Array> {
+    const staging = this.staging(shard)
+    const paths = shard.files.map((file) => `${shard.name}/${file.path}`)
+    await moveTree(staging, this.mirror, paths)
+    for (const file of built.metadata)
+      await writeFileAtomic(dumpPath(shard, this.mirror, file.path), file.bytes)
+    const torrent = encodeMetainfo({ info: built.info })
+    await writeFileAtomic(this.torrentPath(built.infohash), torrent)
+    await this.discard(shard)
+    return torrent
+  }
+
+  /** Removes staging folders that no claim needs any more, left by a crash. */
+  async sweep(claimed: readonly Shard[]): Promise<void> {
+    const needed = new Set<string>(claimed.map((shard) => shard.digest))
+    for (const name of await readdir(this.#layout.staging)) {
+      if (!needed.has(name)) await rm(safeJoin(this.#layout.staging, name), { recursive: true, force: true })
+    }
+  }
+
+  /** Forgets what came so far. */
+  async discard(shard: Shard): Promise<void> {
+    await rm(this.staging(shard), { recursive: true, force: true })
+  }
+}
+
+export async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
