@@ -94,7 +94,8 @@ export interface Origin {
   checksums(wiki: string, date: string, algorithm: 'md5' | 'sha1', signal?: AbortSignal): Promise<string | null>
   /**
    * Downloads one dump file of a shard to `toPath`, continuing a partial file (Range with If-Range from a side file).
-   * Rejects with OriginError. `onBytes` gets increments of body bytes received.
+   * A file there with the whole size is left as it is: verify it, and remove it when its digests are wrong. Rejects with
+   * OriginError, or with the file system's own error (ENOSPC). `onBytes` gets increments of body bytes received.
    */
   download(file: OriginFile, toPath: string, options: { onBytes?: (count: number) => void; signal?: AbortSignal }): Promise<void>
   /** Body bytes received from origin since start. */

@@ -1,0 +1,18 @@
+/** Room on the disk, as the file system sees it. */
+import { statfs } from 'node:fs/promises'
+
+export interface DiskSpace {
+  /** What this process may still write; less than what is free when the system keeps a reserve. */
+  readonly freeBytes: number
+  readonly totalBytes: number
+}
+
+/** Of the file system that holds this existing path. Rejects with the file system's error. */
+export async function diskSpace(path: string): Promise<DiskSpace> {
+  const facts = await statfs(path, { bigint: true })
+  return { freeBytes: toNumber(facts.bavail * facts.bsize), totalBytes: toNumber(facts.blocks * facts.bsize) }
+}
+
+function toNumber(bytes: bigint): number {
+  return Number(bytes > BigInt(Number.MAX_SAFE_INTEGER) ? BigInt(Number.MAX_SAFE_INTEGER) : bytes)
+}

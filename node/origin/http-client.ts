@@ -1,0 +1,23 @@
+/** The small interface that the decorators wrap: one GET, whose answer is used inside a bracket and then let go. */
+
+export interface HttpRequest {
+  readonly headers?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface HttpResponse {
+  readonly status: number
+  /** A header's value, first 1,000 characters; null when absent or sent more than once. */
+  header(name: string): string | null
+  /** The raw bytes as sent (nothing is decoded). Errors while reading are OriginErrors. */
+  readonly body: AsyncIterable<Uint8Array>
+}
+
+export interface HttpClient {
+  /**
+   * Sends one GET and gives the answer to `use`; when that ends, the rest of the body is dropped. Rejects with OriginError
+   * `network` or `aborted`, or with what `use` threw.
+   */
+  get<T>(url: URL, request: HttpRequest, use: (response: HttpResponse) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}

@@ -1,0 +1,192 @@
+/** The Origin port: Wikimedia's dumps over HTTP, politely (PROTOCOL 6; facts: politeness and HTTP behaviour). */
+
+import { rm } from 'node:fs/promises'
+import { ShapeError } from '../../protocol/codec/shape.ts'
+import { isRunDate } from '../../protocol/dump/dates.ts'
+import { readDumpIndex } from '../../protocol/dump/dump-index.ts'
+import { isWiki } from '../../protocol/ids.ts'
+import { DUMP_INDEX_BYTES_MAX, DUMP_STATUS_BYTES_MAX, PATH_BYTES_MAX } from '../../protocol/limits.ts'
+import { type Clock, type Origin, OriginError } from '../ports.ts'
+import { describeBody, expectStatus, readBounded } from './answer.ts'
+import { createClient } from './client.ts'
+import { download } from './download.ts'
+import { createHostLimiter, limitPerHost } from './host-limiter.ts'
+import { type Sleep, sleep as timerSleep } from './pace.ts'
+import { metaPath } from './partial-file.ts'
+import { followRedirects } from './redirect.ts'
+import { retry } from './retry.ts'
+
+export interface OriginOptions {
+  /** `https://dumps.wikimedia.org/` or a mirror of its layout; http or https, no user name in it. */
+  readonly baseUrl: string
+  /** Hosts to which a redirect may lead besides that of baseUrl. */
+  readonly redirectHosts?: readonly string[]
+  /** E-mail or web address of the operator: upstream refuses clients without one. */
+  readonly contact: string
+  readonly version: string
+  readonly nodeId: string
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly sleep?: Sleep
+  /** Told when a host asked for a pause. */
+  readonly onPause?: (host: string, ms: number) => void
+  readonly requestTimeoutMs?: number
+  readonly bodyTimeoutMs?: number
+  readonly retriesMax?: number
+  readonly backoffBaseMs?: number
+  readonly backoffMaxMs?: number
+  readonly retryAfterMaxMs?: number
+}
+
+/** PROTOCOL 6: per host, for the whole process, status reads included. */
+const CONNECTIONS_MAX = 2
+const QUEUE_MAX = 4_096
+const REDIRECTS_MAX = 3
+const CHECKSUMS_BYTES_MAX = 16 * 1024 * 1024
+
+/** Throws TypeError for options that upstream would refuse. */
+export function createOrigin(options: OriginOptions): Origin {
+  const base = parseBase(options.baseUrl)
+  const sleep = options.sleep ?? timerSleep
+  const backoff = {
+    baseMs: options.backoffBaseMs ?? 1_000,
+    maxMs: options.backoffMaxMs ?? 60_000,
+    random: options.random,
+  }
+  let bytesReceived = 0
+  const plain = createClient({
+    userAgent: userAgent(options),
+    requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
+    bodyTimeoutMs: options.bodyTimeoutMs ?? 60_000,
+    connectionsMax: CONNECTIONS_MAX,
+    onBodyBytes: (count) => {
+      bytesReceived += count
+    },
+  })
+  const limiter = createHostLimiter({
+    connectionsMax: CONNECTIONS_MAX,
+    queueMax: QUEUE_MAX,
+    clock: options.clock,
+    sleep,
+  })
+  const limited = limitPerHost(plain, limiter, {
+    backoff,
+    retryAfterMaxMs: options.retryAfterMaxMs ?? 3_600_000,
+    clock: options.clock,
+    onPause: options.onPause,
+  })
+  const client = followRedirects(limited, { redirectsMax: REDIRECTS_MAX, hosts: options.redirectHosts ?? [] })
+  const policy = { retriesMax: options.retriesMax ?? 5, backoff, sleep }
+
+  /** A small document, turned into a value inside the retry: a half-written one is read again. */
+  const read = <T>(
+    path: string,
+    bytesMax: number,
+    parse: (text: string) => T,
+    expected: string,
+    signal?: AbortSignal,
+  ): Promise<T> => {
+    const url = new URL(path, base)
+    return retry(
+      policy,
+      () =>
+        client.get(url, { signal }, async (response) => {
+          expectStatus(response, url, [200])
+          const body = await readBounded(response, url, bytesMax)
+          try {
+            return parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
+          } catch (error) {
+            const reason = error instanceof ShapeError ? ` (${error.message})` : ''
+            const came = describeBody(response, body)
+            throw new OriginError('not-json', `${url}: expected ${expected}, got ${came}${reason}`, {
+              cause: error,
+            })
+          }
+        }),
+      signal,
+    )
+  }
+
+  return {
+    async index(signal) {
+      const parse = (text: string) => readDumpIndex(JSON.parse(text), 'index.json')
+      const index = await read(
+        'index.json',
+        DUMP_INDEX_BYTES_MAX,
+        parse,
+        'the JSON index of all wikis',
+        signal,
+      )
+      return new Map(index.runs)
+    },
+    async dumpStatus(wiki, date, signal) {
+      return read(`${runPath(wiki, date)}/dumpstatus.json`, DUMP_STATUS_BYTES_MAX, parseJson, 'JSON', signal)
+    },
+    async checksums(wiki, date, algorithm, signal) {
+      const path = `${runPath(wiki, date)}/${wiki}-${date}-${algorithm}sums.txt`
+      try {
+        return await read(path, CHECKSUMS_BYTES_MAX, refuseHtml, `a list of ${algorithm} sums`, signal)
+      } catch (error) {
+        if (error instanceof OriginError && error.code === 'not-found') return null
+        throw error
+      }
+    },
+    async download(file, toPath, { onBytes, signal }) {
+      const url = new URL(checkPath(file.path), base)
+      await download(client, policy, { url, toPath, sizeBytes: file.sizeBytes, onBytes, signal })
+      await rm(metaPath(toPath), { force: true })
+    },
+    get bytesReceived() {
+      return bytesReceived
+    },
+    close: () => client.close(),
+  }
+}
+
+/** `WikiSeed/0.1.0 (mail@example.org; node 4kLm9xQ2)`: who, how to reach the operator, which node (Wikimedia's robot policy). */
+export function userAgent(options: Pick<OriginOptions, 'contact' | 'version' | 'nodeId'>): string {
+  const { contact } = options
+  const plain = /^[\x21-\x7e]{3,200}$/.test(contact) && !/[();]/.test(contact)
+  if (!plain || !(/^[^@\s]+@[^@\s]+$/.test(contact) || /^https?:\/\/[^/]+/.test(contact))) {
+    throw new TypeError(
+      'a contact (an e-mail or a web address) is needed: Wikimedia refuses clients without one',
+    )
+  }
+  return `WikiSeed/${options.version} (${contact}; node ${options.nodeId.slice(-8)})`
+}
+
+function parseBase(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') {
+    throw new TypeError(
+      `the origin must be an http or https address without a user name: ${JSON.stringify(text)}`,
+    )
+  }
+  url.search = ''
+  url.hash = ''
+  if (!url.pathname.endsWith('/')) url.pathname += '/'
+  return url
+}
+
+function runPath(wiki: string, date: string): string {
+  if (!isWiki(wiki) || !isRunDate(date)) throw new TypeError(`not a run: ${JSON.stringify([wiki, date])}`)
+  return `${wiki}/${date}`
+}
+
+/** Elements of plain ASCII, so that the address cannot leave the base or carry a query. */
+function checkPath(path: string): string {
+  const plain = path.split('/').every((element) => /^[A-Za-z0-9][A-Za-z0-9_.+-]*$/.test(element))
+  if (!plain || path.length > PATH_BYTES_MAX)
+    throw new TypeError(`not a path below the origin: ${JSON.stringify(path)}`)
+  return path
+}
+
+function parseJson(text: string): unknown {
+  return JSON.parse(text)
+}
+
+function refuseHtml(text: string): string {
+  if (/^\s*</.test(text)) throw new SyntaxError('a web page')
+  return text
+}
