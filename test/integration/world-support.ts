@@ -68,7 +68,8 @@ export function raw(base: string, asked: RawRequest): Promise<RawAnswer> {
   const { hostname, port } = new URL(base)
   return new Promise((resolve, reject) => {
     const headers: Record<string, string> = { 'user-agent': contact, ...asked.headers }
-    if (asked.body && !asked.chunked) headers['content-length'] = String(asked.body.length)
+    if (asked.chunked) headers['transfer-encoding'] = 'chunked'
+    else if (asked.body) headers['content-length'] = String(asked.body.length)
     const options = {
       hostname,
       port,

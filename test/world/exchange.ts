@@ -1,5 +1,6 @@
 // One request and its answer: what every service works with.
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AccessRecord } from './access-log.ts'
 import type { Dice, Faults, ServiceName } from './faults.ts'
@@ -8,6 +9,8 @@ export type Exchange = {
   service: ServiceName
   req: IncomingMessage
   res: ServerResponse
+  /** Kept apart, for the request lets go of it when its body is given up. */
+  socket: Socket
   method: string
   /** Percent-encoded path as it was sent, without query. */
   rawPath: string
@@ -99,7 +102,7 @@ export async function streamBody(
 }
 
 export function hangUp(ex: Exchange): void {
-  ex.req.socket.destroy()
+  ex.socket.destroy()
 }
 
 /** Resolves to false when the client has gone. */

@@ -183,6 +183,7 @@ function exchangeOf(
     service,
     req,
     res,
+    socket: req.socket,
     method: req.method ?? '',
     rawPath,
     rawQuery,
@@ -214,7 +215,7 @@ function recordOnce(ex: Exchange, log: AccessLog): void {
 
 function fail(req: IncomingMessage, res: ServerResponse, error: unknown): void {
   console.error(`world: ${req.method} ${req.url}: ${error instanceof Error ? error.stack : String(error)}`)
-  if (res.headersSent) req.socket.destroy()
+  if (res.headersSent) res.destroy()
   else res.writeHead(500, { 'content-type': 'text/plain' }).end('the world has a fault of its own\n')
 }
 
