@@ -430,6 +430,12 @@ describe('the world as a process', () => {
     expect(text.err).toContain('EADDRINUSE')
   })
 
+  it('says that the dumps folder is not there, and ends with 1', async () => {
+    const { text, exit } = start(['--dumps', '/nonexistent/dumps'])
+    expect((await exit)[0]).toBe(1)
+    expect(text.err.trim()).toBe('world: the dumps folder /nonexistent/dumps is not there')
+  })
+
   it('refuses a flag it does not know, and helps with examples', async () => {
     const wrong = start(['--dumps', '.', '--fault-everything', '1'])
     expect((await wrong.exit)[0]).toBe(1)

@@ -1,6 +1,6 @@
 // The miniature outside world: Wikimedia, the Internet Archive, R2 and Gist on loopback ports. It imports nothing of
 // the product, so that it cannot be fitted to it.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -69,8 +69,11 @@ type Handler = { handle(ex: Exchange): Promise<void>; control?(ex: Exchange): Pr
 
 const defaultArchiveLagMs = 3000
 
-/** @throws Error with code EADDRINUSE and the like when a port cannot be had. */
+/** @throws Error when the dumps folder is not there, with code EADDRINUSE and the like when a port cannot be had. */
 export async function startWorld(options: WorldOptions): Promise<World> {
+  if (!statSync(options.dumps, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new Error(`the dumps folder ${options.dumps} is not there`)
+  }
   const host = options.host ?? '127.0.0.1'
   const now = options.now ?? Date.now
   const faults: Faults = { ...noFaults(), ...options.faults }
