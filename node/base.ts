@@ -48,6 +48,7 @@ export type BaseConfig = Pick<
   | 'originUrl'
   | 'contact'
   | 'listen'
+  | 'announceHost'
   | 'bittorrent'
   | 'downloadLimitBytesPerSecond'
   | 'uploadLimitBytesPerSecond'

@@ -1,167 +1,46 @@
-/** A volunteer's node: the composition root, read top to bottom (HOUSE). */
-import { initialState, type Settings } from '../protocol/core/state.ts'
-import type { ShardKey } from '../protocol/ids.ts'
-import { parametersFingerprint } from '../protocol/parameters.ts'
-import type { Shard } from '../protocol/shard/shard.ts'
-import { Auditor } from './audit/auditor.ts'
-import { type Base, startBase } from './base.ts'
+/** A volunteer's node: a member of the federation, and its status page. */
 import type { NodeConfig } from './config.ts'
 import { startHttp } from './http/server.ts'
+import { startMember } from './member.ts'
 import { nodeStatus, shardStatuses } from './observe/status.ts'
-import { CatalogExchange } from './runtime/catalogs.ts'
-import { ManifestExchange } from './runtime/manifests.ts'
-import { Neighbours } from './runtime/neighbours.ts'
-import { OwnCopies } from './runtime/own-copies.ts'
-import { Performer } from './runtime/perform.ts'
-import { Runtime } from './runtime/runtime.ts'
-import { prefixOf } from './store/keyspace.ts'
-import { loadKept } from './store/kept.ts'
-import { ShardFetcher } from './transfer/fetch-shard.ts'
-import { AGENT, VERSION } from './version.ts'
+import { AGENT } from './version.ts'
 
 export interface RunningNode {
   readonly httpUrl: string
-  /** Resolves when the node stopped by itself; rejects with the error that made it. */
+  /** Never resolves; rejects with the error that stopped the node. */
   readonly failed: Promise<never>
   stop(): Promise<void>
 }
 
-/** Ticks of the core a second; every rule that waits is in ms, so this only bounds how late it acts. */
-const TICK_MS = 250
-
 export async function startNode(config: NodeConfig): Promise<RunningNode> {
-  const base = await startBase(config, config.bytesTotal)
-  const fatal = Promise.withResolvers<never>()
-  fatal.promise.catch(() => {})
+  const { operator, languages, bytesTotal, claimsMax, fetchesMax, originFallback } = config
+  const member = await startMember(config, {
+    role: 'volunteer',
+    agent: AGENT,
+    operator,
+    languages,
+    bytesTotal,
+    claimsMax,
+    fetchesMax,
+    originFallback,
+  })
   try {
-    return await assemble(base, config, fatal)
+    const http = await startHttp({
+      ...config.http,
+      status: () => nodeStatus(member.state, member.statusExtra()),
+      shards: () => shardStatuses(member.state, member.base.clock.wallMs()),
+    })
+    member.base.log.info({ http: http.url }, 'the status page is up')
+    return {
+      httpUrl: http.url,
+      failed: member.failed,
+      stop: async () => {
+        await http.close()
+        await member.stop()
+      },
+    }
   } catch (error) {
-    await base.close()
+    await member.stop()
     throw error
   }
-}
-
-async function assemble(
-  base: Base,
-  config: NodeConfig,
-  fatal: PromiseWithResolvers<never>,
-): Promise<RunningNode> {
-  const { identity, store, network, engine, hasher, origin, files, clock, log, parameters, root } = base
-  const startedAtMs = clock.wallMs()
-  const now = { wallMs: startedAtMs, monotonicMs: clock.monotonicMs() }
-  const init = {
-    self: identity.nodeId,
-    parameters,
-    parametersFingerprint: parametersFingerprint(parameters),
-    settings: settingsOf(config),
-  }
-  const state = initialState(init, await loadKept(store), now)
-  const runtime = new Runtime({ state, clock, log, tickMs: TICK_MS, onFatal: fatal.reject })
-  const dispatch = runtime.dispatch.bind(runtime)
-
-  const copies = new OwnCopies({ state, files, engine, hasher, log, dispatch })
-  const manifests = new ManifestExchange({
-    network,
-    log,
-    heard: (manifest, raw) => dispatch({ kind: 'manifest', manifest, raw }),
-  })
-  const catalogs = new CatalogExchange({
-    network,
-    store,
-    log,
-    coordinators: new Set(root.coordinators.map((one) => one.nodeId)),
-    changed: (shards, listed) => dispatch({ kind: 'catalogs', shards, listed }),
-  })
-  const auditor = new Auditor({
-    identity,
-    network,
-    store,
-    clock,
-    log,
-    parameters,
-    mirror: files.mirror,
-    held: (key: ShardKey) => copies.held(key),
-    checkOwn: (shard: Shard) => copies.check(shard),
-  })
-  const fetcher = new ShardFetcher({
-    files,
-    origin,
-    engine,
-    hasher,
-    clock,
-    settledAfterMs: parameters.settledAfterMs,
-  })
-  const performer = new Performer({
-    identity,
-    network,
-    store,
-    engine,
-    files,
-    fetcher,
-    auditor,
-    manifests,
-    log,
-    dispatch,
-    checkOwn: (shard) => copies.check(shard),
-  })
-  const neighbours = new Neighbours({
-    network,
-    manifests,
-    catalogs,
-    log,
-    dispatch,
-    bittorrentPort: engine.port,
-    antiEntropyMs: parameters.antiEntropyMs,
-  })
-
-  runtime.start((effect) => performer.perform(effect))
-  await catalogs.restore()
-  for await (const { key, value } of store.list(prefixOf('peerManifests'))) {
-    if (!manifests.restore(value)) log.warn({ key }, 'a stored manifest does not verify')
-  }
-  await files.sweep([...state.own.values()].filter((own) => own.state === 'claimed').map((own) => own.shard))
-  await copies.resume()
-  await network.start()
-  dispatch({
-    kind: 'endpoints',
-    libp2p: network.addresses(),
-    bittorrent: [{ host: config.announceHost ?? config.bittorrent.host, port: engine.port }],
-  })
-  neighbours.start()
-
-  const extra = () => ({
-    version: VERSION,
-    role: 'node' as const,
-    federation: root.federationId,
-    startedAtMs,
-    nowMs: clock.wallMs(),
-    peers: network.peers().length,
-    addresses: network.addresses(),
-    bittorrentPort: engine.port,
-    originBytes: origin.bytesReceived,
-    torrents: engine.stats(),
-  })
-  const http = await startHttp({
-    ...config.http,
-    status: () => nodeStatus(state, extra()),
-    shards: () => shardStatuses(state, clock.wallMs()),
-  })
-  log.info({ http: http.url, addresses: network.addresses(), bittorrent: engine.port }, 'started')
-
-  return {
-    httpUrl: http.url,
-    failed: fatal.promise,
-    stop: async () => {
-      neighbours.stop()
-      await http.close()
-      await performer.stop()
-      await runtime.stop()
-      await base.close()
-    },
-  }
-}
-
-function settingsOf(config: NodeConfig): Settings {
-  const { operator, languages, bytesTotal, claimsMax, fetchesMax, originFallback } = config
-  return { agent: AGENT, operator, languages, bytesTotal, claimsMax, fetchesMax, originFallback }
 }

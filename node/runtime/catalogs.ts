@@ -79,6 +79,11 @@ export class CatalogExchange {
     await this.#network.publish('catalogs', sealed)
   }
 
+  /** The newest index of this coordinator. */
+  indexOf(coordinator: NodeId): Verified<CatalogIndex> | undefined {
+    return this.#indexes.get(coordinator)?.index
+  }
+
   /** Asks a peer for the indexes it knows and pulls what is missing. */
   async pull(peer: NodeId): Promise<void> {
     const answer = await this.#ask(peer, { index: true })

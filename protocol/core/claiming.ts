@@ -12,7 +12,11 @@ export function settled(state: CoreState, now: Now): boolean {
 }
 
 export function claim(state: CoreState, now: Now, out: Effect[]): void {
-  if (!settled(state, now)) return
+  if (state.settings.role === 'collector') collect(state, now)
+  else if (settled(state, now)) claimShort(state, now, out)
+}
+
+function claimShort(state: CoreState, now: Now, out: Effect[]): void {
   let outstanding = 0
   for (const own of state.own.values()) if (own.state === 'claimed') outstanding++
   let used = bytesUsed(state)
@@ -34,6 +38,19 @@ export function claim(state: CoreState, now: Now, out: Effect[]): void {
     outstanding++
     used += reservedBytes(shard)
     out.push({ kind: 'notice', code: 'claimed', shard: shard.key, detail: `claimed at rank ${index}` })
+  }
+}
+
+/** A collector takes every shard that somebody holds; its entries are not told to others. */
+function collect(state: CoreState, now: Now): void {
+  for (const shard of state.shards.values()) {
+    if (state.own.has(shard.key) || (state.failures.get(shard.key)?.retryAtMs ?? 0) > now.monotonicMs)
+      continue
+    const placed = state.ledger.placed(shard.key)
+    if (!placed.some(({ entry }) => entry.state === 'held' && entry.infohash !== null)) continue
+    if (bytesUsed(state) + reservedBytes(shard) > state.settings.bytesTotal) continue
+    state.own.set(shard.key, newOwn(shard, now))
+    state.unpersisted = true
   }
 }
 
@@ -104,7 +121,7 @@ export function release(state: CoreState, now: Now, out: Effect[]): void {
   const { claimStallMs, claimBytesPerSecondMin } = state.parameters
   for (const own of [...state.own.values()]) {
     // A damaged replica is repaired for as long as it takes: it may be the last one.
-    if (own.state !== 'claimed' || own.repairing) continue
+    if (own.state !== 'claimed' || own.repairing || state.settings.role === 'collector') continue
     const inAllMs = claimStallMs + (own.shard.sizeBytes / claimBytesPerSecondMin) * 1000
     const died = now.monotonicMs - own.grewAtMs > claimStallMs || now.monotonicMs - own.claimedAtMs > inAllMs
     if (!died && !overClaimed(state, now, own.shard, doneSixteenths(own))) continue

@@ -118,6 +118,7 @@ function patienceMs(state: CoreState, shard: Shard): number {
  * rank leads.
  */
 function leads(state: CoreState, now: Now, own: Own, out: Effect[]): boolean {
+  if (state.settings.role === 'collector') return false
   const rivals = rivalsOf(state, now, own)
   // Unreachable nodes do not lead, unless nobody reachable claims it: a copy that others cannot fetch yet beats none.
   const reachable = rivals.filter((rival) => rival.reachable)

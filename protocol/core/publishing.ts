@@ -9,7 +9,8 @@ export function publish(state: CoreState, now: Now, out: Effect[]): void {
   const { publishMinMs, renewMs, claimRenewMs, ttlMs, claimTtlMs } = state.parameters
   const sinceMs =
     state.publishedAtMs === null ? Number.POSITIVE_INFINITY : now.monotonicMs - state.publishedAtMs
-  const claims = [...state.own.values()].some((own) => own.state === 'claimed')
+  const claims =
+    state.settings.role === 'volunteer' && [...state.own.values()].some((own) => own.state === 'claimed')
   const due = state.unpublished ? sinceMs >= publishMinMs : sinceMs >= (claims ? claimRenewMs : renewMs)
   if (!due || state.joinedAtMs === null) return
   state.sequence = Math.max(state.sequence + 1, now.wallMs)
@@ -28,20 +29,24 @@ export function persist(state: CoreState, out: Effect[]): void {
 }
 
 function manifestOf(state: CoreState, now: Now, ttlMs: number): NodeManifest {
+  const isCollector = state.settings.role === 'collector'
   return {
     node: state.self,
     sequence: state.sequence,
     issuedAtMs: now.wallMs,
     ttlMs,
     parameters: state.parametersFingerprint,
-    capacity: { bytesTotal: state.settings.bytesTotal, bytesUsed: bytesUsed(state) },
+    // A collector offers no room, so nobody waits for a claim of it.
+    capacity: isCollector
+      ? { bytesTotal: 0, bytesUsed: 0 }
+      : { bytesTotal: state.settings.bytesTotal, bytesUsed: bytesUsed(state) },
     agent: state.settings.agent,
     operator: state.settings.operator,
     languages: state.settings.languages,
     endpoints: { libp2p: state.libp2p, bittorrent: state.bittorrent },
     reachable: state.reachable,
     entries: [
-      ...[...state.own.values()].map((own) => ({
+      ...(isCollector ? [] : [...state.own.values()]).map((own) => ({
         shard: own.shard.key,
         state: own.state,
         infohash: own.state === 'held' ? own.infohash : null,

@@ -8,8 +8,15 @@ import type { Shard } from '../shard/shard.ts'
 import type { FetchSource } from './effect.ts'
 import type { FetchFailure, Now } from './event.ts'
 
+/**
+ * volunteer: claims, holds and is counted. collector: a coordinator, which fetches every shard from the swarm to preserve and
+ * audit it, claims nothing, never touches origin for bytes, and is no replica (PROTOCOL 9).
+ */
+export type Role = 'volunteer' | 'collector'
+
 /** What the volunteer chose: a setting of this node, not of the federation. */
 export interface Settings {
+  readonly role: Role
   readonly agent: string
   readonly operator: string
   readonly languages: readonly string[]

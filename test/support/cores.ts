@@ -130,6 +130,7 @@ export class Cores {
         parameters: this.parameters,
         parametersFingerprint: 'test',
         settings: {
+          role: 'volunteer',
           agent: 'test',
           operator: `operator-${index}`,
           languages: [],

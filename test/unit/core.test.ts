@@ -141,6 +141,18 @@ describe('a federation of cores', () => {
     expect(small.state.own.size).toBeLessThanOrEqual(2)
   })
 
+  it('lets a collector fetch everything from the swarm without counting as a replica', () => {
+    const cores = new Cores(4, SHARDS)
+    const collector = cores.add({ role: 'collector' })
+    const collected = () => SHARDS.every((shard) => collector.state.own.get(shard.key)?.state === 'held')
+    expect(cores.run(120_000, () => collected() && cores.allSafe(collector))).toBe(true)
+    expect(collector.originFetches).toEqual([])
+    for (const shard of SHARDS) {
+      expect(cores.holders(shard).filter((machine) => machine !== collector)).toHaveLength(3)
+      expect(collector.state.ledger.placedBy(shard.key, collector.id)).toBeUndefined()
+    }
+  })
+
   it('with the origin fallback off, a node that is not the best ranked never touches origin', () => {
     const cores = new Cores(0, SHARDS)
     for (let i = 0; i < 4; i++) cores.add({ originFallback: false })

@@ -1,0 +1,200 @@
+/**
+ * A coordinator (PROTOCOL 9): describe, preserve, publish; never assign. A member of the federation that collects every shard
+ * from the swarm, and three loops beside it.
+ */
+import { readFile } from 'node:fs/promises'
+import { startHttp } from '../node/http/server.ts'
+import { startMember, type Member } from '../node/member.ts'
+import { nodeStatus, shardStatuses } from '../node/observe/status.ts'
+import { AGENT } from '../node/version.ts'
+import { ShapeError } from '../protocol/codec/shape.ts'
+import { viewOf } from '../protocol/core/state.ts'
+import type { ShardKey } from '../protocol/ids.ts'
+import { health } from '../protocol/ledger/health.ts'
+import type { Shard } from '../protocol/shard/shard.ts'
+import { OriginError } from '../node/ports.ts'
+import { CatalogWriter } from './catalog.ts'
+import type { CoordinatorConfig } from './config.ts'
+import { discover, type RunProblem } from './discover.ts'
+import { loadKeys } from './federation/keys.ts'
+import { realSleep } from './http/sleep.ts'
+import { type LocalShard, readLocalShard } from './merge.ts'
+import { PreserveLoop } from './preserve-loop.ts'
+import { createInternetArchive } from './preserve/internet-archive.ts'
+import { PublishLoop } from './publish-loop.ts'
+import type { MergedShard } from './publish/merged-shard.ts'
+import { type Accepted, type Archived, readAccepted, readArchived, Records } from './records.ts'
+import { publishTargets } from './targets.ts'
+
+export interface RunningCoordinator {
+  readonly httpUrl: string
+  /** Never resolves; rejects with the error that stopped it. */
+  readonly failed: Promise<never>
+  stop(): Promise<void>
+}
+
+/** Rejects with an Error of one sentence when it cannot start. */
+export async function startCoordinator(config: CoordinatorConfig): Promise<RunningCoordinator> {
+  const keys = await loadKeys(config.keysDir)
+  const member = await startMember(config, {
+    role: 'collector',
+    agent: AGENT,
+    operator: config.operator,
+    languages: [],
+    bytesTotal: config.bytesTotal,
+    claimsMax: config.fetchesMax,
+    fetchesMax: config.fetchesMax,
+    originFallback: false,
+  })
+  try {
+    return await assemble(config, keys, member)
+  } catch (error) {
+    await member.stop()
+    throw error
+  }
+}
+
+async function assemble(
+  config: CoordinatorConfig,
+  keys: Awaited<ReturnType<typeof loadKeys>>,
+  member: Member,
+): Promise<RunningCoordinator> {
+  const { base, state } = member
+  const { clock, log, store, identity, origin, files, parameters } = base
+  if (!base.root.coordinators.some((one) => one.nodeId === identity.nodeId)) {
+    throw new Error(`the root document does not list this coordinator's identity ${identity.nodeId}`)
+  }
+  const accepted = await Records.open<Accepted>(store, 'merged', readAccepted)
+  const archived = await Records.open<Archived>(store, 'archived', readArchived)
+  const catalog = new CatalogWriter({ identity, catalogs: member.catalogs, clock, log }, [
+    { node: identity.nodeId, operator: config.operator },
+    ...config.operators,
+  ])
+  const preserve =
+    config.archive === null
+      ? null
+      : new PreserveLoop({
+          archive: createInternetArchive({ ...config.archive, userAgent: `${AGENT} (${config.contact})`, sleep: realSleep, clock, log }),
+          records: archived,
+          clock,
+          log,
+          verifyEveryMs: Math.floor(parameters.auditValidMs / 2),
+        })
+  const publish = await PublishLoop.open({
+    root: await readFile(config.rootPath),
+    keys,
+    targets: await publishTargets(config, { clock, log, folder: base.layout.root }),
+    store,
+    clock,
+    log,
+    publicUrl: config.publicUrl,
+  })
+
+  const stopping = new AbortController()
+  const { signal } = stopping
+  const fatal = Promise.withResolvers<never>()
+  fatal.promise.catch(() => {})
+  member.failed.catch(fatal.reject)
+  let runProblems: readonly RunProblem[] = []
+  let discoverProblem: string | null = null
+
+  const discoverRound = async () => {
+    try {
+      const found = await discover(
+        { origin, clock, log, settledAfterMs: parameters.settledAfterMs },
+        (shard) => state.shards.has(shard.key),
+        signal,
+      )
+      runProblems = found.problems
+      discoverProblem = null
+      await catalog.write([...state.shards.values(), ...found.shards])
+    } catch (error) {
+      if (signal.aborted) return
+      if (!(error instanceof OriginError || error instanceof ShapeError)) throw error
+      discoverProblem = error.message
+      log.warn({ error: error.message }, 'could not read upstream')
+    }
+  }
+  const local = new Map<ShardKey, LocalShard>()
+  const mergeRound = async () => {
+    for (const own of [...state.own.values()]) {
+      if (own.state !== 'held' || own.infohash === null || local.has(own.shard.key)) continue
+      local.set(own.shard.key, await readLocalShard(own.shard, own.infohash, files))
+      if (accepted.get(own.shard.key)?.infohash !== own.infohash) {
+        await accepted.set(own.shard.key, { infohash: own.infohash, acceptedAtMs: clock.wallMs() })
+      }
+    }
+  }
+  const merged = (): MergedShard[] =>
+    [...local.values()].map(({ shard, infohash, files: all, torrent }) => ({
+      id: shard.id,
+      digest: shard.digest,
+      infohash,
+      name: shard.name,
+      sizeBytes: shard.sizeBytes,
+      files: all,
+      torrent,
+      replicas: healthOf(shard).audited,
+      archive: archived.get(shard.key) ?? null,
+      acceptedAtMs: accepted.get(shard.key)?.acceptedAtMs ?? clock.wallMs(),
+    }))
+  const healthOf = (shard: Shard) => {
+    const now = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
+    return health(shard.key, viewOf(state, now), archived.get(shard.key)?.verifiedAtMs ?? null)
+  }
+
+  const loops = [
+    every(config.discoverEveryMs, discoverRound, signal),
+    every(
+      config.preserveEveryMs,
+      async () => {
+        await mergeRound()
+        await preserve?.round([...local.values()], signal)
+      },
+      signal,
+    ),
+    every(config.publishEveryMs, async () => void (await publish.round(merged(), signal)), signal),
+  ]
+  for (const loop of loops) loop.catch(fatal.reject)
+
+  const records = (shard: Shard) => ({
+    archived: archived.get(shard.key) ?? null,
+    published: publish.isPublished(shard.key),
+    infohash: accepted.get(shard.key)?.infohash ?? null,
+  })
+  const http = await startHttp({
+    ...config.http,
+    status: () => ({
+      ...nodeStatus(member.state, member.statusExtra()),
+      coordinator: {
+        discoverProblem,
+        runs: runProblems,
+        archive: {
+          current: preserve?.current ?? null,
+          problems: [...(preserve?.problems ?? [])].map(([shard, problem]) => ({ shard, ...problem })),
+        },
+        targets: publish.targets(),
+      },
+    }),
+    shards: () => shardStatuses(state, clock.wallMs(), records),
+  })
+  log.info({ http: http.url }, 'the coordinator is up')
+  return {
+    httpUrl: http.url,
+    failed: fatal.promise,
+    stop: async () => {
+      stopping.abort()
+      await http.close()
+      await Promise.allSettled(loops)
+      await member.stop()
+    },
+  }
+}
+
+/** Runs the round, waits, runs again, until the signal; rejects with what a round throws. */
+async function every(waitMs: number, round: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await round()
+    if (!signal.aborted) await realSleep(waitMs, signal).catch(() => {})
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * Keeps every merged shard at the Internet Archive, one after the other, and looks again before a verification grows old
+ * (PROTOCOL 9.3). Restartable at any point: what the item shows already is not sent again.
+ */
+import type { Clock, Log } from '../node/ports.ts'
+import type { ShardKey } from '../protocol/ids.ts'
+import type { LocalShard } from './merge.ts'
+import { ArchiveError } from './preserve/archive-error.ts'
+import type { InternetArchive } from './preserve/internet-archive.ts'
+import type { Archived, Records } from './records.ts'
+
+export interface PreserveProblem {
+  readonly code: string
+  readonly detail: string
+  readonly atMs: number
+  readonly attempts: number
+  readonly retryAtMs: number
+}
+
+const RETRY_FIRST_MS = 5_000
+const RETRY_DOUBLINGS_MAX = 8
+
+export class PreserveLoop {
+  readonly #archive: InternetArchive
+  readonly #records: Records<Archived>
+  readonly #clock: Clock
+  readonly #log: Log
+  /** Verifications older than this are made again. */
+  readonly #verifyEveryMs: number
+  readonly problems = new Map<ShardKey, PreserveProblem>()
+  /** The upload under way. */
+  current: { shard: ShardKey; sentBytes: number } | null = null
+
+  constructor(options: {
+    archive: InternetArchive
+    records: Records<Archived>
+    clock: Clock
+    log: Log
+    verifyEveryMs: number
+  }) {
+    this.#archive = options.archive
+    this.#records = options.records
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#verifyEveryMs = options.verifyEveryMs
+  }
+
+  /** One round over these shards; true when something changed. */
+  async round(shards: readonly LocalShard[], signal: AbortSignal): Promise<boolean> {
+    let changed = false
+    for (const local of shards) {
+      if (signal.aborted) return changed
+      const { key } = local.shard
+      if ((this.problems.get(key)?.retryAtMs ?? 0) > this.#clock.monotonicMs()) continue
+      const last = this.#records.get(key)
+      if (last !== undefined && this.#clock.wallMs() - last.verifiedAtMs < this.#verifyEveryMs) continue
+      if (await this.#preserve(local, signal)) changed = true
+    }
+    return changed
+  }
+
+  async #preserve(local: LocalShard, signal: AbortSignal): Promise<boolean> {
+    const { shard, infohash, files } = local
+    const progress = { shard: shard.key, sentBytes: 0 }
+    this.current = progress
+    try {
+      // An upload of what is there already sends nothing and verifies everything: also how an old verification is renewed.
+      const { item, verifiedAtMs } = await this.#archive.preserve(
+        { id: shard.id, digest: shard.digest, infohash, name: shard.name, files },
+        {
+          signal,
+          onBytes: (count) => {
+            progress.sentBytes += count
+          },
+        },
+      )
+      await this.#records.set(shard.key, { item, verifiedAtMs })
+      this.problems.delete(shard.key)
+      this.#log.info({ shard: shard.key, item }, 'verified at the Internet Archive')
+      return true
+    } catch (error) {
+      if (signal.aborted) return false
+      if (!(error instanceof ArchiveError)) throw error
+      this.#remember(shard.key, error)
+      return false
+    } finally {
+      this.current = null
+    }
+  }
+
+  #remember(key: ShardKey, error: ArchiveError): void {
+    const attempts = (this.problems.get(key)?.attempts ?? 0) + 1
+    const waitMs = RETRY_FIRST_MS * 2 ** Math.min(attempts - 1, RETRY_DOUBLINGS_MAX)
+    this.problems.set(key, {
+      code: error.code,
+      detail: error.message,
+      atMs: this.#clock.wallMs(),
+      attempts,
+      retryAtMs: this.#clock.monotonicMs() + waitMs,
+    })
+    this.#log.warn({ shard: key, code: error.code, detail: error.message }, 'could not keep a shard at the Internet Archive')
+  }
+}
