@@ -27,6 +27,7 @@ interface Remembered {
   readonly nodeId: NodeId
   addresses: string[]
   failures: number
+  everConnected: boolean
   connectedAtMs: number | null
   timer: NodeJS.Timeout | null
   dialling: Promise<boolean> | null
@@ -54,8 +55,8 @@ export class Redialer {
   }
 
   /**
-   * Adds addresses of a peer, the newest first. False when the list is full of peers that are better: then the one that
-   * failed most often has not failed at all.
+   * Adds addresses of a peer, the newest first. When the list is full, one that was never met goes, else the one that
+   * failed most often; false when none has failed at all.
    */
   remember(nodeId: NodeId, addresses: readonly string[]): boolean {
     const known = this.#peers.get(nodeId)
@@ -69,6 +70,7 @@ export class Redialer {
       nodeId,
       addresses: kept,
       failures: 0,
+      everConnected: false,
       connectedAtMs: null,
       timer: null,
       dialling: null,
@@ -111,6 +113,7 @@ export class Redialer {
     const peer = this.#peers.get(nodeId)
     if (peer === undefined) return
     peer.connectedAtMs ??= this.#monotonicMs()
+    peer.everConnected = true
     cancel(peer)
   }
 
@@ -163,17 +166,23 @@ export class Redialer {
     }, delayMs)
   }
 
+  /** Addresses that strangers made up must not drive out a peer that we did meet. */
   #forgetWorst(): boolean {
     let worst: Remembered | null = null
     for (const peer of this.#peers.values()) {
-      if (peer.connectedAtMs !== null || peer.failures === 0) continue
-      if (worst === null || peer.failures > worst.failures) worst = peer
+      if (peer.connectedAtMs === null && peer.failures > 0 && isWorse(peer, worst)) worst = peer
     }
     if (worst === null) return false
     cancel(worst)
     this.#peers.delete(worst.nodeId)
     return true
   }
+}
+
+function isWorse(peer: Remembered, than: Remembered | null): boolean {
+  if (than === null) return true
+  if (peer.everConnected !== than.everConnected) return than.everConnected
+  return peer.failures > than.failures
 }
 
 function cancel(peer: Remembered): void {

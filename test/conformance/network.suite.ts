@@ -320,6 +320,22 @@ export function networkSuite(name: string, makeWorld: () => NetworkWorld): void 
       expect(a.peers()).toEqual([])
     })
 
+    it('can be asked as soon as one is told of them, on both sides', async () => {
+      const answers: Promise<Uint8Array>[] = []
+      const prepare = (network: Network) => {
+        network.handle('audit', async (request) => request)
+        network.onPeer(({ kind, peer }) => {
+          if (kind !== 'connected') return
+          answers.push(network.request(peer.nodeId, 'audit', bytes('at once'), { timeoutMs: 5_000 }))
+        })
+      }
+      const a = await started({ seed: 1 }, prepare)
+      const b = await started({ seed: 2 }, prepare)
+      await b.connect(a.addresses())
+      await expect.poll(() => answers.length, eventually).toBe(2)
+      expect(await Promise.all(answers)).toEqual([bytes('at once'), bytes('at once')])
+    })
+
     it('that are away now are connected when they appear', async () => {
       const a = await started({ seed: 1 })
       const early = await started({ seed: 2 })

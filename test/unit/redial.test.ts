@@ -106,6 +106,20 @@ describe('the redialer', () => {
     expect(redialer.addresses()).toHaveLength(REMEMBERED_PEERS_MAX)
   })
 
+  it('lets a peer that was never met go before one that was, however often that one failed', async () => {
+    const reachable = { now: true }
+    const { redialer } = dialler(reachable)
+    for (let i = 0; i < REMEMBERED_PEERS_MAX; i++) redialer.remember(node(i), [])
+    await redialer.now(node(3))
+    redialer.disconnected(node(3))
+    reachable.now = false
+    for (let i = 0; i < 5; i++) await redialer.now(node(3))
+    await redialer.now(node(9))
+    expect(redialer.remember(node(900), [])).toBe(true)
+    expect(redialer.has(node(3))).toBe(true)
+    expect(redialer.has(node(9))).toBe(false)
+  })
+
   it('keeps the newest 16 addresses of a peer', () => {
     const { redialer } = dialler({ now: false })
     for (let i = 0; i < 20; i++) redialer.remember(node(1), [`/a/${i}`])
