@@ -1,4 +1,7 @@
-/** What the Network port promises, run on the libp2p adapter and on its in-memory twin. */
+/**
+ * What the Network port promises, run on the libp2p adapter and on its in-memory twin.
+ * Over 300 lines: it is the whole contract of one port, to be read from top to bottom.
+ */
 import { createServer, type Server } from 'node:net'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { askReachable, serveDialback } from '../../node/net/dialback.ts'
