@@ -1,0 +1,192 @@
+/** One active torrent of the engine: its counters, its end, and the listeners that keep both. */
+import type { Infohash } from '../../protocol/ids.ts'
+import { type Log, TorrentError, type TorrentStats } from '../ports.ts'
+import { Blame } from './blame.ts'
+import type { ChunkStore } from './chunk-store.ts'
+import type { Dialler } from './dialler.ts'
+import { type MetadataRole, metadataExchange } from './metadata-exchange.ts'
+import type { EngineStore, EngineTorrent, Wire } from './wire.ts'
+import { guardWire } from './wire-guard.ts'
+
+export class Transfer {
+  readonly infohash: Infohash
+  readonly isFetch: boolean
+  readonly dialler: Dialler
+  state: TorrentStats['state']
+  sizeBytes = 0
+  /** Payload only, without the protocol's own bytes. */
+  downloadedBytes = 0
+  uploadedBytes = 0
+  doneBytes: () => number = () => 0
+  torrent: EngineTorrent | null = null
+  store: ChunkStore | null = null
+  /** Resolves when nothing of it runs any more. */
+  readonly ended: Promise<void>
+  readonly end: () => void
+  readonly #abort = new AbortController()
+  #halted = Promise.resolve()
+
+  constructor(infohash: Infohash, state: TorrentStats['state'], dialler: Dialler) {
+    this.infohash = infohash
+    this.state = state
+    this.isFetch = state !== 'seeding'
+    this.dialler = dialler
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.ended = promise
+    this.end = resolve
+  }
+
+  /** Aborts when the transfer failed or was stopped; the reason is the TorrentError. */
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  /** Stops the torrent and closes its files; the transfer stays known. Calls wait for each other. */
+  halt(): Promise<void> {
+    const { torrent, store } = this
+    this.torrent = null
+    this.store = null
+    this.dialler.stop()
+    this.#halted = this.#halted.then(async () => {
+      if (torrent !== null) await destroyTorrent(torrent)
+      await store?.close()
+    })
+    return this.#halted
+  }
+
+  /** The first failure counts. */
+  fail(error: TorrentError): void {
+    if (this.#abort.signal.aborted) return
+    this.state = 'failed'
+    this.#abort.abort(error)
+  }
+
+  stats(): TorrentStats {
+    return {
+      infohash: this.infohash,
+      state: this.state,
+      sizeBytes: this.sizeBytes,
+      doneBytes: this.doneBytes(),
+      downloadedBytes: this.downloadedBytes,
+      uploadedBytes: this.uploadedBytes,
+      peers: this.torrent?.numPeers ?? 0,
+    }
+  }
+}
+
+/** The package dials a peer again by itself after 1, 5 and 15 s and then gives up; with this count it leaves that to us. */
+const PACKAGE_RETRIES = 3
+
+/** Wires a torrent to its transfer: peers are dialled, wires guarded, payload counted, liars cut off. */
+export function attach(torrent: EngineTorrent, transfer: Transfer, role: MetadataRole, log?: Log): void {
+  const { dialler } = transfer
+  const blame = new Blame()
+  torrent.on('wire', (wire: Wire, address: string | undefined) => {
+    guardWire(wire)
+    wire.use(metadataExchange(role))
+    blame.watch(wire)
+    wire.on('download', (count: number) => (transfer.downloadedBytes += count))
+    wire.on('upload', (count: number) => (transfer.uploadedBytes += count))
+    if (address === undefined) return
+    // The wire writes many small messages; with Nagle's algorithm each batch waits 40 ms for the other side's late ACK.
+    torrent._peers?.get(address)?.conn?.setNoDelay(true)
+    dialler.connected(address)
+    wire.once('banned', () => dialler.ban(address))
+    wire.once('close', () => {
+      // A wire of the metadata step may end when the next step has dialled already.
+      if (transfer.torrent === torrent) dialler.closed(address, wire.downloaded > 0)
+    })
+  })
+  // Without a listener the package would raise it at the client, as if that had failed.
+  torrent.on('error', (error: Error) =>
+    transfer.fail(new TorrentError('engine', error.message, { cause: error })),
+  )
+  torrent.on('verified', (piece: number) => blame.verified(piece))
+  torrent.on('warning', (warning: Error | string) => {
+    const message = String(warning instanceof Error ? warning.message : warning)
+    log?.debug({ infohash: transfer.infohash, message }, 'torrent warning')
+    const piece = /^Piece ([0-9]+) failed verification$/.exec(message)?.[1]
+    if (piece === undefined) return
+    for (const wire of blame.failed(Number(piece))) {
+      log?.warn({ infohash: transfer.infohash, piece: Number(piece) }, 'a BitTorrent peer sent wrong bytes')
+      wire.emit('banned')
+      wire.destroy()
+    }
+  })
+  // Peers may be added once the infohash is set.
+  torrent.once('infoHash', () =>
+    dialler.start((address) => {
+      if (torrent.destroyed || !torrent.addPeer(address)) return
+      const peer = torrent._peers?.get(address)
+      if (peer !== undefined) peer.retries = PACKAGE_RETRIES
+    }),
+  )
+}
+
+/** Resolves at the event; rejects with the transfer's failure. */
+export function until(torrent: EngineTorrent, event: 'ready' | 'done', signal: AbortSignal): Promise<void> {
+  return orAbort(new Promise((resolve) => torrent.once(event, resolve)), signal)
+}
+
+/** The promise's value, or a rejection with the signal's reason. */
+export function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason)
+    if (signal.aborted) return stop()
+    signal.addEventListener('abort', stop, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
+  })
+}
+
+/** Closes all connections and the store; files stay. */
+async function destroyTorrent(torrent: EngineTorrent): Promise<void> {
+  if (torrent.destroyed) return
+  await new Promise<void>((resolve) => torrent.destroy({ destroyStore: false }, () => resolve()))
+}
+
+/**
+ * Our store in the shape that the package constructs. `onError` gets what reading or writing failed with, except a peer's
+ * request for bytes that do not exist.
+ */
+export function storeClass(
+  store: ChunkStore,
+  onError: (error: Error, reading: boolean) => void,
+): new (
+  chunkLength: number,
+) => EngineStore {
+  return class implements EngineStore {
+    readonly chunkLength: number
+
+    constructor(chunkLength: number) {
+      this.chunkLength = chunkLength
+    }
+
+    get(...[piece, options, callback]: Parameters<EngineStore['get']>): void {
+      store.get(piece, options?.offset, options?.length).then(
+        (bytes) => callback(null, bytes),
+        (error: Error) => {
+          if (!(error instanceof RangeError)) onError(error, true)
+          callback(error)
+        },
+      )
+    }
+
+    put(...[piece, bytes, callback]: Parameters<EngineStore['put']>): void {
+      store.put(piece, bytes).then(
+        () => callback(null),
+        (error: Error) => {
+          onError(error, false)
+          callback(error)
+        },
+      )
+    }
+
+    close(callback: Parameters<EngineStore['close']>[0]): void {
+      store.close().then(() => callback(null), callback)
+    }
+
+    destroy(callback: Parameters<EngineStore['destroy']>[0]): void {
+      this.close(callback)
+    }
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * Bounds that the wire itself does not have: it would gather a message of 4 GiB, and read and queue a block for each of a
+ * million requests of a peer that never empties its socket.
+ */
+import type { Wire } from './wire.ts'
+
+/** The longest message we know is a block of 128 KiB; a bitfield of 131,072 pieces has 16 KiB. */
+const MESSAGE_BYTES_MAX = 256 * 1024
+/** Said to the peer (BEP 10 `reqq`): 8 MiB under way are enough for 80 MiB/s at 100 ms. */
+const REQUESTS_MAX = 512
+const OUTGOING_BYTES_MAX = 32 * 1024 * 1024
+
+export function guardWire(wire: Wire): void {
+  wire.extendedHandshake.reqq = REQUESTS_MAX
+
+  const parse = wire._parse.bind(wire)
+  wire._parse = (sizeBytes, parser) => {
+    // After the end the wire asks for MAX_VALUE bytes, which never come.
+    if (sizeBytes > MESSAGE_BYTES_MAX && sizeBytes !== Number.MAX_VALUE) {
+      parse(Number.MAX_VALUE, () => {})
+      wire.destroy()
+    } else {
+      parse(sizeBytes, parser)
+    }
+  }
+
+  const onRequest = wire._onRequest.bind(wire)
+  wire._onRequest = (piece, offset, length) => {
+    const full = wire.peerRequests.length >= REQUESTS_MAX || wire._readableState.buffered > OUTGOING_BYTES_MAX
+    if (!full) onRequest(piece, offset, length)
+    else if (wire.hasFast)
+      wire.reject(piece, offset, length) // BEP 6
+    else wire.destroy()
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * The shapes that the engine's package hands out: a torrent, its chunk store, and a wire (one connection to a peer after the
+ * BitTorrent handshake). Only what we use.
+ */
+import type { EventEmitter } from 'node:events'
+import type { Socket } from 'node:net'
+
+export interface EngineTorrent extends EventEmitter {
+  readonly infoHash: string
+  readonly pieces: readonly unknown[]
+  /** Bytes verified or in pieces under way. */
+  readonly downloaded: number
+  readonly numPeers: number
+  readonly ready: boolean
+  readonly done: boolean
+  readonly destroyed: boolean
+  /** Peers by `host:port`, dialled and connected ones; null once destroyed. Not public. */
+  readonly _peers: ReadonlyMap<string, { retries: number; readonly conn: Socket | null }> | null
+  /** False when this peer is being dialled or connected already. */
+  addPeer(address: string): boolean
+  select(first: number, last: number, priority: number): void
+  destroy(options: { readonly destroyStore: boolean }, callback: () => void): void
+}
+
+type Callback<T> = (error: Error | null, value?: T) => void
+
+/** abstract-chunk-store. */
+export interface EngineStore {
+  readonly chunkLength: number
+  get(
+    piece: number,
+    options: { offset?: number; length?: number } | null | undefined,
+    callback: Callback<Uint8Array>,
+  ): void
+  put(piece: number, bytes: Uint8Array, callback: Callback<void>): void
+  close(callback: Callback<void>): void
+  destroy(callback: Callback<void>): void
+}
+
+export interface Wire extends EventEmitter {
+  readonly destroyed: boolean
+  /** Payload bytes received. */
+  readonly downloaded: number
+  /** What we say in the extended handshake (BEP 10). */
+  readonly extendedHandshake: Record<string, unknown>
+  /** The peer's number for an extension's messages. */
+  readonly peerExtendedMapping: Readonly<Record<string, number | undefined>>
+  /** Requests of the peer that we have not answered. */
+  readonly peerRequests: readonly unknown[]
+  readonly hasFast: boolean
+  use(extension: ExtensionClass): void
+  extended(extension: string, message: Uint8Array): void
+  reject(piece: number, offset: number, length: number): void
+  destroy(): void
+  /** Inner steps that the guard wraps, because the package leaves them without a bound. */
+  _parse(sizeBytes: number, parser: (bytes: Uint8Array) => void): void
+  _onRequest(piece: number, offset: number, length: number): void
+  /** State of the outgoing stream: bytes that wait for the socket. */
+  readonly _readableState: { readonly buffered: number }
+}
+
+export interface Extension {
+  onExtendedHandshake(handshake: Readonly<Record<string, unknown>>): void
+  onMessage(message: Uint8Array): void
+}
+
+/** The wire reads `prototype.name`, which must be the extension's name. */
+export type ExtensionClass = new (wire: Wire) => Extension

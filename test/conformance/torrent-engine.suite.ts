@@ -1,0 +1,335 @@
+/** What every TorrentEngine must do, on real sockets of loopback. Another engine runs it by passing its own factory. */
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { TorrentEngine, TorrentPeer, TorrentStats } from '../../node/ports.ts'
+import {
+  PIECE_BYTES,
+  type SampleTorrent,
+  sampleTorrent,
+  writeSample,
+  wrongFiles,
+} from '../support/torrents.ts'
+
+/** Makes an engine that is not started and listens on 127.0.0.1; port 0 = the system chooses. */
+export type EngineFactory = (options: { port: number }) => TorrentEngine
+
+export function torrentEngineSuite(name: string, makeEngine: EngineFactory): void {
+  describe(`torrent engine: ${name}`, () => {
+    let root: string
+    const engines: TorrentEngine[] = []
+
+    beforeEach(async () => {
+      root = await mkdtemp(join(tmpdir(), 'wikiseed-engine-'))
+    })
+
+    afterEach(async () => {
+      await Promise.all(engines.splice(0).map((engine) => engine.stop()))
+      await rm(root, { recursive: true })
+    })
+
+    async function started(port = 0): Promise<TorrentEngine> {
+      const engine = makeEngine({ port })
+      engines.push(engine)
+      await engine.start()
+      return engine
+    }
+
+    async function seeder(...samples: SampleTorrent[]): Promise<TorrentEngine> {
+      const engine = await started()
+      for (const sample of samples) {
+        await writeSample(sample, join(root, 'seed'))
+        await engine.seed(sample.torrent, join(root, 'seed'))
+      }
+      return engine
+    }
+
+    const at = (engine: TorrentEngine): TorrentPeer => ({ host: '127.0.0.1', port: engine.port })
+    const accept = () => true
+    const small = sampleTorrent('tenwiki', [40_000, 0, 5, 100_000])
+
+    it('fetches by infohash what another seeds, byte for byte, and says the raw info dictionary', async () => {
+      const a = await seeder(small)
+      const b = await started()
+      const seen: TorrentStats[] = []
+      const got = await b.fetch(small.infohash, join(root, 'b'), {
+        peers: [at(a)],
+        accept: (info) => Buffer.from(info).equals(small.info),
+        onProgress: (stats) => seen.push(stats),
+      })
+      expect(Buffer.from(got.info).equals(small.info)).toBe(true)
+      expect(got.downloadedBytes).toBe(small.sizeBytes)
+      expect(await wrongFiles(small, join(root, 'b'))).toEqual([])
+      expect(seen.at(-1)).toMatchObject({
+        state: 'fetching',
+        sizeBytes: small.sizeBytes,
+        doneBytes: small.sizeBytes,
+      })
+      expect(b.stats()).toEqual([])
+      expect(a.stats()).toMatchObject([
+        {
+          infohash: small.infohash,
+          state: 'seeding',
+          doneBytes: small.sizeBytes,
+          uploadedBytes: small.sizeBytes,
+        },
+      ])
+    })
+
+    it('writes nothing and asks for nothing when the info dictionary is refused', async () => {
+      const a = await seeder(small)
+      const b = await started()
+      const fetching = b.fetch(small.infohash, join(root, 'b'), { peers: [at(a)], accept: () => false })
+      await expect(fetching).rejects.toMatchObject({ name: 'TorrentError', code: 'metadata-mismatch' })
+      expect(await readdir(root)).not.toContain('b')
+      expect(a.stats()[0]?.uploadedBytes).toBe(0)
+      expect(b.stats()).toEqual([])
+    })
+
+    it('asks only for the pieces that are not on disk in the right form', async () => {
+      const sample = sampleTorrent('aawiki', [4 * PIECE_BYTES, 4 * PIECE_BYTES, 4 * PIECE_BYTES])
+      const a = await seeder(sample)
+      const b = await started()
+      await writeSample(sample, join(root, 'b'), (bytes, index) => {
+        if (index === 0) return bytes
+        if (index === 1) return bytes.map((byte, i) => (i === PIECE_BYTES ? byte ^ 1 : byte)) // one piece is wrong
+        return bytes.subarray(0, PIECE_BYTES + 7) // three are missing
+      })
+      const got = await b.fetch(sample.infohash, join(root, 'b'), { peers: [at(a)], accept })
+      expect(got.downloadedBytes).toBe(4 * PIECE_BYTES)
+      expect(await wrongFiles(sample, join(root, 'b'))).toEqual([])
+    })
+
+    it('asks for no payload when everything is on disk, and cuts what an older download left behind a file', async () => {
+      const a = await seeder(small)
+      const b = await started()
+      await writeSample(small, join(root, 'b'), (bytes) => Buffer.concat([bytes, Buffer.from('left over')]))
+      const got = await b.fetch(small.infohash, join(root, 'b'), { peers: [at(a)], accept })
+      expect(got.downloadedBytes).toBe(0)
+      expect(await wrongFiles(small, join(root, 'b'))).toEqual([])
+    })
+
+    it('passes a torrent on along a chain whose beginning is gone', async () => {
+      const a = await seeder(small)
+      const b = await started()
+      const c = await started()
+      await b.fetch(small.infohash, join(root, 'b'), { peers: [at(a)], accept })
+      await b.seed(small.torrent, join(root, 'b'))
+      await a.stop()
+      await c.fetch(small.infohash, join(root, 'c'), { peers: [at(a), at(b)], accept })
+      expect(await wrongFiles(small, join(root, 'c'))).toEqual([])
+    })
+
+    it('reaches a peer that comes up after the fetch began', async () => {
+      const gone = await started()
+      const peer = at(gone)
+      await gone.stop()
+      const b = await started()
+      const fetching = b.fetch(small.infohash, join(root, 'b'), { peers: [peer], accept })
+      expect(b.stats()).toMatchObject([{ state: 'fetching-metadata', sizeBytes: 0, doneBytes: 0 }])
+      await writeSample(small, join(root, 'seed'))
+      const a = await started(peer.port)
+      await a.seed(small.torrent, join(root, 'seed'))
+      await fetching
+      expect(await wrongFiles(small, join(root, 'b'))).toEqual([])
+    })
+
+    it('gets the torrent from a peer that is up but begins to seed later', async () => {
+      const a = await started()
+      const b = await started()
+      const fetching = b.fetch(small.infohash, join(root, 'b'), { peers: [at(a)], accept })
+      await writeSample(small, join(root, 'seed'))
+      await a.seed(small.torrent, join(root, 'seed'))
+      await fetching
+      expect(await wrongFiles(small, join(root, 'b'))).toEqual([])
+    })
+
+    it('uses peers that are added later, and lets a dead one not hinder it', async () => {
+      const a = await seeder(small)
+      const dead = await started()
+      const deadPeer = at(dead)
+      await dead.stop()
+      const b = await started()
+      const fetching = b.fetch(small.infohash, join(root, 'b'), { peers: [deadPeer], accept })
+      b.addPeers(small.infohash, [at(a)])
+      b.addPeers(sampleTorrent('xxwiki', [1]).infohash, [at(a)])
+      await fetching
+      expect(await wrongFiles(small, join(root, 'b'))).toEqual([])
+    })
+
+    it('lets a seed dial a fetcher that cannot dial it', async () => {
+      const a = await seeder(small)
+      const b = await started()
+      const fetching = b.fetch(small.infohash, join(root, 'b'), { peers: [], accept })
+      a.addPeers(small.infohash, [at(b)])
+      await fetching
+      expect(await wrongFiles(small, join(root, 'b'))).toEqual([])
+    })
+
+    it('stops a fetch when the signal aborts, and goes on from there the next time', async () => {
+      const sample = sampleTorrent('fatwiki', Array(8).fill(40 * PIECE_BYTES))
+      const a = await seeder(sample)
+      const b = await started()
+      const abort = new AbortController()
+      const cut = b.fetch(sample.infohash, join(root, 'b'), {
+        peers: [at(a)],
+        accept,
+        signal: abort.signal,
+        onProgress: () => abort.abort(),
+      })
+      await expect(cut).rejects.toMatchObject({ name: 'TorrentError', code: 'aborted' })
+      expect(b.stats()).toEqual([])
+      const got = await b.fetch(sample.infohash, join(root, 'b'), { peers: [at(a)], accept })
+      expect(got.downloadedBytes).toBeLessThan(sample.sizeBytes)
+      expect(await wrongFiles(sample, join(root, 'b'))).toEqual([])
+    })
+
+    it('does not begin when the signal has aborted', async () => {
+      const b = await started()
+      const signal = AbortSignal.abort()
+      const fetching = b.fetch(small.infohash, join(root, 'b'), { peers: [], accept, signal })
+      await expect(fetching).rejects.toMatchObject({ code: 'aborted' })
+      expect(b.stats()).toEqual([])
+    })
+
+    it('forgets a removed seed and keeps its files', async () => {
+      const a = await seeder(small)
+      await a.remove(small.infohash)
+      expect(a.stats()).toEqual([])
+      expect(await wrongFiles(small, join(root, 'seed'))).toEqual([])
+      await a.remove(small.infohash)
+      await a.seed(small.torrent, join(root, 'seed'))
+      expect(a.stats().length).toBe(1)
+    })
+
+    it('rejects a fetch that is removed or whose engine stops', async () => {
+      const b = await started()
+      const removed = b.fetch(small.infohash, join(root, 'b'), { peers: [], accept })
+      const wasRemoved = expect(removed).rejects.toMatchObject({ code: 'aborted' })
+      await b.remove(small.infohash)
+      await wasRemoved
+      const stopped = b.fetch(small.infohash, join(root, 'b'), { peers: [], accept })
+      const wasStopped = expect(stopped).rejects.toMatchObject({ code: 'aborted' })
+      await b.stop()
+      await wasStopped
+      await expect(b.fetch(small.infohash, root, { peers: [], accept })).rejects.toMatchObject({
+        code: 'engine',
+      })
+    })
+
+    it('takes seeding the same torrent twice as once, and refuses two fetches of one torrent', async () => {
+      const a = await seeder(small)
+      await a.seed(small.torrent, join(root, 'seed'))
+      expect(a.stats().length).toBe(1)
+      const b = await started()
+      const first = b.fetch(small.infohash, join(root, 'b'), { peers: [], accept })
+      const second = b.fetch(small.infohash, join(root, 'b'), { peers: [], accept })
+      await expect(second).rejects.toMatchObject({ code: 'engine' })
+      b.addPeers(small.infohash, [at(a)])
+      await first
+    })
+
+    it('seeds nothing whose files are missing or of another size', async () => {
+      const a = await started()
+      await expect(a.seed(small.torrent, join(root, 'seed'))).rejects.toMatchObject({ code: 'disk' })
+      await writeSample(small, join(root, 'seed'), (bytes, i) => (i === 3 ? bytes.subarray(1) : bytes))
+      await expect(a.seed(small.torrent, join(root, 'seed'))).rejects.toMatchObject({ code: 'disk' })
+      expect(a.stats()).toEqual([])
+    })
+
+    it('seeds nothing that is no .torrent file of ours', async () => {
+      const a = await started()
+      await expect(a.seed(small.info, root)).rejects.toMatchObject({ code: 'metadata-mismatch' })
+      await expect(a.seed(small.torrent.subarray(1), root)).rejects.toMatchObject({
+        code: 'metadata-mismatch',
+      })
+    })
+
+    it('says that a seed failed when its file vanishes, and the fetch goes on with another peer', async () => {
+      const one = sampleTorrent('onewiki', [20 * PIECE_BYTES])
+      const a = await seeder(one)
+      await rm(join(root, 'seed', one.name), { recursive: true })
+      const b = await started()
+      const fetching = b.fetch(one.infohash, join(root, 'b'), { peers: [at(a)], accept })
+      await expect.poll(() => a.stats()[0]?.state, { timeout: 10_000 }).toBe('failed')
+      const c = await seeder(one)
+      b.addPeers(one.infohash, [at(c)])
+      await fetching
+      expect(await wrongFiles(one, join(root, 'b'))).toEqual([])
+      await a.seed(one.torrent, join(root, 'seed'))
+      expect(a.stats()[0]?.state).toBe('seeding')
+    })
+
+    it('rejects with a disk error when it cannot write', async () => {
+      const a = await seeder(small)
+      const b = await started()
+      await writeFile(join(root, 'b'), 'a file where a folder should be')
+      const fetching = b.fetch(small.infohash, join(root, 'b'), { peers: [at(a)], accept })
+      await expect(fetching).rejects.toMatchObject({ name: 'TorrentError', code: 'disk' })
+      expect(await readFile(join(root, 'b'), 'utf8')).toContain('a file')
+    })
+
+    it('gets right bytes although one of the peers holds wrong ones', async () => {
+      const one = sampleTorrent('onewiki', [30 * PIECE_BYTES])
+      await writeSample(one, join(root, 'wrong'), (bytes) => bytes.map((byte) => byte ^ 0xff))
+      const liar = await started()
+      await liar.seed(one.torrent, join(root, 'wrong'))
+      const a = await seeder(one)
+      const b = await started()
+      await b.fetch(one.infohash, join(root, 'b'), { peers: [at(liar), at(a)], accept })
+      expect(await wrongFiles(one, join(root, 'b'))).toEqual([])
+    })
+
+    it('does not go round in circles with a peer that holds only wrong bytes', async () => {
+      const one = sampleTorrent('onewiki', [3 * PIECE_BYTES])
+      await writeSample(one, join(root, 'wrong'), (bytes) => bytes.map((byte) => byte ^ 0xff))
+      const liar = await started()
+      await liar.seed(one.torrent, join(root, 'wrong'))
+      const b = await started()
+      const fetching = b.fetch(one.infohash, join(root, 'b'), { peers: [at(liar)], accept })
+      await expect.poll(() => liar.stats()[0]?.uploadedBytes, { timeout: 10_000 }).toBeGreaterThan(0)
+      await expect.poll(() => b.stats()[0]?.peers, { timeout: 10_000 }).toBe(0)
+      const a = await seeder(one)
+      b.addPeers(one.infohash, [at(a)])
+      await fetching
+      expect(liar.stats()[0]?.uploadedBytes).toBeLessThanOrEqual(2 * one.sizeBytes)
+    })
+
+    it('moves many torrents at once', { timeout: 60_000 }, async () => {
+      const samples = Array.from({ length: 60 }, (_, i) => sampleTorrent(`w${i}wiki`, [30_000, 7]))
+      const a = await seeder(...samples)
+      const [b, c] = [await started(), await started()]
+      const peers = [at(a), at(b), at(c)]
+      await Promise.all(
+        samples.flatMap((sample) => [
+          b.fetch(sample.infohash, join(root, 'b'), { peers, accept }),
+          c.fetch(sample.infohash, join(root, 'c'), { peers, accept }),
+        ]),
+      )
+      for (const sample of samples) {
+        expect(await wrongFiles(sample, join(root, 'b'))).toEqual([])
+        expect(await wrongFiles(sample, join(root, 'c'))).toEqual([])
+      }
+      expect(a.stats().length).toBe(60)
+    })
+
+    it('says in one plain sentence that its port is in use', async () => {
+      const a = await started()
+      const b = makeEngine({ port: a.port })
+      const failure: Error = await b.start().then(
+        () => Promise.reject(new Error('it started')),
+        (error: Error) => error,
+      )
+      expect(failure.message).toBe(`BitTorrent port ${a.port} is already in use`)
+      await b.stop()
+    })
+
+    it('leaves the file system as it is when it stops', async () => {
+      const a = await seeder(small)
+      await a.stop()
+      expect((await stat(join(root, 'seed', small.name))).isDirectory()).toBe(true)
+      expect(await wrongFiles(small, join(root, 'seed'))).toEqual([])
+    })
+  })
+}
