@@ -1,0 +1,125 @@
+/** One row for each shard, the same for node and coordinator: how well it is kept, and what this process does for it. */
+import { type CoreState, doneSixteenths, type Own } from '../../protocol/core/state.ts'
+import {
+  type Cycle,
+  cycleOf,
+  type Infohash,
+  type NodeId,
+  type ShardId,
+  type ShardKey,
+} from '../../protocol/ids.ts'
+import { health, type Replica } from '../../protocol/ledger/health.ts'
+import type { Standing } from '../../protocol/ledger/ledger.ts'
+import type { Shard } from '../../protocol/shard/shard.ts'
+
+export interface ShardStatus {
+  readonly id: ShardId
+  readonly key: ShardKey
+  readonly wiki: string
+  /** `YYYYMMDD` */
+  readonly date: string
+  readonly cycle: Cycle
+  readonly infohash: Infohash | null
+  /** Sum of the dump files' sizes. */
+  readonly bytes: number
+  /** Distinct operators whose replica was proven by an audit that counts (PROTOCOL 7). */
+  readonly replicas: number
+  /** Nodes that say they hold it, or claim it. */
+  readonly held: number
+  readonly claimed: number
+  /** By the definition of PROTOCOL 0, and nothing weaker. */
+  readonly safe: boolean
+  /** The Internet Archive's copy was verified by hash, and not too long ago. */
+  readonly archived: boolean
+  readonly published: boolean
+  readonly archiveItem: string | null
+  /** What this process has itself; `done` in sixteenths, 16 only for all of it. */
+  readonly own: Own['state'] | null
+  readonly done: number
+  /** This process fetched it from origin. */
+  readonly led: boolean
+  readonly fromOriginBytes: number
+  readonly fromSwarmBytes: number
+  readonly holders: readonly Holder[]
+}
+
+export interface Holder {
+  readonly node: NodeId
+  readonly operator: string
+  readonly standing: Standing
+  readonly reachable: boolean
+  readonly audited: boolean
+  readonly auditedAtMs: number | null
+}
+
+/** What is known of a shard beside the manifests: a coordinator's ledger. A node knows nothing of the kind. */
+export interface OutsideFacts {
+  /** The infohash that the coordinators accepted. */
+  readonly infohash: Infohash | null
+  readonly archiveItem: string | null
+  /** Unix ms when the archive's copy was last verified by hash. */
+  readonly archiveVerifiedAtMs: number | null
+  readonly published: boolean
+}
+export type Outside = (shard: ShardKey) => OutsideFacts | null
+
+const NOTHING: OutsideFacts = {
+  infohash: null,
+  archiveItem: null,
+  archiveVerifiedAtMs: null,
+  published: false,
+}
+const HOLDERS_MAX = 256
+
+/** All shards of the catalogs, in order of id. */
+export function shardStatuses(
+  state: Pick<CoreState, 'self' | 'parameters' | 'ledger' | 'listed' | 'shards' | 'own'>,
+  nowMs: number,
+  outside: Outside = () => null,
+): ShardStatus[] {
+  const view = { ...state, nowMs }
+  const shards = [...state.shards.values()].sort((a, b) => (a.key < b.key ? -1 : 1))
+  return shards.map((shard) => {
+    const facts = outside(shard.key) ?? NOTHING
+    const { archiveVerifiedAtMs } = facts
+    const found = health(shard.key, view, archiveVerifiedAtMs)
+    const own = state.own.get(shard.key)
+    return {
+      ...nameOf(shard),
+      infohash: facts.infohash ?? own?.infohash ?? agreedInfohash(found.replicas),
+      bytes: shard.sizeBytes,
+      replicas: found.audited,
+      held: found.replicas.length,
+      claimed: found.claims.length,
+      safe: found.safe,
+      archived: archiveVerifiedAtMs !== null && nowMs - archiveVerifiedAtMs <= state.parameters.auditValidMs,
+      published: facts.published,
+      archiveItem: facts.archiveItem,
+      own: own?.state ?? null,
+      done: own === undefined ? 0 : doneSixteenths(own),
+      led: own?.led ?? false,
+      fromOriginBytes: own?.fromOriginBytes ?? 0,
+      fromSwarmBytes: own?.fromSwarmBytes ?? 0,
+      holders: found.replicas.slice(0, HOLDERS_MAX).map(holderOf),
+    }
+  })
+}
+
+function nameOf(shard: Shard): Pick<ShardStatus, 'id' | 'key' | 'wiki' | 'date' | 'cycle'> {
+  const { id, key, wiki, date } = shard
+  return { id, key, wiki, date, cycle: cycleOf(date) }
+}
+
+function holderOf({ node, operator, standing, reachable, audited, auditedAtMs }: Replica): Holder {
+  return { node, operator, standing, reachable, audited, auditedAtMs }
+}
+
+/** The one that most replicas have, proven ones first; null when there is none, or no telling. */
+function agreedInfohash(replicas: readonly Replica[]): Infohash | null {
+  const votes = new Map<Infohash, number>()
+  for (const { infohash, audited } of replicas) {
+    if (infohash !== null) votes.set(infohash, (votes.get(infohash) ?? 0) + (audited ? 1_000_000 : 1))
+  }
+  const [first, second] = [...votes].sort((a, b) => b[1] - a[1])
+  return first === undefined || first[1] === second?.[1] ? null : first[0]
+}

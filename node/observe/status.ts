@@ -1,0 +1,244 @@
+/**
+ * The read-only snapshot behind the API, the status page and the metrics (HOUSE: a status request's trip). Pure: state and
+ * time in, plain values out. Every list has a bound.
+ */
+import { type CoreState, reservedBytes } from '../../protocol/core/state.ts'
+import { type FederationId, type NodeId, parseShardKey, type ShardId } from '../../protocol/ids.ts'
+import type { Standing } from '../../protocol/ledger/ledger.ts'
+import type { AuditOutcome } from '../../protocol/manifest/node-manifest.ts'
+import type { TorrentStats } from '../ports.ts'
+import { type Outside, type ShardStatus, shardStatuses } from './shard-status.ts'
+
+export { type Outside, type ShardStatus, shardStatuses } from './shard-status.ts'
+
+export interface NodeStatus {
+  readonly version: string
+  readonly node: NodeId
+  /** Empty: the node stands for itself. */
+  readonly operator: string
+  readonly role: 'node' | 'coordinator'
+  readonly federation: FederationId
+  readonly startedAtMs: number
+  readonly nowMs: number
+  readonly parametersFingerprint: string
+  /** A dial-back from another node reached it. */
+  readonly reachable: boolean
+  /** Connected now. */
+  readonly peers: number
+  readonly addresses: readonly string[]
+  readonly bittorrent: { readonly port: number }
+  readonly capacity: { readonly bytesTotal: number; readonly bytesUsed: number }
+  readonly counts: StatusCounts
+  readonly traffic: StatusTraffic
+  readonly fetches: readonly FetchStatus[]
+  /** What is wrong now, then what was wrong and is mended; newest first. */
+  readonly problems: readonly Problem[]
+  readonly nodes: readonly KnownNode[]
+}
+
+export interface StatusCounts {
+  /** In the catalogs that are trusted. */
+  readonly shards: number
+  /** Of these, safe by PROTOCOL 0; with a verified archive copy; published. */
+  readonly safe: number
+  readonly archived: number
+  readonly published: number
+  /** What this node does itself. */
+  readonly claimed: number
+  readonly fetching: number
+  readonly held: number
+  /** Own replicas that somebody else proved. */
+  readonly audited: number
+  /** This node's latest audits of others' replicas. */
+  readonly audits: Readonly<Record<AuditOutcome, number>>
+  readonly nodesLive: number
+}
+
+export interface StatusTraffic {
+  /** Body bytes from Wikimedia since the start. */
+  readonly originBytes: number
+  /** Payload by BitTorrent: of all that is held, and of what is on its way. */
+  readonly swarmDownBytes: number
+  /** Payload given since the start of each torrent. */
+  readonly swarmUpBytes: number
+}
+
+export interface FetchStatus {
+  readonly shard: ShardId
+  readonly from: 'origin' | 'swarm'
+  readonly doneBytes: number
+  readonly sizeBytes: number
+}
+
+export interface Problem {
+  readonly shard: ShardId | null
+  /** A FetchFailure, `damaged`, or a word of whoever adds problems of its own. */
+  readonly code: string
+  /** One sentence for people. */
+  readonly detail: string
+  /** Damaged files, each with the reason. */
+  readonly files: readonly string[]
+  readonly atMs: number
+  readonly resolvedAtMs: number | null
+}
+
+export interface KnownNode {
+  readonly node: NodeId
+  readonly operator: string
+  readonly standing: Standing
+  readonly held: number
+  readonly claimed: number
+  readonly reachable: boolean
+  readonly agent: string
+  readonly self: boolean
+  /** Its audits count for `safe` (PROTOCOL 7). */
+  readonly listed: boolean
+}
+
+/** What a snapshot needs of the state; a coordinator has no core, and gives the same parts. */
+export type StatusState = Pick<
+  CoreState,
+  | 'self'
+  | 'parameters'
+  | 'parametersFingerprint'
+  | 'settings'
+  | 'ledger'
+  | 'shards'
+  | 'listed'
+  | 'own'
+  | 'failures'
+  | 'damages'
+  | 'audits'
+  | 'reachable'
+>
+
+/** What the process knows beside its core. */
+export interface StatusExtra {
+  readonly version: string
+  readonly role: 'node' | 'coordinator'
+  readonly federation: FederationId
+  readonly startedAtMs: number
+  readonly nowMs: number
+  readonly peers: number
+  readonly addresses: readonly string[]
+  readonly bittorrentPort: number
+  readonly originBytes: number
+  readonly torrents: readonly Pick<TorrentStats, 'state' | 'downloadedBytes' | 'uploadedBytes'>[]
+  /** For example what upstream broke. */
+  readonly problems?: readonly Problem[]
+  readonly outside?: Outside
+}
+
+const PROBLEMS_MAX = 500
+const NODES_MAX = 2_000
+const FETCHES_MAX = 500
+
+export function nodeStatus(state: StatusState, extra: StatusExtra): NodeStatus {
+  const nodes = knownNodes(state, extra.nowMs)
+  const rows = shardStatuses(state, extra.nowMs, extra.outside)
+  return {
+    version: extra.version,
+    node: state.self,
+    operator: state.settings.operator,
+    role: extra.role,
+    federation: extra.federation,
+    startedAtMs: extra.startedAtMs,
+    nowMs: extra.nowMs,
+    parametersFingerprint: state.parametersFingerprint,
+    reachable: state.reachable,
+    peers: extra.peers,
+    addresses: extra.addresses,
+    bittorrent: { port: extra.bittorrentPort },
+    capacity: { bytesTotal: state.settings.bytesTotal, bytesUsed: bytesUsed(state) },
+    counts: counts(state, rows, nodes),
+    traffic: traffic(state, extra),
+    fetches: fetches(state).slice(0, FETCHES_MAX),
+    problems: problems(state, extra.problems ?? []).slice(0, PROBLEMS_MAX),
+    nodes: nodes.slice(0, NODES_MAX),
+  }
+}
+
+function counts(state: StatusState, rows: readonly ShardStatus[], nodes: readonly KnownNode[]): StatusCounts {
+  const own = [...state.own.values()]
+  const audits: Record<AuditOutcome, number> = { pass: 0, fail: 0, offline: 0, unknown: 0 }
+  for (const audit of state.audits.values()) audits[audit.outcome]++
+  return {
+    shards: state.shards.size,
+    safe: rows.filter((row) => row.safe).length,
+    archived: rows.filter((row) => row.archived).length,
+    published: rows.filter((row) => row.published).length,
+    claimed: own.filter((one) => one.state === 'claimed').length,
+    fetching: own.filter((one) => one.fetch !== null).length,
+    held: own.filter((one) => one.state === 'held').length,
+    audited: rows.filter((row) => row.holders.some((one) => one.node === state.self && one.audited)).length,
+    audits,
+    nodesLive: nodes.filter((one) => one.standing === 'live').length,
+  }
+}
+
+function traffic(state: StatusState, { originBytes, torrents }: StatusExtra): StatusTraffic {
+  let swarmDownBytes = 0
+  let swarmUpBytes = 0
+  for (const own of state.own.values()) swarmDownBytes += own.fromSwarmBytes
+  for (const torrent of torrents) {
+    if (torrent.state === 'fetching') swarmDownBytes += torrent.downloadedBytes
+    swarmUpBytes += torrent.uploadedBytes
+  }
+  return { originBytes, swarmDownBytes, swarmUpBytes }
+}
+
+function bytesUsed(state: StatusState): number {
+  let sum = 0
+  for (const own of state.own.values()) sum += reservedBytes(own.shard)
+  return sum
+}
+
+function fetches(state: StatusState): FetchStatus[] {
+  const out: FetchStatus[] = []
+  for (const { shard, fetch, doneBytes } of state.own.values()) {
+    if (fetch !== null) out.push({ shard: shard.id, from: fetch.kind, doneBytes, sizeBytes: shard.sizeBytes })
+  }
+  return out.sort((a, b) => compare(a.shard, b.shard))
+}
+
+function problems(state: StatusState, others: readonly Problem[]): Problem[] {
+  const all: Problem[] = [...others]
+  for (const [key, { code, detail, atMs }] of state.failures) {
+    all.push({ shard: parseShardKey(key).id, code, detail, files: [], atMs, resolvedAtMs: null })
+  }
+  for (const { shard, files, foundAtMs, repairedAtMs } of state.damages) {
+    all.push({
+      shard: parseShardKey(shard).id,
+      code: 'damaged',
+      detail: `${files.length === 1 ? 'A file' : `${files.length} files`} of our own copy changed on the disk.`,
+      files: files.slice(0, PROBLEMS_MAX),
+      atMs: foundAtMs,
+      resolvedAtMs: repairedAtMs,
+    })
+  }
+  const open = (problem: Problem) => (problem.resolvedAtMs === null ? 0 : 1)
+  return all.sort((a, b) => open(a) - open(b) || b.atMs - a.atMs)
+}
+
+function knownNodes(state: StatusState, nowMs: number): KnownNode[] {
+  const out: KnownNode[] = []
+  for (const manifest of state.ledger.nodes()) {
+    const { node, entries, reachable, agent } = manifest
+    out.push({
+      node,
+      operator: state.ledger.operator(node),
+      standing: state.ledger.standing(node, nowMs, state.parameters),
+      held: entries.filter((entry) => entry.state === 'held').length,
+      claimed: entries.filter((entry) => entry.state === 'claimed').length,
+      reachable,
+      agent,
+      self: node === state.self,
+      listed: state.listed.has(node),
+    })
+  }
+  return out.sort((a, b) => compare(a.operator, b.operator) || compare(a.node, b.node))
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}

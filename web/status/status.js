@@ -1,0 +1,293 @@
+// The status page: reads /api/v1 every two seconds while it is looked at, and changes only what changed.
+import { ago, bytes, day, percent, problemWord, shortId, sourceWord, stateOf } from './words.js'
+
+const POLL_MS = 2_000
+const ANSWER_MS_MAX = 8_000
+const ROWS_MAX = 500
+
+const at = (id) => document.getElementById(id)
+let shown = { status: null, shards: [] }
+let timer = 0
+let lastAnswerMs = null
+
+async function ask(path) {
+  const answer = await fetch(path, { signal: AbortSignal.timeout(ANSWER_MS_MAX), cache: 'no-store' })
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`)
+  return answer.json()
+}
+
+async function poll() {
+  clearTimeout(timer)
+  if (document.hidden) return
+  try {
+    const [status, { shards, total }] = await Promise.all([
+      ask('api/v1/status'),
+      ask('api/v1/shards?limit=5000'),
+    ])
+    shown = { status, shards, total }
+    lastAnswerMs = Date.now()
+    at('silence').hidden = true
+    draw()
+  } catch {
+    const since = lastAnswerMs === null ? '' : ` What you see is from ${ago(Date.now() - lastAnswerMs)} ago.`
+    at('silence').textContent = `The node does not answer.${since} Trying again.`
+    at('silence').hidden = false
+  }
+  timer = setTimeout(poll, POLL_MS)
+}
+
+function draw() {
+  const { status, shards, total } = shown
+  if (status === null) return
+  const { counts } = status
+  document.title = `${counts.safe}/${counts.shards} safe · WikiSeed`
+  at('role').textContent = status.role === 'coordinator' ? 'coordinator' : 'node'
+  at('who').textContent = [
+    status.operator === '' ? null : `run by ${status.operator}`,
+    status.node,
+    `version ${status.version}`,
+    `up ${ago(status.nowMs - status.startedAtMs)}`,
+  ]
+    .filter((part) => part !== null)
+    .join(' · ')
+  drawVerdict(counts)
+  drawFigures(at('federation'), federationFigures(status, shards))
+  drawFigures(at('own'), ownFigures(status))
+  drawProblems(status)
+  drawShards(shards, total)
+  drawNodes(status.nodes)
+  at('addresses').textContent = [
+    `Federation ${status.federation.slice(0, 16)}…`,
+    `parameters ${status.parametersFingerprint}`,
+    status.addresses.length === 0 ? 'no address' : status.addresses.join(' '),
+    `BitTorrent port ${status.bittorrent.port}`,
+  ].join(' · ')
+}
+
+function drawVerdict({ shards, safe }) {
+  const verdict = at('verdict')
+  const all = shards > 0 && safe === shards
+  verdict.classList.toggle('good', all)
+  const words =
+    shards === 0
+      ? 'No catalog is known yet.'
+      : all
+        ? `All ${shards} dumps are safe.`
+        : `${safe} of ${shards} dumps are safe; ${shards - safe} still need copies or proofs.`
+  if (verdict.textContent !== words) verdict.textContent = words
+}
+
+function federationFigures({ counts, nodes, peers }, shards) {
+  const sum = shards.reduce((total, shard) => total + shard.bytes, 0)
+  const rows = [
+    ['Dumps', `${counts.shards}`, bytes(sum)],
+    ['Safe', `${counts.safe}`, percent(counts.safe, counts.shards)],
+    [
+      'Nodes',
+      `${counts.nodesLive}`,
+      nodes.length === counts.nodesLive ? 'all live' : `${nodes.length} known`,
+    ],
+    ['Peers', `${peers}`, 'connected now'],
+  ]
+  // Only a coordinator knows of the archive and of what is published.
+  if (counts.archived > 0 || counts.published > 0) {
+    rows.splice(
+      2,
+      0,
+      ['Archived', `${counts.archived}`, 'at the Internet Archive'],
+      ['Published', `${counts.published}`, ''],
+    )
+  }
+  return rows
+}
+
+function ownFigures({ counts, capacity, traffic, reachable, role, fetches }) {
+  const used = capacity.bytesTotal === 0 ? '' : `of ${bytes(capacity.bytesTotal)}`
+  const rows = [
+    ['Holds', `${counts.held}`, counts.held === 0 ? '' : `${counts.audited} proven by others`],
+    ['Claims', `${counts.claimed}`, `${fetches.length} being fetched`],
+    ['Space', bytes(capacity.bytesUsed), used],
+    ['From Wikimedia', bytes(traffic.originBytes), 'since the start'],
+    ['From the swarm', bytes(traffic.swarmDownBytes), 'by BitTorrent'],
+    ['Given', bytes(traffic.swarmUpBytes), 'by BitTorrent'],
+    ['Audits of others', `${counts.audits.pass}`, auditWords(counts.audits)],
+    ['Reachable', reachable ? 'yes' : 'not yet', reachable ? 'others can dial it' : 'nobody dialled back'],
+  ]
+  return role === 'coordinator' ? rows.slice(3) : rows
+}
+
+function auditWords({ pass, fail, offline }) {
+  if (fail > 0) return `${fail} failed`
+  if (offline > 0) return `${offline} offline`
+  return pass > 0 ? 'all passed' : ''
+}
+
+function drawFigures(list, rows) {
+  resize(list, rows.length, () =>
+    element('div', element('dt'), element('dd', element('span'), element('small'))),
+  )
+  rows.forEach(([name, value, note], index) => {
+    const [title, data] = list.children[index].children
+    put(title, name)
+    put(data.children[0], value)
+    put(data.children[1], note === '' ? '' : ` ${note}`)
+  })
+}
+
+function drawProblems({ problems, nowMs }) {
+  at('problems-section').hidden = problems.length === 0
+  const list = at('problems')
+  const rows = problems.slice(0, 50)
+  resize(list, rows.length, () => element('li', element('div'), element('div'), element('ul')))
+  rows.forEach((problem, index) => {
+    const item = list.children[index]
+    const [title, detail, files] = item.children
+    const mended = problem.resolvedAtMs !== null
+    item.classList.toggle('mended', mended)
+    const when = mended
+      ? `mended ${ago(nowMs - problem.resolvedAtMs)} ago`
+      : `${ago(nowMs - problem.atMs)} ago`
+    put(title, [problem.shard, problemWord(problem.code), when].filter((part) => part !== null).join(' · '))
+    detail.className = 'quiet'
+    put(detail, problem.detail)
+    resize(files, Math.min(problem.files.length, 20), () => element('li', element('code')))
+    problem.files.slice(0, 20).forEach((file, row) => {
+      put(files.children[row].firstChild, file)
+    })
+  })
+}
+
+function drawShards(shards, total) {
+  const wanted = at('filter').value.trim().toLowerCase()
+  const found = shards.filter(
+    (shard) => wanted === '' || `${shard.id} ${shard.infohash ?? ''}`.toLowerCase().includes(wanted),
+  )
+  // What needs attention stands first.
+  const rows = found.sort((a, b) => Number(a.safe) - Number(b.safe)).slice(0, ROWS_MAX)
+  const body = at('shards')
+  const labels = ['', 'State', 'Proven copies', 'Copies', 'Here', 'Size', 'Torrent']
+  resize(body, rows.length, () => tableRow(labels, ['', '', 'number', 'number', '', 'number', '']))
+  const sources = new Map((shown.status?.fetches ?? []).map((one) => [one.shard, one]))
+  rows.forEach((shard, index) => {
+    const cells = [...body.children[index].children].map((cell) => cell.firstChild)
+    const [name, state, replicas, held, here, size, torrent] = cells
+    put(name, `${shard.wiki} ${day(shard.date)}`)
+    name.title = shard.key
+    const { word, kind } = stateOf(shard)
+    put(state, word)
+    state.className = `state ${kind}`
+    put(replicas, `${shard.replicas}`)
+    put(held, shard.claimed > 0 ? `${shard.held} + ${shard.claimed} coming` : `${shard.held}`)
+    drawHere(here, shard, sources.get(shard.id))
+    put(size, bytes(shard.bytes))
+    drawTorrent(torrent, shard)
+  })
+  const hidden = found.length - rows.length
+  const unread = total - shards.length
+  put(
+    at('shards-note'),
+    shards.length === 0
+      ? 'None yet.'
+      : hidden + unread > 0
+        ? `${rows.length} shown of ${found.length + unread}.`
+        : found.length === 0
+          ? 'Nothing matches.'
+          : '',
+  )
+}
+
+function drawHere(cell, shard, fetching) {
+  if (shard.own !== 'claimed') {
+    const from = sourceWord(shard)
+    cell.parentElement.classList.toggle('none', shard.own === null)
+    put(cell, shard.own === null ? '–' : `held${from === '' ? '' : `, ${from}`}`)
+    return
+  }
+  cell.parentElement.classList.remove('none')
+  if (cell.firstElementChild?.tagName !== 'PROGRESS') {
+    cell.replaceChildren(element('progress'), element('span'))
+    cell.firstChild.max = 100
+  }
+  const part =
+    fetching === undefined
+      ? (shard.done * 100) / 16
+      : (fetching.doneBytes * 100) / Math.max(1, fetching.sizeBytes)
+  cell.firstChild.value = part
+  cell.firstChild.setAttribute('aria-label', `${shard.id}: fetched`)
+  const from =
+    fetching === undefined ? 'waiting' : fetching.from === 'origin' ? 'from Wikimedia' : 'from the swarm'
+  put(cell.lastChild, `${Math.floor(part)} % ${from}`)
+}
+
+function drawTorrent(cell, { infohash, wiki, date }) {
+  if (infohash === null) {
+    put(cell, '–')
+    return
+  }
+  const href = `magnet:?xt=urn:btih:${infohash}&dn=${wiki}`
+  if (cell.firstElementChild?.getAttribute('href') === href) return
+  const link = element('a', element('code'))
+  link.href = href
+  link.title = `Magnet link of ${wiki} ${date}: ${infohash}`
+  link.firstChild.textContent = `${infohash.slice(0, 10)}…`
+  cell.replaceChildren(link)
+}
+
+function drawNodes(nodes) {
+  const body = at('nodes')
+  const labels = ['', 'Node', 'Standing', 'Reachable', 'Holds', 'Claims', 'Software']
+  const rows = nodes.slice(0, ROWS_MAX)
+  resize(body, rows.length, () => tableRow(labels, ['', '', '', '', 'number', 'number', '']))
+  rows.forEach((node, index) => {
+    const cells = [...body.children[index].children].map((cell) => cell.firstChild)
+    const [operator, id, standing, reachable, held, claimed, agent] = cells
+    const notes = [node.self ? 'this one' : null, node.listed ? 'listed auditor' : null].filter(
+      (note) => note !== null,
+    )
+    const name = node.operator === node.node ? 'no name' : node.operator
+    put(operator, notes.length === 0 ? name : `${name} (${notes.join(', ')})`)
+    put(id, shortId(node.node))
+    id.title = node.node
+    put(standing, node.standing)
+    standing.className = `state ${node.standing === 'live' ? 'safe' : node.standing === 'resting' ? 'wait' : 'bad'}`
+    put(reachable, node.reachable ? 'yes' : 'no')
+    put(held, `${node.held}`)
+    put(claimed, `${node.claimed}`)
+    put(agent, node.agent)
+  })
+}
+
+function tableRow(labels, classes) {
+  // Narrow screens show the rows as cards, and browsers then forget that this is a table.
+  const row = element('tr')
+  row.role = 'row'
+  labels.forEach((label, index) => {
+    const cell = element(index === 0 ? 'th' : 'td', element('span'))
+    cell.role = index === 0 ? 'rowheader' : 'cell'
+    if (index === 0) cell.scope = 'row'
+    else cell.dataset.label = label
+    if (classes[index] !== '') cell.className = classes[index]
+    row.append(cell)
+  })
+  return row
+}
+
+/** Text only: nothing that a node says is ever read as HTML. */
+function put(node, words) {
+  if (node.textContent !== words || node.firstElementChild !== null) node.textContent = words
+}
+
+function element(name, ...children) {
+  const made = document.createElement(name)
+  made.append(...children)
+  return made
+}
+
+function resize(list, length, make) {
+  while (list.children.length > length) list.lastElementChild.remove()
+  while (list.children.length < length) list.append(make())
+}
+
+document.addEventListener('visibilitychange', poll)
+at('filter').addEventListener('input', draw)
+poll()
