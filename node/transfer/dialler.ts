@@ -12,6 +12,7 @@ export interface DiallerOptions {
 interface Target {
   attempts: number
   connected: boolean
+  banned: boolean
   timer: NodeJS.Timeout | null
 }
 
@@ -33,7 +34,7 @@ export class Dialler {
   /** `address` is `host:port`, as the engine writes it. More than PEERS_MAX are not kept. */
   add(address: string): void {
     if (this.#targets.has(address) || this.#targets.size >= PEERS_MAX) return
-    const target: Target = { attempts: 0, connected: false, timer: null }
+    const target: Target = { attempts: 0, connected: false, banned: false, timer: null }
     this.#targets.set(address, target)
     this.#schedule(address, target)
   }
@@ -80,14 +81,14 @@ export class Dialler {
     if (target.timer !== null) clearTimeout(target.timer)
     // It stays in the map, so that it cannot be added again.
     target.timer = null
-    target.attempts = Number.POSITIVE_INFINITY
+    target.banned = true
   }
 
   #schedule(address: string, target: Target): void {
     if (this.#dial === null) return
     if (target.timer !== null) clearTimeout(target.timer)
     target.timer = null
-    if (target.attempts >= this.#attemptsMax || target.attempts === Number.POSITIVE_INFINITY) return
+    if (target.banned || target.attempts >= this.#attemptsMax) return
     target.timer = setTimeout(() => {
       target.timer = null
       if (target.connected) return

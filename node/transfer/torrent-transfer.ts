@@ -82,7 +82,7 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
   const { dialler } = transfer
   const blame = new Blame()
   torrent.on('wire', (wire: Wire, address: string | undefined) => {
-    guardWire(wire)
+    guardWire(wire, () => torrent.destroyed)
     wire.use(metadataExchange(role))
     blame.watch(wire)
     wire.on('download', (count: number) => (transfer.downloadedBytes += count))
@@ -140,6 +140,8 @@ export function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T>
 
 /** Closes all connections and the store; files stay. */
 async function destroyTorrent(torrent: EngineTorrent): Promise<void> {
+  // In a turn of its own: the package has microtasks under way that forget to look whether the torrent still lives.
+  await new Promise((resolve) => setImmediate(resolve))
   if (torrent.destroyed) return
   await new Promise<void>((resolve) => torrent.destroy({ destroyStore: false }, () => resolve()))
 }

@@ -10,26 +10,34 @@ const MESSAGE_BYTES_MAX = 256 * 1024
 const REQUESTS_MAX = 512
 const OUTGOING_BYTES_MAX = 32 * 1024 * 1024
 
-export function guardWire(wire: Wire): void {
+/** `isOver`: the torrent is destroyed; the package would then look for its store in vain, and throw. */
+export function guardWire(wire: Wire, isOver: () => boolean): void {
   wire.extendedHandshake.reqq = REQUESTS_MAX
 
   const parse = wire._parse.bind(wire)
   wire._parse = (sizeBytes, parser) => {
-    // After the end the wire asks for MAX_VALUE bytes, which never come.
-    if (sizeBytes > MESSAGE_BYTES_MAX && sizeBytes !== Number.MAX_VALUE) {
+    if (isTooLong(sizeBytes)) {
       parse(Number.MAX_VALUE, () => {})
       wire.destroy()
     } else {
       parse(sizeBytes, parser)
     }
   }
+  // The length of a message that came in one packet with the handshake is read already.
+  wire._parse(wire._parserSize, wire._parser)
 
   const onRequest = wire._onRequest.bind(wire)
   wire._onRequest = (piece, offset, length) => {
+    if (isOver()) return
     const full = wire.peerRequests.length >= REQUESTS_MAX || wire._readableState.buffered > OUTGOING_BYTES_MAX
     if (!full) onRequest(piece, offset, length)
     else if (wire.hasFast)
       wire.reject(piece, offset, length) // BEP 6
     else wire.destroy()
   }
+}
+
+/** After its end the wire asks for MAX_VALUE bytes, which never come. */
+function isTooLong(sizeBytes: number): boolean {
+  return sizeBytes > MESSAGE_BYTES_MAX && sizeBytes !== Number.MAX_VALUE
 }

@@ -52,6 +52,9 @@ export interface Wire extends EventEmitter {
   extended(extension: string, message: Uint8Array): void
   reject(piece: number, offset: number, length: number): void
   destroy(): void
+  /** What the wire waits for, in bytes, and who takes them. */
+  readonly _parserSize: number
+  readonly _parser: (bytes: Uint8Array) => void
   /** Inner steps that the guard wraps, because the package leaves them without a bound. */
   _parse(sizeBytes: number, parser: (bytes: Uint8Array) => void): void
   _onRequest(piece: number, offset: number, length: number): void

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
 import { bencode } from '../../protocol/codec/bencode.ts'
+import { infohashOf } from '../../protocol/torrent/info.ts'
 import { sampleTorrent, writeSample, wrongFiles } from '../support/torrents.ts'
 import { torrentEngineSuite } from './torrent-engine.suite.ts'
 
@@ -99,7 +100,6 @@ describe('WebTorrent engine among hostile peers', () => {
   })
 
   it('refuses bytes whose SHA-1 is the infohash but which are no info dictionary', async () => {
-    const { infohashOf } = await import('../../protocol/torrent/info.ts')
     const junk = Buffer.from('not even bencode')
     const hostile = await rawPeer([hello(junk.length), data(0, junk)])
     const b = await started()

@@ -1,0 +1,161 @@
+import { EventEmitter } from 'node:events'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { metadataExchange } from '../../node/transfer/metadata-exchange.ts'
+import type { Extension, Wire } from '../../node/transfer/wire.ts'
+import { guardWire } from '../../node/transfer/wire-guard.ts'
+import { type Bencodable, bdecodePrefix, bencode } from '../../protocol/codec/bencode.ts'
+import { concatBytes } from '../../protocol/codec/bytes.ts'
+import { infohashOf } from '../../protocol/torrent/info.ts'
+import { seededBytes } from '../support/shards.ts'
+
+/** A wire that only writes down what is done to it. */
+function fakeWire(fields: Partial<Wire> = {}) {
+  const done: string[] = []
+  const sent: Uint8Array[] = []
+  const wire: Wire = Object.assign(new EventEmitter(), {
+    destroyed: false,
+    downloaded: 0,
+    extendedHandshake: {},
+    peerExtendedMapping: { ut_metadata: 3 },
+    peerRequests: [],
+    hasFast: true,
+    use: () => {},
+    extended: (_name: string, message: Uint8Array) => void sent.push(message),
+    reject: () => void done.push('reject'),
+    destroy: () => void done.push('destroy'),
+    _parserSize: 4,
+    _parser: () => {},
+    _parse: (sizeBytes: number) => void done.push(`parse ${sizeBytes}`),
+    _onRequest: () => void done.push('request'),
+    _readableState: { buffered: 0 },
+    ...fields,
+  })
+  return { wire, done, sent }
+}
+
+describe('wire guard', () => {
+  it('lets ordinary messages and requests pass', () => {
+    const { wire, done } = fakeWire()
+    guardWire(wire, () => false)
+    wire._parse(16 * 1024 + 9, () => {})
+    wire._parse(Number.MAX_VALUE, () => {})
+    wire._onRequest(0, 0, 16 * 1024)
+    expect(done).toEqual(['parse 4', `parse ${16 * 1024 + 9}`, `parse ${Number.MAX_VALUE}`, 'request'])
+  })
+
+  it('cuts a peer off that announces a message too long, also when that was read before the guard came', () => {
+    for (const when of ['before', 'after']) {
+      const { wire, done } = fakeWire(when === 'before' ? { _parserSize: 2 ** 31 } : {})
+      guardWire(wire, () => false)
+      if (when === 'after') wire._parse(2 ** 31, () => {})
+      expect(done.slice(-2)).toEqual([`parse ${Number.MAX_VALUE}`, 'destroy'])
+    }
+  })
+
+  it('says how many requests it queues, and rejects what is above', () => {
+    const { wire, done } = fakeWire({ peerRequests: new Array(512).fill(null) })
+    guardWire(wire, () => false)
+    expect(wire.extendedHandshake.reqq).toBe(512)
+    wire._onRequest(0, 0, 16 * 1024)
+    expect(done.at(-1)).toBe('reject')
+  })
+
+  it('rejects requests of a peer that does not read, or cuts it off when it knows no rejects', () => {
+    for (const hasFast of [true, false]) {
+      const { wire, done } = fakeWire({ hasFast, _readableState: { buffered: 33 * 1024 * 1024 } })
+      guardWire(wire, () => false)
+      wire._onRequest(0, 0, 16 * 1024)
+      expect(done.at(-1)).toBe(hasFast ? 'reject' : 'destroy')
+    }
+  })
+
+  it('drops requests once the torrent is gone', () => {
+    const { wire, done } = fakeWire()
+    guardWire(wire, () => true)
+    wire._onRequest(0, 0, 16 * 1024)
+    expect(done).toEqual(['parse 4'])
+  })
+})
+
+describe('metadata exchange (BEP 9)', () => {
+  const info = seededBytes('info', 40_000)
+  const fieldsOf = (message: Uint8Array) => {
+    const { value, length } = bdecodePrefix(message, { bytesMax: 20_000, itemsMax: 10 })
+    return {
+      fields: Object.fromEntries(value as ReadonlyMap<string, unknown>),
+      data: message.subarray(length),
+    }
+  }
+  const message = (fields: Bencodable, data = new Uint8Array()) => concatBytes(bencode(fields), data)
+  function serving() {
+    const peer = fakeWire()
+    const Exchange = metadataExchange({ kind: 'serve', info })
+    return { ...peer, exchange: new Exchange(peer.wire) }
+  }
+  function wanting(infohash = infohashOf(info)) {
+    const peer = fakeWire()
+    const got: Uint8Array[] = []
+    const Exchange = metadataExchange({ kind: 'want', infohash, onInfo: (bytes) => void got.push(bytes) })
+    const exchange: Extension = new Exchange(peer.wire)
+    return { ...peer, got, exchange }
+  }
+
+  it('carries the raw bytes from one that has them to one that wants them', () => {
+    const server = serving()
+    const client = wanting()
+    client.exchange.onExtendedHandshake(server.wire.extendedHandshake)
+    for (const request of client.sent.splice(0)) server.exchange.onMessage(request)
+    for (const answer of server.sent.splice(0).reverse()) client.exchange.onMessage(answer)
+    expect(client.got).toEqual([info])
+  })
+
+  it('cuts a peer off that sent other bytes', () => {
+    const client = wanting()
+    client.exchange.onExtendedHandshake({ metadata_size: 100 })
+    client.exchange.onMessage(message({ msg_type: 1, piece: 0, total_size: 100 }, new Uint8Array(100)))
+    expect(client.got).toEqual([])
+    expect(client.done).toEqual(['destroy'])
+  })
+
+  it.each([[-1], [0], [1.5], [5 * 1024 * 1024], ['100'], [undefined]])(
+    'asks for nothing of a size of %s',
+    (size) => {
+      const client = wanting()
+      client.exchange.onExtendedHandshake({ metadata_size: size })
+      expect(client.sent).toEqual([])
+    },
+  )
+
+  it('rejects pieces that do not exist, and a peer that never has enough', () => {
+    const server = serving()
+    const types = () => server.sent.splice(0).map((sent) => fieldsOf(sent).fields.msg_type)
+    server.exchange.onMessage(message({ msg_type: 0, piece: 3 }))
+    expect(types()).toEqual([2])
+    for (let i = 0; i < 100; i++) server.exchange.onMessage(message({ msg_type: 0, piece: 0 }))
+    const answers = types()
+    expect(answers.filter((type) => type === 1).length).toBe(12)
+    expect(answers.length).toBe(100)
+  })
+
+  it('throws at no message, and hands out nothing that is not the infohash', () => {
+    const piece = fc.oneof(fc.integer(), fc.constantFrom(0, 1, 2, 3))
+    const message_ = fc.oneof(
+      fc.uint8Array({ maxLength: 100 }),
+      fc
+        .tuple(fc.integer({ min: -1, max: 4 }), piece, fc.uint8Array({ maxLength: 40 }))
+        .map(([msg_type, piece, data]) => message({ msg_type, piece }, data)),
+    )
+    fc.assert(
+      fc.property(fc.array(message_, { maxLength: 20 }), (messages) => {
+        const [client, server] = [wanting(), serving()]
+        client.exchange.onExtendedHandshake({ metadata_size: 30 })
+        for (const bytes of messages) {
+          client.exchange.onMessage(bytes)
+          server.exchange.onMessage(bytes)
+        }
+        expect(client.got).toEqual([])
+      }),
+    )
+  })
+})
