@@ -4,26 +4,28 @@
  */
 import { readFile } from 'node:fs/promises'
 import { startHttp } from '../node/http/server.ts'
-import { startMember, type Member } from '../node/member.ts'
+import { type Member, startMember } from '../node/member.ts'
+import type { OutsideFacts } from '../node/observe/shard-status.ts'
 import { nodeStatus, shardStatuses } from '../node/observe/status.ts'
+import { OriginError } from '../node/ports.ts'
 import { AGENT } from '../node/version.ts'
 import { ShapeError } from '../protocol/codec/shape.ts'
 import { viewOf } from '../protocol/core/state.ts'
 import type { ShardKey } from '../protocol/ids.ts'
 import { health } from '../protocol/ledger/health.ts'
 import type { Shard } from '../protocol/shard/shard.ts'
-import { OriginError } from '../node/ports.ts'
 import { CatalogWriter } from './catalog.ts'
 import type { CoordinatorConfig } from './config.ts'
 import { discover, type RunProblem } from './discover.ts'
 import { loadKeys } from './federation/keys.ts'
 import { realSleep } from './http/sleep.ts'
 import { type LocalShard, readLocalShard } from './merge.ts'
-import { PreserveLoop } from './preserve-loop.ts'
 import { createInternetArchive } from './preserve/internet-archive.ts'
-import { PublishLoop } from './publish-loop.ts'
+import { PreserveLoop } from './preserve-loop.ts'
+import { coordinatorProblems } from './problems.ts'
 import type { MergedShard } from './publish/merged-shard.ts'
-import { type Accepted, type Archived, readAccepted, readArchived, Records } from './records.ts'
+import { PublishLoop } from './publish-loop.ts'
+import { type Accepted, type Archived, Records, readAccepted, readArchived } from './records.ts'
 import { publishTargets } from './targets.ts'
 
 export interface RunningCoordinator {
@@ -74,7 +76,13 @@ async function assemble(
     config.archive === null
       ? null
       : new PreserveLoop({
-          archive: createInternetArchive({ ...config.archive, userAgent: `${AGENT} (${config.contact})`, sleep: realSleep, clock, log }),
+          archive: createInternetArchive({
+            ...config.archive,
+            userAgent: `${AGENT} (${config.contact})`,
+            sleep: realSleep,
+            clock,
+            log,
+          }),
           records: archived,
           clock,
           log,
@@ -157,26 +165,18 @@ async function assemble(
   ]
   for (const loop of loops) loop.catch(fatal.reject)
 
-  const records = (shard: Shard) => ({
-    archived: archived.get(shard.key) ?? null,
-    published: publish.isPublished(shard.key),
-    infohash: accepted.get(shard.key)?.infohash ?? null,
+  const outside = (key: ShardKey): OutsideFacts => ({
+    infohash: accepted.get(key)?.infohash ?? null,
+    archiveItem: archived.get(key)?.item ?? null,
+    archiveVerifiedAtMs: archived.get(key)?.verifiedAtMs ?? null,
+    published: publish.isPublished(key),
   })
+  const problems = () =>
+    coordinatorProblems({ discoverProblem, runProblems, preserve, publish, nowMs: clock.wallMs() })
   const http = await startHttp({
     ...config.http,
-    status: () => ({
-      ...nodeStatus(member.state, member.statusExtra()),
-      coordinator: {
-        discoverProblem,
-        runs: runProblems,
-        archive: {
-          current: preserve?.current ?? null,
-          problems: [...(preserve?.problems ?? [])].map(([shard, problem]) => ({ shard, ...problem })),
-        },
-        targets: publish.targets(),
-      },
-    }),
-    shards: () => shardStatuses(state, clock.wallMs(), records),
+    status: () => nodeStatus(member.state, { ...member.statusExtra(), problems: problems(), outside }),
+    shards: () => shardStatuses(state, clock.wallMs(), outside),
   })
   log.info({ http: http.url }, 'the coordinator is up')
   return {
