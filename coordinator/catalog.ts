@@ -1,6 +1,7 @@
 /** Writes the catalog of each cycle and the signed index that names them (PROTOCOL 1). */
-import type { CatalogExchange } from '../node/runtime/catalogs.ts'
+
 import type { Clock, Identity, Log } from '../node/ports.ts'
+import type { CatalogExchange } from '../node/runtime/catalogs.ts'
 import { type Cycle, cycleOf, type NodeId } from '../protocol/ids.ts'
 import {
   CATALOG_INDEX_DOMAIN,
@@ -52,7 +53,10 @@ export class CatalogWriter {
     if (last !== undefined && saysTheSame(last, index)) return
     const sealed = identity.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, encodeCatalogIndex(index))
     await catalogs.publish(sealed, written)
-    log.info({ shards: shards.length, cycles: written.length, sequence: index.sequence }, 'signed the catalog')
+    log.info(
+      { shards: shards.length, cycles: written.length, sequence: index.sequence },
+      'signed the catalog',
+    )
   }
 }
 

@@ -2,13 +2,14 @@
  * Reads upstream and says which runs are settled (PROTOCOL 9.1). One index.json a round for all wikis; a run's own status is
  * read only when the index shows a settled run that the catalog does not have. Dates are data, not a calendar.
  */
+
+import { type Clock, type Log, type Origin, OriginError } from '../node/ports.ts'
+import { type NotReady, readUpstreamRun } from '../node/transfer/read-upstream.ts'
 import { ShapeError } from '../protocol/codec/shape.ts'
 import { readDumpStatus } from '../protocol/dump/dump-status.ts'
 import { makeRun, settled } from '../protocol/dump/run.ts'
 import { cutRun } from '../protocol/shard/cut.ts'
 import type { Shard } from '../protocol/shard/shard.ts'
-import { type Clock, type Log, type Origin, OriginError } from '../node/ports.ts'
-import { type NotReady, readUpstreamRun } from '../node/transfer/read-upstream.ts'
 
 /** Why a run is not in the catalog. `unreadable`: upstream's text was not what it should be, however often asked. */
 export interface RunProblem {
@@ -56,7 +57,11 @@ export async function discover(
         const cut = cutRun(run)
         if (cut.every(known)) continue
       }
-      const upstream = await readUpstreamRun(origin, { wiki, date }, { nowMs: clock.wallMs(), settledAfterMs, signal })
+      const upstream = await readUpstreamRun(
+        origin,
+        { wiki, date },
+        { nowMs: clock.wallMs(), settledAfterMs, signal },
+      )
       if (upstream.ready) shards.push(...upstream.shards.filter((shard) => !known(shard)))
       else problem(upstream.reason, WHY[upstream.reason])
     } catch (error) {

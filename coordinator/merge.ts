@@ -4,12 +4,12 @@
  */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { dumpPath } from '../node/transfer/build-shard.ts'
+import type { ShardFiles } from '../node/transfer/shard-files.ts'
 import { record, ShapeError } from '../protocol/codec/shape.ts'
 import type { Infohash } from '../protocol/ids.ts'
 import { hashJson, metadataPaths } from '../protocol/shard/metadata-files.ts'
 import type { FullDigests, Shard } from '../protocol/shard/shard.ts'
-import { dumpPath } from '../node/transfer/build-shard.ts'
-import type { ShardFiles } from '../node/transfer/shard-files.ts'
 import type { MergedFile } from './publish/merged-shard.ts'
 
 export interface LocalShard {
@@ -21,7 +21,11 @@ export interface LocalShard {
 }
 
 /** Rejects with ShapeError when HASH.json is not the one that follows from its own digests, or with the disk's error. */
-export async function readLocalShard(shard: Shard, infohash: Infohash, files: ShardFiles): Promise<LocalShard> {
+export async function readLocalShard(
+  shard: Shard,
+  infohash: Infohash,
+  files: ShardFiles,
+): Promise<LocalShard> {
   const [hashPath] = metadataPaths(shard)
   const text = await readFile(dumpPath(shard, files.mirror, hashPath), 'utf8')
   const rows = record(record(JSON.parse(text), 'HASH').files, 'HASH.files')

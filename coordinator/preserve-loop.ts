@@ -1,5 +1,5 @@
 /**
- * Keeps every merged shard at the Internet Archive, one after the other, and looks again before a verification grows old
+ * Keeps every merged shard at the Internet Archive, a few at a time, and looks again before a verification grows old
  * (PROTOCOL 9.3). Restartable at any point: what the item shows already is not sent again.
  */
 import type { Clock, Log } from '../node/ports.ts'
@@ -17,6 +17,8 @@ export interface PreserveProblem {
   readonly retryAtMs: number
 }
 
+/** Items under way at once: each waits for the metadata of its own to catch up (facts: 2 to 3 at most). */
+const AT_ONCE = 3
 const RETRY_FIRST_MS = 5_000
 const RETRY_DOUBLINGS_MAX = 8
 
@@ -28,8 +30,6 @@ export class PreserveLoop {
   /** Verifications older than this are made again. */
   readonly #verifyEveryMs: number
   readonly problems = new Map<ShardKey, PreserveProblem>()
-  /** The upload under way. */
-  current: { shard: ShardKey; sentBytes: number } | null = null
 
   constructor(options: {
     archive: InternetArchive
@@ -45,46 +45,36 @@ export class PreserveLoop {
     this.#verifyEveryMs = options.verifyEveryMs
   }
 
-  /** One round over these shards; true when something changed. */
-  async round(shards: readonly LocalShard[], signal: AbortSignal): Promise<boolean> {
-    let changed = false
-    for (const local of shards) {
-      if (signal.aborted) return changed
-      const { key } = local.shard
-      if ((this.problems.get(key)?.retryAtMs ?? 0) > this.#clock.monotonicMs()) continue
+  /** One round over these shards; problems are remembered and tried again in a later round. */
+  async round(shards: readonly LocalShard[], signal: AbortSignal): Promise<void> {
+    const waiting = shards.filter(({ shard: { key } }) => {
+      if ((this.problems.get(key)?.retryAtMs ?? 0) > this.#clock.monotonicMs()) return false
       const last = this.#records.get(key)
-      if (last !== undefined && this.#clock.wallMs() - last.verifiedAtMs < this.#verifyEveryMs) continue
-      if (await this.#preserve(local, signal)) changed = true
+      return last === undefined || this.#clock.wallMs() - last.verifiedAtMs >= this.#verifyEveryMs
+    })
+    const work = async () => {
+      for (let local = waiting.shift(); local !== undefined && !signal.aborted; local = waiting.shift()) {
+        await this.#preserve(local, signal)
+      }
     }
-    return changed
+    await Promise.all(Array.from({ length: AT_ONCE }, work))
   }
 
-  async #preserve(local: LocalShard, signal: AbortSignal): Promise<boolean> {
+  async #preserve(local: LocalShard, signal: AbortSignal): Promise<void> {
     const { shard, infohash, files } = local
-    const progress = { shard: shard.key, sentBytes: 0 }
-    this.current = progress
     try {
       // An upload of what is there already sends nothing and verifies everything: also how an old verification is renewed.
       const { item, verifiedAtMs } = await this.#archive.preserve(
         { id: shard.id, digest: shard.digest, infohash, name: shard.name, files },
-        {
-          signal,
-          onBytes: (count) => {
-            progress.sentBytes += count
-          },
-        },
+        { signal },
       )
       await this.#records.set(shard.key, { item, verifiedAtMs })
       this.problems.delete(shard.key)
       this.#log.info({ shard: shard.key, item }, 'verified at the Internet Archive')
-      return true
     } catch (error) {
-      if (signal.aborted) return false
+      if (signal.aborted) return
       if (!(error instanceof ArchiveError)) throw error
       this.#remember(shard.key, error)
-      return false
-    } finally {
-      this.current = null
     }
   }
 
@@ -98,6 +88,9 @@ export class PreserveLoop {
       attempts,
       retryAtMs: this.#clock.monotonicMs() + waitMs,
     })
-    this.#log.warn({ shard: key, code: error.code, detail: error.message }, 'could not keep a shard at the Internet Archive')
+    this.#log.warn(
+      { shard: key, code: error.code, detail: error.message },
+      'could not keep a shard at the Internet Archive',
+    )
   }
 }

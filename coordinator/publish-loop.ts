@@ -1,9 +1,10 @@
 /** Signs and publishes what is merged, to every target, local first (PROTOCOL 9.4). */
-import { branded, list, record } from '../protocol/codec/shape.ts'
-import { utf8FromBytes, utf8ToBytes } from '../protocol/codec/bytes.ts'
-import { isShardKey, type ShardKey } from '../protocol/ids.ts'
+
 import type { Clock, Log, Store } from '../node/ports.ts'
 import { keyOf } from '../node/store/keyspace.ts'
+import { utf8FromBytes, utf8ToBytes } from '../protocol/codec/bytes.ts'
+import { branded, list, record } from '../protocol/codec/shape.ts'
+import { isShardKey, type ShardKey } from '../protocol/ids.ts'
 import type { FederationKeys } from './federation/keys.ts'
 import type { MergedShard } from './publish/merged-shard.ts'
 import { buildPublication, type PublicationState } from './publish/publication.ts'
@@ -48,7 +49,9 @@ export class PublishLoop {
     if (value !== null) {
       const fields = record(JSON.parse(utf8FromBytes(value) ?? ''), 'published')
       loop.#state = fields.state as PublicationState
-      loop.#published = new Set(list(fields.shards, 'published.shards', 1_000_000, branded(isShardKey, 'a shard key')))
+      loop.#published = new Set(
+        list(fields.shards, 'published.shards', 1_000_000, branded(isShardKey, 'a shard key')),
+      )
     }
     return loop
   }
@@ -64,9 +67,18 @@ export class PublishLoop {
   /** Publishes when the shards, or what is said of them, changed since the last whole success; true when it did. */
   async round(shards: readonly MergedShard[], signal: AbortSignal): Promise<boolean> {
     const { root, keys, store, clock, log, publicUrl } = this.#options
-    const content = JSON.stringify(shards.map((one) => [one.id, one.digest, one.infohash, one.replicas, one.archive]))
+    const content = JSON.stringify(
+      shards.map((one) => [one.id, one.digest, one.infohash, one.replicas, one.archive]),
+    )
     if (content === this.#done || shards.length === 0) return false
-    const built = buildPublication({ root, keys, shards, previous: this.#state, nowMs: clock.wallMs(), publicUrl })
+    const built = buildPublication({
+      root,
+      keys,
+      shards,
+      previous: this.#state,
+      nowMs: clock.wallMs(),
+      publicUrl,
+    })
     // Versions are stored before they are used: a crash must not give one version to two texts.
     this.#state = built.state
     await this.#save(store)

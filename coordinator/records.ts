@@ -1,9 +1,10 @@
 /** What a coordinator remembers of each shard: accepted by the merge, kept at the Internet Archive. One JSON value a shard. */
+
+import type { Store } from '../node/ports.ts'
+import { type Keyspace, keyOf, partsOf, prefixOf } from '../node/store/keyspace.ts'
 import { utf8FromBytes, utf8ToBytes } from '../protocol/codec/bytes.ts'
 import { branded, integer, type Reader, record, ShapeError, text } from '../protocol/codec/shape.ts'
 import { type Infohash, isInfohash, isShardKey, type ShardKey } from '../protocol/ids.ts'
-import type { Store } from '../node/ports.ts'
-import { type Keyspace, keyOf, partsOf, prefixOf } from '../node/store/keyspace.ts'
 
 /** The merge accepted this infohash: we rebuilt it from bytes that match upstream (PROTOCOL 9.2). */
 export interface Accepted {

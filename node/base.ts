@@ -6,10 +6,10 @@ import { mkdir, statfs } from 'node:fs/promises'
 import type { FirstRoot } from '../protocol/manifest/root.ts'
 import type { Parameters } from '../protocol/parameters.ts'
 import type { NodeConfig } from './config.ts'
-import { type Layout, layoutOf } from './files/layout.ts'
 import { loadRoot } from './federation.ts'
-import { createIdentity, type HostIdentity, loadIdentity } from './net/identity.ts'
+import { type Layout, layoutOf } from './files/layout.ts'
 import { serveDialback } from './net/dialback.ts'
+import { createIdentity, type HostIdentity, loadIdentity } from './net/identity.ts'
 import { Libp2pNetwork } from './net/network.ts'
 import { createLog } from './observe/log.ts'
 import { createOrigin } from './origin/origin.ts'
@@ -72,7 +72,9 @@ export async function startBase(config: BaseConfig, bytesWanted: number): Promis
     stack.push(() => store.close())
     await refuseSmallDisk(layout.root, bytesWanted)
     const identity = (await loadIdentity(layout.root)) ?? (await createIdentity(layout.root))
-    const log = createLog({ level: config.logLevel, folder: layout.log }).child({ node: identity.nodeId.slice(-8) })
+    const log = createLog({ level: config.logLevel, folder: layout.log }).child({
+      node: identity.nodeId.slice(-8),
+    })
     const clock = systemClock
     const hasher = new WorkerHasher()
     stack.push(() => hasher.close())
@@ -89,8 +91,7 @@ export async function startBase(config: BaseConfig, bytesWanted: number): Promis
     const engine = new WebTorrentEngine({
       host: config.bittorrent.host,
       port: config.bittorrent.port,
-      downloadLimitBytesPerSecond: config.downloadLimitBytesPerSecond,
-      uploadLimitBytesPerSecond: config.uploadLimitBytesPerSecond,
+      ...limits(config),
       log: log.child({ part: 'torrent' }),
     })
     await engine.start()
@@ -108,7 +109,22 @@ export async function startBase(config: BaseConfig, bytesWanted: number): Promis
     serveDialback(network)
     const parameters = root.parameters(clock.wallMs())
     const files = new ShardFiles(layout)
-    return { config, root, parameters, layout, identity, store, network, engine, hasher, origin, files, clock, log, close }
+    return {
+      config,
+      root,
+      parameters,
+      layout,
+      identity,
+      store,
+      network,
+      engine,
+      hasher,
+      origin,
+      files,
+      clock,
+      log,
+      close,
+    }
   } catch (error) {
     await close()
     throw error
@@ -125,6 +141,18 @@ async function refuseSmallDisk(folder: string, bytesWanted: number): Promise<voi
   throw new Error(
     `the disk of ${folder} has ${gib(totalBytes)} in all, too small for a capacity of ${gib(bytesWanted)}; choose a smaller --capacity`,
   )
+}
+
+/** No limit is an absent option. */
+function limits(config: BaseConfig): {
+  downloadLimitBytesPerSecond?: number
+  uploadLimitBytesPerSecond?: number
+} {
+  const { downloadLimitBytesPerSecond: down, uploadLimitBytesPerSecond: up } = config
+  return {
+    ...(down === null ? {} : { downloadLimitBytesPerSecond: down }),
+    ...(up === null ? {} : { uploadLimitBytesPerSecond: up }),
+  }
 }
 
 const gib = (bytes: number): string => `${(bytes / 1024 ** 3).toFixed(1)} GiB`

@@ -101,7 +101,7 @@ async function startFederation(
   }
   const nodeIds = new Map([...identities].map(([name, identity]) => [name, identity.nodeId]))
   await federationFiles(plan)
-  await runOnce(initProcess(plan, nodeIds))
+  await runOnce(initProcess(plan))
   const log = (name: string) => ({ logPath: join(plan.dir, `${name}.log`) })
   const coordinator = coordinatorProcess(plan, nodeIds, world.addresses)
   supervisor.start('coordinator', coordinator.args, { ...log('coordinator'), env: coordinator.env })
