@@ -3,7 +3,8 @@
  *
  * A fetch goes in two steps. First a torrent that knows only its infohash, whose wires carry our own BEP 9 exchange: no
  * payload can be asked for or written yet. When the raw info dictionary passed `accept`, that one is dropped and a second
- * torrent is added with whole metadata and our chunk store. Measured on loopback, the second connection costs about 5 ms.
+ * torrent is added with whole metadata and our chunk store. A whole small fetch
+ * takes about 15 ms on loopback, both steps together.
  *
  * Settings and what they avoid: uTP off (dialled first, slow); DHT, LSD, NAT mapping and trackers off unless told; PEX off
  * (peers come from signed manifests); web seeds off (archives are read over HTTP by another part); no encryption, no WebRTC.
@@ -18,7 +19,8 @@ import { decodeMetainfo, encodeMetainfo } from '../../protocol/torrent/metainfo.
 import { type Log, type TorrentEngine, TorrentError, type TorrentPeer, type TorrentStats } from '../ports.ts'
 import { ChunkStore } from './chunk-store.ts'
 import { Dialler } from './dialler.ts'
-import { FilePool, ShortFileError } from './file-pool.ts'
+import { FilePool } from './file-pool.ts'
+import { aborted, asTorrentError, diskError, isMissing, startError } from './torrent-errors.ts'
 import { attach, orAbort, storeClass, Transfer, until } from './torrent-transfer.ts'
 import type { EngineTorrent } from './wire.ts'
 
@@ -294,38 +296,4 @@ async function checkSizes(root: string, info: Info): Promise<void> {
       throw new TorrentError('disk', `${path} has ${size} bytes instead of ${file.sizeBytes}`)
     }
   }
-}
-
-function isMissing(error: Error): boolean {
-  return error instanceof ShortFileError || (error as NodeJS.ErrnoException).code === 'ENOENT'
-}
-
-function aborted(): TorrentError {
-  return new TorrentError('aborted', 'the transfer was stopped')
-}
-
-function diskError(error: Error): TorrentError {
-  return new TorrentError('disk', error.message, { cause: error })
-}
-
-/** What a transfer rejects with: its own failure, or the file system's, or the package's. */
-function asTorrentError(error: unknown): TorrentError {
-  if (error instanceof TorrentError) return error
-  if (!(error instanceof Error)) return new TorrentError('engine', String(error))
-  const isDisk = error instanceof ShortFileError || 'syscall' in error
-  return isDisk ? diskError(error) : new TorrentError('engine', error.message, { cause: error })
-}
-
-function startError(error: NodeJS.ErrnoException, host: string, port: number): Error {
-  const reasons: Record<string, string> = {
-    EADDRINUSE: `BitTorrent port ${port} is already in use`,
-    EACCES: `BitTorrent port ${port} may not be used by this user`,
-    EADDRNOTAVAIL: `BitTorrent cannot listen on ${host}: this machine has no such address`,
-  }
-  return new Error(
-    reasons[error.code ?? ''] ?? `BitTorrent cannot listen on ${host}:${port}: ${error.message}`,
-    {
-      cause: error,
-    },
-  )
 }
