@@ -1,0 +1,218 @@
+/** What a volunteer can set about a node, and how it becomes a NodeConfig. See settings.ts for where values come from. */
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { LOG_LEVELS, type LogLevel } from './observe/log.ts'
+import {
+  choice,
+  hostPort,
+  list,
+  orNull,
+  port,
+  readSettings,
+  type Settings,
+  type Sources,
+  size,
+  text,
+  textLike,
+  webAddress,
+  whole,
+  yesNo,
+} from './settings.ts'
+
+export interface NodeConfig {
+  /** Absolute. */
+  readonly dataDir: string
+  /** The federation's `1.root.json`; absolute. */
+  readonly rootPath: string
+  /** Multiaddrs with a /p2p/ id, to begin with. */
+  readonly peers: readonly string[]
+  /** With `/` at its end. */
+  readonly originUrl: string
+  /** Mail or web address, for Wikimedia's operators. */
+  readonly contact: string
+  /** Who runs it; empty: the node stands for itself. */
+  readonly operator: string
+  /** Multiaddrs. */
+  readonly listen: readonly string[]
+  /** Host by which others reach the BitTorrent port; null: the one it listens on. */
+  readonly announceHost: string | null
+  readonly bittorrent: { readonly host: string; readonly port: number }
+  readonly http: { readonly host: string; readonly port: number; readonly allowedHosts: readonly string[] }
+  /** Bytes that it may fill. */
+  readonly bytesTotal: number
+  readonly languages: readonly string[]
+  readonly originFallback: boolean
+  readonly downloadLimitBytesPerSecond: number | null
+  readonly uploadLimitBytesPerSecond: number | null
+  /** Claims, and fetches, under way at once. */
+  readonly claimsMax: number
+  readonly fetchesMax: number
+  readonly logLevel: LogLevel
+}
+
+export const multiaddr = textLike('a multiaddr such as /ip4/127.0.0.1/tcp/4811', (value) =>
+  /^\/(ip4|ip6|dns|dns4|dns6)\/[^\s/]+\/(tcp|udp)\/\d{1,5}(\/[^\s]*)?$/.test(value),
+)
+const peerAddress = textLike('a multiaddr that ends in /p2p/ and a peer id', (value) =>
+  /^\/[a-z0-9]+\/\S+\/p2p\/12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/.test(value),
+)
+/** Operators are counted by name, so it is short and plain to read. */
+export const operatorName = text('a name')
+const language = textLike('a language code', (value) => /^[a-z][a-z0-9-]{1,30}$/.test(value))
+const hostName = textLike('a host name or address', (value) => /^[0-9a-zA-Z.:_-]+$/.test(value))
+const allowedHost = textLike('a host name, with a port or without', (value) =>
+  /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.test(value),
+)
+
+/** Shared by volunteers and coordinators. */
+export const BASE_SETTINGS = {
+  root: { value: '<file>', help: "the federation's root document, 1.root.json", kind: text() },
+  peer: {
+    value: '<multiaddr>',
+    help: "a node to begin with, besides the root's coordinators",
+    kind: list(peerAddress),
+    default: [],
+    repeat: true,
+  },
+  origin: {
+    value: '<url>',
+    help: 'where the dumps are published',
+    kind: webAddress,
+    default: 'https://dumps.wikimedia.org/',
+  },
+  contact: { value: '<text>', help: "your mail or web address, for Wikimedia's operators", kind: text() },
+  listen: {
+    value: '<multiaddr>',
+    help: 'where other nodes can dial; /ip4/0.0.0.0/tcp/4811 for all networks',
+    kind: list(multiaddr, 16),
+    default: ['/ip4/127.0.0.1/tcp/4811'],
+    repeat: true,
+  },
+  bittorrentHost: {
+    value: '<host>',
+    help: 'address that BitTorrent listens on',
+    kind: hostName,
+    default: '127.0.0.1',
+  },
+  bittorrentPort: {
+    value: '<port>',
+    help: 'port that BitTorrent listens on; 0 for any',
+    kind: port,
+    default: 6881,
+  },
+  announceHost: {
+    value: '<host>',
+    help: 'host under which others reach the BitTorrent port (default: the one it listens on)',
+    kind: orNull(hostName),
+    default: null,
+  },
+  http: {
+    value: '<host:port>',
+    help: 'where status page and API listen; port 0 for any',
+    kind: hostPort,
+    default: { host: '127.0.0.1', port: 8080 },
+  },
+  allowedHost: {
+    value: '<name>',
+    help: 'a Host header to answer besides the loopback ones, for a reverse proxy',
+    kind: list(allowedHost),
+    default: [],
+    repeat: true,
+  },
+  downloadLimit: {
+    value: '<size>',
+    help: 'BitTorrent bytes a second to receive at most (default: no limit)',
+    kind: orNull(size),
+    default: null,
+  },
+  uploadLimit: {
+    value: '<size>',
+    help: 'BitTorrent bytes a second to send at most (default: no limit)',
+    kind: orNull(size),
+    default: null,
+  },
+  logLevel: { value: '<level>', help: LOG_LEVELS.join(', '), kind: choice(LOG_LEVELS), default: 'info' },
+} satisfies Settings
+
+/** A folder of the user's own, where programs keep their data (XDG). */
+export function defaultDataDir(name: string): string {
+  return join(process.env.XDG_DATA_HOME ?? join(homedir(), '.local', 'share'), name)
+}
+
+/** All settings of `wikiseed start`. */
+export const NODE_SETTINGS = {
+  data: {
+    value: '<dir>',
+    help: 'the data folder',
+    kind: text(),
+    default: defaultDataDir('wikiseed'),
+  },
+  ...BASE_SETTINGS,
+  operator: {
+    value: '<name>',
+    help: 'who runs it: nodes of one operator count once (default: the node stands for itself)',
+    kind: operatorName,
+    default: '',
+  },
+  capacity: {
+    value: '<size>',
+    help: 'bytes that it may fill',
+    kind: size,
+    default: 50_000_000_000,
+    defaultText: '50GB',
+  },
+  languages: {
+    value: '<codes>',
+    help: 'languages to prefer, separated by commas',
+    kind: list(language),
+    default: [],
+    repeat: true,
+  },
+  originFallback: {
+    value: null,
+    help: 'never take over from a lead that stalls: only the best ranked claimant touches the origin',
+    kind: yesNo,
+    default: true,
+  },
+  claims: { value: '<n>', help: 'claims under way at once', kind: whole(1, 10_000), default: 16 },
+  fetches: { value: '<n>', help: 'fetches under way at once', kind: whole(1, 64), default: 4 },
+} satisfies Settings
+
+/** Throws UserError of one sentence that names the flag, variable or field that is wrong. */
+export function readNodeConfig(sources: Sources): NodeConfig {
+  const values = readSettings(NODE_SETTINGS, sources)
+  return {
+    ...baseConfigOf(values),
+    dataDir: resolve(values.data),
+    operator: values.operator,
+    bytesTotal: values.capacity,
+    languages: values.languages,
+    originFallback: values.originFallback,
+    claimsMax: values.claims,
+    fetchesMax: values.fetches,
+  }
+}
+
+type BaseValues = ReturnType<typeof readSettings<typeof BASE_SETTINGS>>
+
+/** The part that volunteers and coordinators share. */
+export function baseConfigOf(
+  values: BaseValues,
+): Omit<
+  NodeConfig,
+  'dataDir' | 'operator' | 'bytesTotal' | 'languages' | 'originFallback' | 'claimsMax' | 'fetchesMax'
+> {
+  return {
+    rootPath: resolve(values.root),
+    peers: values.peer,
+    originUrl: values.origin,
+    contact: values.contact,
+    listen: values.listen,
+    announceHost: values.announceHost,
+    bittorrent: { host: values.bittorrentHost, port: values.bittorrentPort },
+    http: { ...values.http, allowedHosts: values.allowedHost },
+    downloadLimitBytesPerSecond: values.downloadLimit,
+    uploadLimitBytesPerSecond: values.uploadLimit,
+    logLevel: values.logLevel,
+  }
+}
