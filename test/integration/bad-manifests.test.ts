@@ -1,0 +1,191 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { type HostIdentity, identityFromSeed } from '../../node/net/identity.ts'
+import { Libp2pNetwork } from '../../node/net/network.ts'
+import { CatalogExchange } from '../../node/runtime/catalogs.ts'
+import { ManifestExchange } from '../../node/runtime/manifests.ts'
+import { createMemoryStore } from '../../node/store/memory-store.ts'
+import { encodeCbor } from '../../protocol/codec/cbor.ts'
+import type { FederationId, NodeId } from '../../protocol/ids.ts'
+import {
+  CATALOG_INDEX_DOMAIN,
+  CATALOG_INDEX_TYPE,
+  encodeCatalogIndex,
+  referenceOf,
+} from '../../protocol/manifest/catalog.ts'
+import {
+  encodeNodeManifest,
+  NODE_MANIFEST_DOMAIN,
+  NODE_MANIFEST_TYPE,
+  type NodeManifest,
+} from '../../protocol/manifest/node-manifest.ts'
+import { silentLog } from '../conformance/silent-log.ts'
+import { manifestOf } from '../support/manifests.ts'
+
+const FEDERATION = 'ab'.repeat(32) as FederationId
+const networks: Libp2pNetwork[] = []
+afterEach(async () => {
+  for (const network of networks.splice(0)) await network.stop()
+})
+
+const identityOf = (byte: number): HostIdentity => identityFromSeed(new Uint8Array(32).fill(byte))
+
+async function start(identity: HostIdentity): Promise<Libp2pNetwork> {
+  const network = new Libp2pNetwork({ identity, federationId: FEDERATION, log: silentLog })
+  networks.push(network)
+  return network
+}
+
+/** A victim that listens to manifests and catalogs, and a peer of it that publishes what the test wants. */
+async function meet(coordinators: readonly NodeId[] = []) {
+  const victimIdentity = identityOf(1)
+  const sender = identityOf(2)
+  const heard: NodeManifest[] = []
+  const catalogs: string[][] = []
+  const victim = await start(victimIdentity)
+  const exchange = new ManifestExchange({
+    network: victim,
+    log: silentLog,
+    heard: (manifest) => heard.push(manifest),
+  })
+  const catalogExchange = new CatalogExchange({
+    network: victim,
+    store: createMemoryStore(),
+    log: silentLog,
+    coordinators: new Set(coordinators),
+    changed: (shards) => catalogs.push(shards.map((shard) => shard.id)),
+  })
+  const peer = await start(sender)
+  peer.onGossip('manifests', () => 'accept')
+  peer.onGossip('catalogs', () => 'accept')
+  await victim.start()
+  await peer.start()
+  expect(await peer.connect(victim.addresses())).toBe(true)
+  // Gossip needs a moment after the connection stands, and the same bytes are never sent twice: fresh manifests until one
+  // is heard.
+  let sequence = 0
+  await expect
+    .poll(
+      async () => {
+        sequence++
+        await peer.publish('manifests', seal(sender, own(sender, { sequence })))
+        return heard.length
+      },
+      { timeout: 15_000, interval: 100 },
+    )
+    .toBeGreaterThan(0)
+  heard.length = 0
+  return { victim, peer, sender, heard, catalogs, exchange, catalogExchange }
+}
+
+const seal = (by: HostIdentity, payload: Uint8Array) =>
+  by.seal(NODE_MANIFEST_DOMAIN, NODE_MANIFEST_TYPE, payload)
+const own = (by: HostIdentity, fields: Partial<NodeManifest> = {}) =>
+  encodeNodeManifest(manifestOf(by.nodeId, { issuedAtMs: Date.now(), ...fields }))
+
+async function publish(
+  network: Libp2pNetwork,
+  topic: 'manifests' | 'catalogs',
+  data: Uint8Array,
+): Promise<void> {
+  expect(await network.publish(topic, data)).toBeGreaterThan(0)
+}
+
+describe('a manifest that no honest node would send', () => {
+  it('with a bad signature changes nothing and costs the sender score', async () => {
+    const { victim, peer, sender, heard } = await meet()
+    const sealed = seal(sender, own(sender))
+    sealed[sealed.length - 1] = (sealed.at(-1) ?? 0) ^ 1
+    await publish(peer, 'manifests', sealed)
+    await expect.poll(() => victim.score(sender.nodeId)).toBeLessThan(0)
+    expect(heard).toEqual([])
+  })
+
+  it('with ../../x in a shard name changes nothing and costs the sender score', async () => {
+    const { victim, peer, sender, heard } = await meet()
+    const payload = encodeCbor({
+      node: sender.nodeId,
+      sequence: 1,
+      issuedAt: Date.now(),
+      ttl: 60_000,
+      parameters: 'x',
+      capacity: [1, 0],
+      agent: 'x',
+      operator: '',
+      languages: [],
+      endpoints: { libp2p: [], bittorrent: [] },
+      reachable: true,
+      entries: [[`dumps/../../x/20260101@${'ab'.repeat(32)}`, 1, null, 16, 1]],
+      audits: [],
+    })
+    await publish(peer, 'manifests', seal(sender, payload))
+    await expect.poll(() => victim.score(sender.nodeId)).toBeLessThan(0)
+    expect(heard).toEqual([])
+  })
+
+  it('signed by another than it names changes nothing and costs the sender score', async () => {
+    const { victim, peer, sender, heard } = await meet()
+    await publish(peer, 'manifests', seal(sender, own(identityOf(3))))
+    await expect.poll(() => victim.score(sender.nodeId)).toBeLessThan(0)
+    expect(heard).toEqual([])
+  })
+
+  it('that is only old is ignored: nothing changes and nobody loses score', async () => {
+    const { victim, peer, sender, heard } = await meet()
+    await publish(peer, 'manifests', seal(sender, own(sender, { sequence: 10_000, operator: 'new' })))
+    await expect.poll(() => heard.length).toBe(1)
+    const before = victim.score(sender.nodeId)
+    await publish(peer, 'manifests', seal(sender, own(sender, { sequence: 9_999, operator: 'old' })))
+    await publish(peer, 'manifests', seal(sender, own(sender, { sequence: 10_001, operator: 'newest' })))
+    await expect.poll(() => heard.length).toBe(2)
+    expect(heard.map((manifest) => manifest.operator)).toEqual(['new', 'newest'])
+    expect(victim.score(sender.nodeId)).toBeGreaterThanOrEqual(Math.min(0, before))
+  })
+})
+
+describe('a catalog', () => {
+  it('index that no coordinator signed changes nothing and costs the sender score', async () => {
+    const { victim, peer, sender, catalogs } = await meet([identityOf(4).nodeId])
+    const index = { coordinator: sender.nodeId, sequence: 1, issuedAtMs: 1, catalogs: [], operators: [] }
+    const sealed = sender.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, encodeCatalogIndex(index))
+    await publish(peer, 'catalogs', sealed)
+    await expect.poll(() => victim.score(sender.nodeId)).toBeLessThan(0)
+    expect(catalogs.flat()).toEqual([])
+  })
+
+  it('with ../../x as a file name is refused, even from a coordinator', async () => {
+    const coordinator = identityOf(2)
+    const { peer, sender, catalogs } = await meet([coordinator.nodeId])
+    const evil = encodeCbor({
+      cycle: '2026-01',
+      shards: [
+        {
+          id: 'dumps/tenwiki/20260101',
+          bundle: 1,
+          files: [['20260101/../../x', 5, { md5: 'ab'.repeat(16) }]],
+          status: '{}\n',
+        },
+      ],
+    })
+    const reference = referenceOf('2026-01' as never, evil)
+    let asked = 0
+    peer.handle('catalog', async () => {
+      asked++
+      return evil
+    })
+    const index = {
+      coordinator: sender.nodeId,
+      sequence: 1,
+      issuedAtMs: 1,
+      catalogs: [reference],
+      operators: [],
+    }
+    await publish(
+      peer,
+      'catalogs',
+      sender.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, encodeCatalogIndex(index)),
+    )
+    await expect.poll(() => asked).toBeGreaterThan(0)
+    await expect.poll(() => catalogs.length).toBeGreaterThan(0)
+    expect(catalogs.flat()).toEqual([])
+  })
+})
