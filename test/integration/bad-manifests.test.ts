@@ -40,12 +40,13 @@ async function meet(coordinators: readonly NodeId[] = []) {
   const victimIdentity = identityOf(1)
   const sender = identityOf(2)
   const heard: NodeManifest[] = []
+  const probes: NodeManifest[] = []
   const catalogs: string[][] = []
   const victim = await start(victimIdentity)
   const exchange = new ManifestExchange({
     network: victim,
     log: silentLog,
-    heard: (manifest) => heard.push(manifest),
+    heard: (manifest) => (manifest.operator === 'probe' ? probes : heard).push(manifest),
   })
   const catalogExchange = new CatalogExchange({
     network: victim,
@@ -67,13 +68,12 @@ async function meet(coordinators: readonly NodeId[] = []) {
     .poll(
       async () => {
         sequence++
-        await peer.publish('manifests', seal(sender, own(sender, { sequence })))
-        return heard.length
+        await peer.publish('manifests', seal(sender, own(sender, { sequence, operator: 'probe' })))
+        return probes.length
       },
       { timeout: 15_000, interval: 100 },
     )
     .toBeGreaterThan(0)
-  heard.length = 0
   return { victim, peer, sender, heard, catalogs, exchange, catalogExchange }
 }
 
