@@ -1,0 +1,24 @@
+/** A status as a node gives it, from cores that ran in virtual time. */
+import { nodeStatus, type StatusExtra } from '../../node/observe/status.ts'
+import type { FederationId } from '../../protocol/ids.ts'
+import type { Cores, Machine } from './cores.ts'
+
+export function extraOf(cores: Cores, more: Partial<StatusExtra> = {}): StatusExtra {
+  return {
+    version: '1.2.3',
+    role: 'node',
+    federation: 'ab'.repeat(32) as FederationId,
+    startedAtMs: cores.now.wallMs - cores.nowMs,
+    nowMs: cores.now.wallMs,
+    peers: 3,
+    addresses: ['/ip4/127.0.0.1/tcp/1'],
+    bittorrentPort: 6881,
+    originBytes: 500,
+    torrents: [],
+    ...more,
+  }
+}
+
+export function statusOf(cores: Cores, machine: Machine, more: Partial<StatusExtra> = {}) {
+  return nodeStatus(machine.state, extraOf(cores, more))
+}
