@@ -276,7 +276,9 @@ async function torrentPaths(mirror: string, row: Row): Promise<TorrentPath[]> {
 
 async function createTorrentInfohash(paths: readonly TorrentPath[], name: string): Promise<string> {
   const input = await Promise.all(
-    paths.map(async ({ relative, absolute }) => Object.assign(await readFile(absolute), { name: relative })),
+    paths.map(async ({ relative, absolute }) =>
+      Object.assign(await readFile(absolute), { name: `${name}/${relative}` }),
+    ),
   )
   const pieceLength = pieceLengthOf(input.reduce((sum, bytes) => sum + bytes.length, 0))
   return new Promise((resolve, reject) => {
