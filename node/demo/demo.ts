@@ -45,14 +45,17 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const dumps = resolve(options.dumps ?? FIXTURES)
   await emptyFolder(dir)
   const stopped = Promise.withResolvers<'signal' | Error>()
-  const onSignal = () => stopped.resolve('signal')
-  process.once('SIGINT', onSignal)
-  process.once('SIGTERM', onSignal)
   const screen = new Screen({ json: options.json })
   const supervisor = new Supervisor({
     onDeath: (name, how) => screen.news(`${name} ended by ${how}; it is started again`),
     onFatal: (error) => stopped.resolve(error),
   })
+  const onSignal = () => {
+    supervisor.expectEnds()
+    stopped.resolve('signal')
+  }
+  process.once('SIGINT', onSignal)
+  process.once('SIGTERM', onSignal)
   let world: World | null = null
   try {
     const plan = await makePlan(dir, options.nodes)

@@ -76,9 +76,14 @@ export class Supervisor {
     run()
   }
 
+  /** From now on an end is expected: Ctrl-C in a terminal reaches the children too. */
+  expectEnds(): void {
+    this.#stopping = true
+  }
+
   /** SIGTERM to all, SIGKILL to who does not end in time. */
   async stop(): Promise<void> {
-    this.#stopping = true
+    this.expectEnds()
     await Promise.all(
       [...this.#children.values()].map(async ({ child, log }) => {
         if (child !== null && child.exitCode === null) {

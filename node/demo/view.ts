@@ -39,7 +39,7 @@ export function view(picture: Picture, options: ViewOptions): string[] {
 }
 
 function shardLines(shards: readonly ShardStatus[], room: number, replicas: number): string[] {
-  const title = `  ${'shard'.padEnd(34)} ${'size'.padStart(9)}  ${'replicas'.padEnd(9)} ${'archive'.padEnd(8)} published`
+  const title = `  ${'shard'.padEnd(34)} ${'size'.padStart(9)}  ${'replicas'.padEnd(9)} ${'archive'.padEnd(8)} published    ● proven  ○ held  · claimed`
   const open = shards.filter((row) => !finished(row))
   // What is under way matters more than what is done, when not all fit.
   const shown = shards.length < room ? shards : [...open, ...shards.filter(finished)].slice(0, room - 2)
