@@ -2,11 +2,12 @@
  * What every member of a federation runs, volunteer and coordinator alike: a data folder with its store, an identity, the
  * network, the BitTorrent engine, hashing threads and an origin client. Started in this order, stopped in reverse.
  */
-import { mkdir, statfs } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import type { FirstRoot } from '../protocol/manifest/root.ts'
 import type { Parameters } from '../protocol/parameters.ts'
 import type { NodeConfig } from './config.ts'
 import { loadRoot } from './federation.ts'
+import { diskSpace } from './files/disk.ts'
 import { type Layout, layoutOf } from './files/layout.ts'
 import { serveDialback } from './net/dialback.ts'
 import { createIdentity, type HostIdentity, loadIdentity } from './net/identity.ts'
@@ -135,8 +136,7 @@ export async function startBase(config: BaseConfig, bytesWanted: number): Promis
 const SPARE_BYTES = 64 * 1024 * 1024
 
 async function refuseSmallDisk(folder: string, bytesWanted: number): Promise<void> {
-  const stats = await statfs(folder)
-  const totalBytes = stats.blocks * stats.bsize
+  const { totalBytes } = await diskSpace(folder)
   if (bytesWanted + SPARE_BYTES <= totalBytes) return
   throw new Error(
     `the disk of ${folder} has ${gib(totalBytes)} in all, too small for a capacity of ${gib(bytesWanted)}; choose a smaller --capacity`,

@@ -58,6 +58,14 @@ const peerAddress = textLike('a multiaddr that ends in /p2p/ and a peer id', (va
 )
 /** Operators are counted by name, so it is short and plain to read. */
 export const operatorName = text('a name')
+/** What upstream wants in a User-Agent (see node/origin): told here, where the flag can be named. */
+const contact = textLike(
+  'a mail address or a web address',
+  (value) =>
+    /^[\x21-\x7e]{3,200}$/.test(value) &&
+    !/[();]/.test(value) &&
+    (/^[^@\s]+@[^@\s]+$/.test(value) || /^https?:\/\/[^/]+/.test(value)),
+)
 const language = textLike('a language code', (value) => /^[a-z][a-z0-9-]{1,30}$/.test(value))
 const hostName = textLike('a host name or address', (value) => /^[0-9a-zA-Z.:_-]+$/.test(value))
 const allowedHost = textLike('a host name, with a port or without', (value) =>
@@ -80,7 +88,7 @@ export const BASE_SETTINGS = {
     kind: webAddress,
     default: 'https://dumps.wikimedia.org/',
   },
-  contact: { value: '<text>', help: "your mail or web address, for Wikimedia's operators", kind: text() },
+  contact: { value: '<text>', help: "your mail or web address, for Wikimedia's operators", kind: contact },
   listen: {
     value: '<multiaddr>',
     help: 'where other nodes can dial; /ip4/0.0.0.0/tcp/4811 for all networks',

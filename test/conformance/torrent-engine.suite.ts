@@ -1,3 +1,4 @@
+// Longer than 300 lines: the whole contract of one port, to be read from top to bottom.
 /** What every TorrentEngine must do, on real sockets of loopback. Another engine runs it by passing its own factory. */
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,3 +1,4 @@
+// Longer than 300 lines: one demo is started once, and everything that is claimed of it is looked at while it runs.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'

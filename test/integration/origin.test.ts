@@ -1,3 +1,4 @@
+// Longer than 300 lines: one contract, the origin client against each way in which a server misbehaves.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

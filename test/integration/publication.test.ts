@@ -1,3 +1,4 @@
+// Longer than 300 lines: one publication, written, read by every client, and damaged in each of its parts.
 import { createHash } from 'node:crypto'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'

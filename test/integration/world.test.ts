@@ -1,3 +1,4 @@
+// Longer than 300 lines: one world, held to each of upstream's quirks that it copies.
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'

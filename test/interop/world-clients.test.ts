@@ -1,3 +1,4 @@
+// Longer than 300 lines: three clients that others wrote, each with the same round of uploads.
 // The miniature world against clients that others wrote: Debian's `ia`, `rclone` and `curl`.
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -74,6 +74,7 @@ describe('a wrong setting is one sentence that names its place', () => {
       '--peer (number 1): "/ip4/1.2.3.4/tcp/1/p2p/nobody" is not a multiaddr that ends in /p2p/',
     ],
     [{ contact: '  ' }, '--contact: is empty'],
+    [{ contact: 'me' }, '--contact: "me" is not a mail address or a web address'],
   ])('%j', (flags, message) => {
     expect(() => node(flags)).toThrow(UserError)
     expect(() => node(flags)).toThrow(message)
@@ -163,7 +164,11 @@ describe("a coordinator's secrets", () => {
   })
 
   it('keeps its things below the data folder unless told otherwise', () => {
-    const found = readCoordinatorConfig({ flags: { contact: 'x', data: folder }, env: {}, file: null })
+    const found = readCoordinatorConfig({
+      flags: { contact: 'https://example.org/me', data: folder },
+      env: {},
+      file: null,
+    })
     expect(found).toMatchObject({
       keysDir: join(folder, 'federation'),
       rootPath: join(folder, 'federation', '1.root.json'),

@@ -1,3 +1,4 @@
+// Longer than 300 lines: one definition, held to each of its oracles and to every kind of damage.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
