@@ -55,7 +55,7 @@ export const torrentCreate: Command = {
           terminal.out(`${row.infohash}  ${row.id}${row.torrent === null ? '' : `  ${row.torrent}`}`)
       if (!json && run.source === 'file names') {
         terminal.note(
-          'Without dumpstatus.json the jobs were told from the names of the files; upstream may list more of them.',
+          'Without dumpstatus.json the jobs were told from the names of the files; when upstream lists others too, the federation has another infohash.',
         )
       }
       if (!json && run.ignored.length > 0)

@@ -37,7 +37,7 @@ export const verify: Command = {
     const wrong = files.filter((file) => file.verdict !== 'whole').length
     terminal.out(
       wrong === 0
-        ? `All ${files.length} files are whole.`
+        ? `${files.length === 1 ? 'The file is' : `All ${files.length} files are`} whole.`
         : `${wrong} of ${files.length} files are not whole.`,
     )
     return ok ? 0 : 1
