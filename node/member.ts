@@ -15,8 +15,8 @@ import { Neighbours } from './runtime/neighbours.ts'
 import { OwnCopies } from './runtime/own-copies.ts'
 import { Performer } from './runtime/perform.ts'
 import { Runtime } from './runtime/runtime.ts'
-import { prefixOf } from './store/keyspace.ts'
 import { loadKept } from './store/kept.ts'
+import { prefixOf } from './store/keyspace.ts'
 import { ShardFetcher } from './transfer/fetch-shard.ts'
 import { VERSION } from './version.ts'
 
@@ -48,11 +48,7 @@ export async function startMember(config: BaseConfig, settings: Settings): Promi
   }
 }
 
-async function assemble(
-  base: Base,
-  settings: Settings,
-  fatal: PromiseWithResolvers<never>,
-): Promise<Member> {
+async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolvers<never>): Promise<Member> {
   const { identity, store, network, engine, hasher, origin, files, clock, log, parameters, root } = base
   const startedAtMs = clock.wallMs()
   const now = { wallMs: startedAtMs, monotonicMs: clock.monotonicMs() }

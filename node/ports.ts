@@ -2,8 +2,9 @@
  * The interfaces between a node's parts (HOUSE: ports). An adapter implements one of them and is the only file that
  * names its library. Each port has a conformance suite under test/conformance, run on the adapter and on its twin.
  */
-import type { FullDigests, Shard } from '../protocol/shard/shard.ts'
+
 import type { Infohash, NodeId } from '../protocol/ids.ts'
+import type { FullDigests, Shard } from '../protocol/shard/shard.ts'
 
 /** Time as an argument: wall clock for what others see, monotonic for how long something took. */
 export interface Clock {
@@ -61,7 +62,12 @@ export interface Network {
   /** Number of peers it went to; throws RangeError above GOSSIP_BYTES_MAX. */
   publish(topic: Topic, data: Uint8Array): Promise<number>
   handle(protocol: RequestProtocol, handler: RequestHandler): void
-  request(to: NodeId, protocol: RequestProtocol, request: Uint8Array, options: { timeoutMs: number }): Promise<Uint8Array>
+  request(
+    to: NodeId,
+    protocol: RequestProtocol,
+    request: Uint8Array,
+    options: { timeoutMs: number },
+  ): Promise<Uint8Array>
   /** Dials and remembers; kept connected. Resolves false when it cannot be reached now. */
   connect(multiaddrs: string[]): Promise<boolean>
   onPeer(handler: (event: { kind: 'connected' | 'disconnected'; peer: Peer }) => void): void
@@ -73,7 +79,16 @@ export interface Network {
 // ---------------------------------------------------------------- origin
 
 /** Why a download from origin failed; `detail` is for people. */
-export type OriginErrorCode = 'not-found' | 'refused' | 'busy' | 'changed' | 'wrong-size' | 'not-json' | 'too-large' | 'network' | 'aborted'
+export type OriginErrorCode =
+  | 'not-found'
+  | 'refused'
+  | 'busy'
+  | 'changed'
+  | 'wrong-size'
+  | 'not-json'
+  | 'too-large'
+  | 'network'
+  | 'aborted'
 
 export class OriginError extends Error {
   readonly code: OriginErrorCode
@@ -91,13 +106,22 @@ export interface Origin {
   /** Raw, parsed dumpstatus.json of one run; `date` is `YYYYMMDD`. */
   dumpStatus(wiki: string, date: string, signal?: AbortSignal): Promise<unknown>
   /** Text of a checksum list (`md5sums.txt` or `sha1sums.txt`), or null when upstream has none. */
-  checksums(wiki: string, date: string, algorithm: 'md5' | 'sha1', signal?: AbortSignal): Promise<string | null>
+  checksums(
+    wiki: string,
+    date: string,
+    algorithm: 'md5' | 'sha1',
+    signal?: AbortSignal,
+  ): Promise<string | null>
   /**
    * Downloads one dump file of a shard to `toPath`, continuing a partial file (Range with If-Range from a side file).
    * A file there with the whole size is left as it is: verify it, and remove it when its digests are wrong. Rejects with
    * OriginError, or with the file system's own error (ENOSPC). `onBytes` gets increments of body bytes received.
    */
-  download(file: OriginFile, toPath: string, options: { onBytes?: (count: number) => void; signal?: AbortSignal }): Promise<void>
+  download(
+    file: OriginFile,
+    toPath: string,
+    options: { onBytes?: (count: number) => void; signal?: AbortSignal },
+  ): Promise<void>
   /** Body bytes received from origin since start. */
   readonly bytesReceived: number
   close(): Promise<void>
@@ -198,7 +222,9 @@ export interface TorrentEngine {
 export interface Store {
   get(key: string): Promise<Uint8Array | null>
   /** All or nothing; durable (synced) when it resolves. */
-  batch(operations: readonly ({ type: 'put'; key: string; value: Uint8Array } | { type: 'del'; key: string })[]): Promise<void>
+  batch(
+    operations: readonly ({ type: 'put'; key: string; value: Uint8Array } | { type: 'del'; key: string })[],
+  ): Promise<void>
   /** Entries whose key starts with the prefix, in key order. */
   list(prefix: string): AsyncIterable<{ key: string; value: Uint8Array }>
   close(): Promise<void>

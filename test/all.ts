@@ -13,7 +13,10 @@ interface Count {
 }
 
 const CI = (process.env.CI ?? '') !== ''
-const SUITES: readonly (readonly string[])[] = [['--exclude', 'test/demo/**'], ['test/demo']]
+const SUITES: readonly (readonly string[])[] = [
+  ['--exclude', 'test/demo/**'],
+  ['test/demo', '--no-file-parallelism'],
+]
 
 function run(command: string, args: readonly string[]): boolean {
   process.stdout.write(`\n$ ${command} ${args.join(' ')}\n`)
