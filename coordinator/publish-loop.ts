@@ -35,8 +35,8 @@ export class PublishLoop {
   readonly #targets: TargetStatus[]
   #published = new Set<ShardKey>()
   #state: PublicationState | null = null
-  /** What the last round published, everywhere; null = something is still to do. */
-  #done: string | null = null
+  /** What was published everywhere last, and when (unix ms); null = something is still to do. */
+  #done: { content: string; atMs: number } | null = null
 
   private constructor(options: PublishLoopOptions) {
     this.#options = options
@@ -64,19 +64,21 @@ export class PublishLoop {
     return this.#published.has(shard)
   }
 
-  /** Publishes when the shards, or what is said of them, changed since the last whole success; true when it did. */
+  /** Publishes when what is said changed since the last whole success, or that is a day old; true when it tried. */
   async round(shards: readonly MergedShard[], signal: AbortSignal): Promise<boolean> {
     const { root, keys, store, clock, log, publicUrl } = this.#options
     const content = JSON.stringify(
       shards.map((one) => [one.id, one.digest, one.infohash, one.replicas, one.archive]),
     )
-    if (content === this.#done || shards.length === 0) return false
+    const nowMs = clock.wallMs()
+    const fresh = this.#done?.content === content && nowMs - this.#done.atMs < RENEW_MS
+    if (fresh || shards.length === 0) return false
     const built = buildPublication({
       root,
       keys,
       shards,
       previous: this.#state,
-      nowMs: clock.wallMs(),
+      nowMs,
       publicUrl,
     })
     // Versions are stored before they are used: a crash must not give one version to two texts.
@@ -98,7 +100,7 @@ export class PublishLoop {
       }
     }
     if (failed > 0) return true
-    this.#done = content
+    this.#done = { content, atMs: nowMs }
     this.#published = new Set(shards.map((one) => `${one.id}@${one.digest}` as ShardKey))
     await this.#save(store)
     return true
@@ -109,5 +111,8 @@ export class PublishLoop {
     await store.batch([{ type: 'put', key: STATE_KEY, value }])
   }
 }
+
+/** Signatures expire; in a quiet time they are renewed long before (TUF 5.3: timestamp has the shortest life). */
+const RENEW_MS = 86_400_000
 
 const STATE_KEY = keyOf('published', 'state')

@@ -32,7 +32,9 @@ export interface Member {
   stop(): Promise<void>
 }
 
-/** Ticks of the core a second; every rule that waits is in ms, so this only bounds how late it acts. */
+/** Peers dialled at start (PROTOCOL 10). */
+const REMEMBERED_MAX = 200
+/** The core ticks this often; every rule that waits is in ms, so this only bounds how late it acts. */
 const TICK_MS = 250
 
 /** Rejects with an Error of one sentence when it cannot start (see startBase). */
@@ -63,10 +65,23 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   const dispatch = runtime.dispatch.bind(runtime)
 
   const copies = new OwnCopies({ state, files, engine, hasher, log, dispatch })
+  const strangers = new Set<string>()
   const manifests = new ManifestExchange({
     network,
     log,
-    heard: (manifest, raw) => dispatch({ kind: 'manifest', manifest, raw }),
+    clock,
+    clockSkewMs: parameters.clockSkewMs,
+    heard: (manifest, raw) => {
+      // PROTOCOL 3: a node on other parameters is heard, with a warning once.
+      if (manifest.parameters !== init.parametersFingerprint && !strangers.has(manifest.node)) {
+        strangers.add(manifest.node)
+        log.warn(
+          { node: manifest.node, theirs: manifest.parameters },
+          'a node runs with other federation parameters',
+        )
+      }
+      dispatch({ kind: 'manifest', manifest, raw })
+    },
   })
   const catalogs = new CatalogExchange({
     network,
@@ -125,6 +140,11 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   await files.sweep([...state.own.values()].filter((own) => own.state === 'claimed').map((own) => own.shard))
   await copies.resume()
   await network.start()
+  await runtime.idle()
+  // The nodes that were known before: what their manifests say was taken in before the network stood.
+  for (const { node, endpoints } of [...state.ledger.nodes()].slice(0, REMEMBERED_MAX)) {
+    if (node !== identity.nodeId && endpoints.libp2p.length > 0) void network.connect([...endpoints.libp2p])
+  }
   dispatch({
     kind: 'endpoints',
     libp2p: network.addresses(),

@@ -10,7 +10,7 @@ import { LEDGER_NODES_MAX, NODE_MANIFEST_BYTES_MAX, STREAM_MESSAGE_BYTES_MAX } f
 import { type NodeManifest, readNodeId } from '../../protocol/manifest/node-manifest.ts'
 import { openNodeManifest, type Verified } from '../../protocol/manifest/trust.ts'
 import { verifyEd25519 } from '../net/signature.ts'
-import type { Log, Network, Verdict } from '../ports.ts'
+import type { Clock, Log, Network, Verdict } from '../ports.ts'
 
 const REQUEST_TIMEOUT_MS = 15_000
 /** Manifests asked for in one request. */
@@ -22,17 +22,23 @@ export class ManifestExchange {
   readonly #network: Network
   readonly #log: Log
   readonly #heard: (manifest: Verified<NodeManifest>, raw: Uint8Array) => void
+  readonly #clock: Clock
+  readonly #clockSkewMs: number
   /** The newest sealed manifest of every known node, as received, to hand on unchanged (PROTOCOL 3). */
   readonly #sealed = new Map<NodeId, { sequence: number; raw: Uint8Array }>()
 
   constructor(options: {
     network: Network
     log: Log
+    clock: Clock
+    clockSkewMs: number
     heard: (manifest: Verified<NodeManifest>, raw: Uint8Array) => void
   }) {
     this.#network = options.network
     this.#log = options.log
     this.#heard = options.heard
+    this.#clock = options.clock
+    this.#clockSkewMs = options.clockSkewMs
     this.#network.onGossip('manifests', (data, from) => this.#onGossip(data, from))
     this.#network.handle('manifest', async (request) => this.#answer(request))
   }
@@ -92,6 +98,8 @@ export class ManifestExchange {
     // PROTOCOL 4: reject only what every honest node rejects from the bytes alone; old or repeated is ignored.
     if (!opened.ok) return 'reject'
     const manifest = opened.value
+    // From the future: not wrong for everybody, so it costs nothing, but it is neither kept nor handed on.
+    if (manifest.issuedAtMs > this.#clock.wallMs() + this.#clockSkewMs) return 'ignore'
     if (manifest.sequence <= (this.#sealed.get(manifest.node)?.sequence ?? 0)) return 'ignore'
     this.#take(manifest, raw)
     return 'accept'

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { type HostIdentity, identityFromSeed } from '../../node/net/identity.ts'
 import { Libp2pNetwork } from '../../node/net/network.ts'
 import { CatalogExchange } from '../../node/runtime/catalogs.ts'
+import { systemClock } from '../../node/runtime/clock.ts'
 import { ManifestExchange } from '../../node/runtime/manifests.ts'
 import { createMemoryStore } from '../../node/store/memory-store.ts'
 import { encodeCbor } from '../../protocol/codec/cbor.ts'
@@ -46,6 +47,8 @@ async function meet(coordinators: readonly NodeId[] = []) {
   const exchange = new ManifestExchange({
     network: victim,
     log: silentLog,
+    clock: systemClock,
+    clockSkewMs: 300_000,
     heard: (manifest) => (manifest.operator === 'probe' ? probes : heard).push(manifest),
   })
   const catalogExchange = new CatalogExchange({
