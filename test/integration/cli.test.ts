@@ -155,7 +155,7 @@ describe('wikiseed status', () => {
 })
 
 describe('wikiseed start', () => {
-  it('runs until SIGTERM; a port or folder in use is one sentence', async () => {
+  it('runs until SIGTERM; a port or folder in use or a disk too small is one sentence', async () => {
     const flags = ['--data', 'seed', '--name', 'Test', '--address', '/ip4/127.0.0.1/tcp/4811', '--json']
     const { root } = JSON.parse((await wikiseed('coordinator', 'init', ...flags)).out)
     const node = (data: string, http: string) => [
@@ -185,6 +185,8 @@ describe('wikiseed start', () => {
     const { port } = new URL(url)
     expect(sentence(await wikiseed(...node('b', port)))).toBe(`wikiseed: HTTP port ${port} is already in use`)
     expect(sentence(await wikiseed(...node('a', '127.0.0.1:0')))).toMatch(/in use|another process/)
+    const huge = node('c', '127.0.0.1:0').map((flag) => (flag === '10MB' ? '9000TB' : flag))
+    expect(sentence(await wikiseed(...huge))).toMatch(/the disk of .* has .*, too small for a capacity of/)
     running.child.kill('SIGTERM')
     expect((await running.ended).code).toBe(0)
   }, 60_000)
