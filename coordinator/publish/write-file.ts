@@ -1,24 +1,12 @@
-/** Writes a file whole or not at all: beside, synced, renamed. */
-import { randomUUID } from 'node:crypto'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+/** A durable write whose failure is a PublishError. */
+import { writeFileAtomic as write } from '../../node/files/durable.ts'
 import { PublishError } from './publish-error.ts'
 
-/** PublishError `disk`. */
+/** Writes a file whole or not at all. PublishError `disk`. */
 export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
-  const part = `${path}.${randomUUID()}.part`
   try {
-    await mkdir(dirname(path), { recursive: true })
-    const file = await open(part, 'wx')
-    try {
-      await file.writeFile(bytes)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(part, path)
+    await write(path, bytes)
   } catch (error) {
-    await rm(part, { force: true })
     throw new PublishError('disk', `cannot write ${path}`, { cause: error })
   }
 }

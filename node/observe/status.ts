@@ -2,7 +2,7 @@
  * The read-only snapshot behind the API, the status page and the metrics (HOUSE: a status request's trip). Pure: state and
  * time in, plain values out. Every list has a bound.
  */
-import { type CoreState, reservedBytes } from '../../protocol/core/state.ts'
+import { bytesUsed, type CoreState } from '../../protocol/core/state.ts'
 import { type FederationId, type NodeId, parseShardKey, type ShardId } from '../../protocol/ids.ts'
 import type { Standing } from '../../protocol/ledger/ledger.ts'
 import type { AuditOutcome } from '../../protocol/manifest/node-manifest.ts'
@@ -185,12 +185,6 @@ function traffic(state: StatusState, { originBytes, torrents }: StatusExtra): St
     swarmUpBytes += torrent.uploadedBytes
   }
   return { originBytes, swarmDownBytes, swarmUpBytes }
-}
-
-function bytesUsed(state: StatusState): number {
-  let sum = 0
-  for (const own of state.own.values()) sum += reservedBytes(own.shard)
-  return sum
 }
 
 function fetches(state: StatusState): FetchStatus[] {

@@ -142,7 +142,7 @@ export function reservedBytes(shard: Shard): number {
   return shard.sizeBytes + shard.statusJson.length + 512 * shard.files.length + 16_384
 }
 
-export function bytesUsed(state: CoreState): number {
+export function bytesUsed(state: Pick<CoreState, 'own'>): number {
   let sum = 0
   for (const own of state.own.values()) sum += reservedBytes(own.shard)
   return sum
