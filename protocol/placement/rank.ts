@@ -12,8 +12,19 @@ export function tickets(bytesTotal: number): number {
   return bytesTotal >= 128 * GiB ? 2 : 1
 }
 
-/** max over t = 1..T of sha256(digest || node || t): 32 bytes, higher is better. */
-export function score(digest: ShardDigest, node: NodeId, ticketCount: number): Uint8Array {
+/** 32 bytes, higher is better. */
+export type Score = Uint8Array
+export const compareScores: (a: Score, b: Score) => number = compareBytes
+
+/** The first 48 bits of a score as a whole number: equal prefixes are decided by the whole scores. */
+export function scorePrefix(whole: Score): number {
+  let prefix = 0
+  for (let i = 0; i < 6; i++) prefix = prefix * 256 + (whole[i] as number)
+  return prefix
+}
+
+/** max over t = 1..T of sha256(digest || node || t). */
+export function score(digest: ShardDigest, node: NodeId, ticketCount: number): Score {
   const prefix = concatBytes(hexToBytes(digest), utf8ToBytes(node))
   let best = sha256(concatBytes(prefix, Uint8Array.of(1)))
   for (let t = 2; t <= ticketCount; t++) {

@@ -1,0 +1,73 @@
+/**
+ * Rendezvous order of all known nodes for a shard (PROTOCOL 5), remembered: scores are pure, so every core of a process may
+ * share them. Bounded; what does not fit is computed again.
+ */
+import type { ShardDigest } from '../ids.ts'
+import type { Names } from '../ledger/names.ts'
+import { compareScores, type Score, score, scorePrefix } from './rank.ts'
+
+interface Ordered {
+  /** Node numbers, best first. */
+  readonly order: Uint16Array
+  /** First 48 bits of each node's score, by node number. */
+  readonly prefixes: Float64Array
+  readonly epoch: number
+}
+
+/** Nodes of all orders together: 10 bytes each. */
+const NUMBERS_MAX = 20_000_000
+
+export class RankCache {
+  readonly #names: Names
+  readonly #orders = new Map<ShardDigest, Ordered>()
+  #tickets = new Uint8Array(64).fill(1)
+  #epoch = 0
+  #numbers = 0
+
+  constructor(names: Names) {
+    this.#names = names
+  }
+
+  /** T of a node (PROTOCOL 5). */
+  setTickets(node: number, count: number): void {
+    if (node >= this.#tickets.length) {
+      const more = new Uint8Array(Math.max(node + 1, this.#tickets.length * 2)).fill(1)
+      more.set(this.#tickets)
+      this.#tickets = more
+    }
+    if (this.#tickets[node] === count) return
+    this.#tickets[node] = count
+    this.#epoch++
+  }
+
+  /** Numbers of all nodes that have a name, best first. */
+  order(digest: ShardDigest): Uint16Array {
+    const epoch = this.#epoch
+    const known = this.#orders.get(digest)
+    const count = this.#names.nodes.size
+    if (known !== undefined && known.order.length === count && known.epoch === epoch) return known.order
+    const scoreOf = (node: number): Score => score(digest, this.#names.nodes.key(node), this.#tickets[node] ?? 1)
+    const prefixes = new Float64Array(count)
+    const keep = known?.epoch === epoch ? known.prefixes : new Float64Array()
+    prefixes.set(keep)
+    for (let node = keep.length; node < count; node++) prefixes[node] = scorePrefix(scoreOf(node))
+    const order = new Uint16Array(count)
+    for (let node = 0; node < count; node++) order[node] = node
+    order.sort((a, b) => {
+      const difference = (prefixes[b] as number) - (prefixes[a] as number)
+      return difference !== 0 ? difference : compareScores(scoreOf(b), scoreOf(a))
+    })
+    this.#numbers += count - (known?.order.length ?? 0)
+    this.#orders.delete(digest)
+    this.#orders.set(digest, { order, prefixes, epoch })
+    while (this.#numbers > NUMBERS_MAX && this.#orders.size > 1) this.#forgetOldest()
+    return order
+  }
+
+  #forgetOldest(): void {
+    const oldest = this.#orders.entries().next().value
+    if (oldest === undefined) return
+    this.#orders.delete(oldest[0])
+    this.#numbers -= oldest[1].order.length
+  }
+}
