@@ -9,6 +9,12 @@ export const GOSSIP_BYTES_MAX = 1 * MiB
 export const STREAM_MESSAGE_BYTES_MAX = 1 * MiB
 /** A whole node manifest, sealed. */
 export const NODE_MANIFEST_BYTES_MAX = GOSSIP_BYTES_MAX
+/** A sealed node update. What does not fit is pulled once by each instead of being gossiped many times over. */
+export const NODE_UPDATE_BYTES_MAX = 64 * KiB
+/** What a node says about itself, encoded; usually under 1 KiB. */
+export const NODE_HEAD_BYTES_MAX = 32 * KiB
+/** Rows of one of the 256 buckets of a node's state; all that a node may say gives about 120 on average. */
+export const BUCKET_ROWS_MAX = 2_048
 export const NODE_MANIFEST_ENTRIES_MAX = 10_000
 export const NODE_MANIFEST_AUDITS_MAX = 20_000
 export const ENDPOINTS_MAX = 16
