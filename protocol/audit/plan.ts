@@ -2,8 +2,8 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { compareBytes, utf8ToBytes } from '../codec/bytes.ts'
 import type { NodeId, ShardKey } from '../ids.ts'
-import { countedAuditAtMs, counts, type View } from '../ledger/health.ts'
-import type { Placed } from '../ledger/ledger.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { Parameters } from '../parameters.ts'
 
 const DAY_MS = 86_400_000
 
@@ -22,20 +22,30 @@ export function auditorRank(
 }
 
 /**
- * Ms by which the audit of a replica by `view.self` is overdue; negative = not yet. The first ranked auditor acts when it is
- * due, rank r waits r waves longer. `self` is taken to hold the shard's bytes.
+ * Unix ms when node `self`, which holds the shard's bytes, should audit the replica in this slot. The first ranked auditor acts
+ * when it is due, rank r waits r waves longer.
  */
-export function auditOverdueMs(shard: ShardKey, replica: Placed, view: View): number {
-  const { ledger, nowMs, parameters } = view
-  const auditors = ledger
-    .placed(shard)
-    .filter(
-      ({ node, entry }) => entry.state === 'held' && ledger.standing(node, nowMs, parameters) === 'live',
-    )
-    .map((placed) => placed.node)
-    .filter((node) => node !== view.self && counts(node, replica.node, view))
-  const turn = auditorRank(shard, replica.node, view.self, auditors, nowMs)
-  const provenAtMs = countedAuditAtMs(shard, replica, view)
-  const dueAtMs = provenAtMs === null ? replica.changedAtMs : provenAtMs + parameters.auditEveryMs
-  return nowMs - dueAtMs - turn * parameters.waveMs
+export function auditDueAtMs(
+  ledger: Ledger,
+  shard: number,
+  slot: number,
+  self: number,
+  parameters: Parameters,
+  nowMs: number,
+): number {
+  const { slots, names } = ledger
+  const replica = slots.node(slot)
+  const others: NodeId[] = []
+  for (let one = slots.first(shard); one >= 0; one = slots.next(one)) {
+    const node = slots.node(one)
+    if (node === self || !slots.isHeld(one) || !ledger.isLive(node, nowMs) || !ledger.counts(node, replica))
+      continue
+    others.push(names.nodes.key(node))
+  }
+  const key = names.shards.key(shard)
+  const turn =
+    others.length === 0 ? 0 : auditorRank(key, names.nodes.key(replica), names.nodes.key(self), others, nowMs)
+  const provenAtMs = ledger.provenAtMs(slot, nowMs)
+  const dueAtMs = provenAtMs === null ? slots.changedAtMs(slot) : provenAtMs + parameters.auditEveryMs
+  return dueAtMs + turn * parameters.waveMs
 }

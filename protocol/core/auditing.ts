@@ -1,57 +1,78 @@
 /** Audits of others' replicas, and what follows when others doubt ours (PROTOCOL 7). */
-import { auditOverdueMs } from '../audit/plan.ts'
+import { auditDueAtMs } from '../audit/plan.ts'
 import type { NodeId, ShardKey } from '../ids.ts'
-import type { NodeManifest } from '../manifest/node-manifest.ts'
+import { type AuditOutcome, type AuditRecord, auditKey } from '../manifest/entry.ts'
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
-import { auditKey, type CoreState, viewOf } from './state.ts'
+import { type CoreState, changed, type Own } from './state.ts'
 
 /** Audits under way at once: they read 2 MiB each on both sides. */
 const AUDITS_AT_ONCE_MAX = 4
 /** Failure reports remembered; each is looked into once. */
 const HEEDED_MAX = 10_000
+/** Ranks of auditors change with the day, so every copy is looked at that often. */
+const LOOK_AGAIN_MS = 86_400_000
 
 export function planAudits(state: CoreState, now: Now, out: Effect[]): void {
-  const view = viewOf(state, now)
   for (const own of state.own.values()) {
-    if (own.state !== 'held') continue
-    for (const placed of state.ledger.placed(own.shard.key)) {
-      if (state.auditing.size >= AUDITS_AT_ONCE_MAX) return
-      if (placed.node === state.self || placed.entry.state !== 'held') continue
-      if (state.ledger.standing(placed.node, now.wallMs, state.parameters) !== 'live') continue
-      if (state.ledger.operator(placed.node) === operatorOfSelf(state)) continue
-      const pair = auditKey(own.shard.key, placed.node)
-      if (state.auditing.has(pair) || (state.auditRests.get(pair) ?? 0) > now.monotonicMs) continue
-      if (auditOverdueMs(own.shard.key, placed, view) < 0) continue
-      state.auditing.add(pair)
-      out.push({ kind: 'audit', shard: own.shard, node: placed.node })
-    }
+    if (own.state !== 'held' || own.auditCheckAtMs > now.monotonicMs) continue
+    if (state.auditing.size >= AUDITS_AT_ONCE_MAX) return
+    planAuditsOf(state, own, now, out)
   }
 }
 
-const operatorOfSelf = (state: CoreState): string =>
-  state.settings.operator === '' ? state.self : state.settings.operator
+/** Starts what is due of one shard, and notes when the next audit of it is. */
+function planAuditsOf(state: CoreState, own: Own, now: Now, out: Effect[]): void {
+  const { ledger, parameters } = state
+  const { slots } = ledger
+  let nextMs = LOOK_AGAIN_MS
+  for (let slot = slots.first(own.number); slot >= 0; slot = slots.next(slot)) {
+    const node = slots.node(slot)
+    if (node === state.selfNumber || !slots.isHeld(slot) || !ledger.isLive(node, now.wallMs)) continue
+    if (ledger.operatorNumber(node) === state.operatorNumber) continue
+    const id = state.names.nodes.key(node)
+    const pair = auditKey(own.shard.key, id)
+    if (state.auditing.has(pair)) continue
+    const restMs = (state.auditRests.get(pair) ?? 0) - now.monotonicMs
+    const dueMs =
+      auditDueAtMs(ledger, own.number, slot, state.selfNumber, parameters, now.wallMs) - now.wallMs
+    const waitMs = Math.max(restMs, dueMs)
+    if (waitMs > 0 || state.auditing.size >= AUDITS_AT_ONCE_MAX) {
+      nextMs = Math.min(nextMs, Math.max(waitMs, 0))
+      continue
+    }
+    state.auditing.add(pair)
+    out.push({ kind: 'audit', shard: own.shard, node: id })
+  }
+  own.auditCheckAtMs = now.monotonicMs + nextMs
+}
 
 export function recordAudit(
   state: CoreState,
-  event: { shard: ShardKey; node: NodeId; outcome: 'pass' | 'fail' | 'offline' | 'unknown' },
+  event: { shard: ShardKey; node: NodeId; outcome: AuditOutcome },
   now: Now,
 ): void {
   const pair = auditKey(event.shard, event.node)
   state.auditing.delete(pair)
   // Whatever came out, the same pair is not asked again at once.
   state.auditRests.set(pair, now.monotonicMs + state.parameters.waveMs)
+  const own = state.own.get(event.shard)
+  if (own !== undefined) own.auditCheckAtMs = now.monotonicMs
   const last = state.audits.get(pair)
   // Being offline proves nothing about the bytes, so it does not replace a proof or a failure.
   if (last !== undefined && (event.outcome === 'offline' || event.outcome === 'unknown')) return
   state.audits.set(pair, { shard: event.shard, node: event.node, outcome: event.outcome, atMs: now.wallMs })
-  state.unpersisted = true
-  state.unpublished = true
+  changed(state)
 }
 
 /** Somebody says that our replica failed: read it again, once for each report. */
-export function heedFailures(state: CoreState, manifest: NodeManifest, out: Effect[]): void {
-  for (const audit of manifest.audits) {
+export function heedFailures(
+  state: CoreState,
+  from: NodeId,
+  audits: Iterable<AuditRecord>,
+  out: Effect[],
+): void {
+  for (const audit of audits) {
     if (audit.node !== state.self || audit.outcome !== 'fail') continue
     const own = state.own.get(audit.shard)
     if (
@@ -61,7 +82,7 @@ export function heedFailures(state: CoreState, manifest: NodeManifest, out: Effe
       state.checking.has(audit.shard)
     )
       continue
-    const report = `${manifest.node} ${audit.shard} ${audit.atMs}`
+    const report = `${from} ${audit.shard} ${audit.atMs}`
     if (state.heeded.has(report) || state.heeded.size >= HEEDED_MAX) continue
     state.heeded.add(report)
     state.checking.add(audit.shard)
@@ -69,11 +90,14 @@ export function heedFailures(state: CoreState, manifest: NodeManifest, out: Effe
   }
 }
 
-/** Audits older than they count, and of nodes that are gone, are no longer told (PROTOCOL 4). */
+/** Audits older than they count, and of replicas that are gone, are no longer told (PROTOCOL 4). */
 export function forgetOldAudits(state: CoreState, now: Now): void {
+  const { slots } = state.ledger
   for (const [pair, audit] of state.audits) {
-    const old = now.wallMs - audit.atMs > state.parameters.auditValidMs
-    if (old || state.ledger.placedBy(audit.shard, audit.node) === undefined) state.audits.delete(pair)
+    const slot = slots.find(state.names.shards.find(audit.shard), state.names.nodes.find(audit.node))
+    if (slot >= 0 && now.wallMs - audit.atMs <= state.parameters.auditValidMs) continue
+    state.audits.delete(pair)
+    changed(state)
   }
   for (const [pair, untilMs] of state.auditRests)
     if (untilMs <= now.monotonicMs) state.auditRests.delete(pair)

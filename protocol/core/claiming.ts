@@ -1,10 +1,18 @@
 /** Which shards to claim, and which claims to let go (PROTOCOL 5). */
-import { DATASETS, type ShardKey } from '../ids.ts'
-import { type Candidate, rank, wave } from '../placement/rank.ts'
+import { DATASETS } from '../ids.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
-import { bytesUsed, type CoreState, doneSixteenths, newOwn, reservedBytes } from './state.ts'
+import { PROBATION_CLAIMS_MAX, probationHolds, review, takenBy, targetOf } from './shortage.ts'
+import {
+  bytesUsed,
+  type CoreState,
+  changed,
+  doneSixteenths,
+  newOwn,
+  type Own,
+  reservedBytes,
+} from './state.ts'
 
 /** A node that just came claims nothing before it has heard the others: its empty view would claim everything. */
 export function settled(state: CoreState, now: Now): boolean {
@@ -17,135 +25,118 @@ export function claim(state: CoreState, now: Now, out: Effect[]): void {
 }
 
 function claimShort(state: CoreState, now: Now, out: Effect[]): void {
+  const due: number[] = []
+  for (const [number, short] of state.short) if (short.dueAtMs <= now.monotonicMs) due.push(number)
+  if (due.length === 0) return
+  let room = claimsLeft(state)
+  let freeBytes = state.settings.bytesTotal - bytesUsed(state)
+  for (const number of due.sort((a, b) => before(state, a, b))) {
+    if (room <= 0) return
+    const shard = state.catalog[number]?.shard
+    if (shard === undefined || reservedBytes(shard) > freeBytes) continue
+    if ((state.failures.get(shard.key)?.retryAtMs ?? 0) > now.monotonicMs) continue
+    // What was due may have been taken meanwhile, by a node that rests now, or a turn may have moved.
+    review(state, number, now)
+    if ((state.short.get(number)?.dueAtMs ?? Number.POSITIVE_INFINITY) > now.monotonicMs) continue
+    state.own.set(shard.key, newOwn(state, shard, now))
+    state.short.delete(number)
+    changed(state)
+    room--
+    freeBytes -= reservedBytes(shard)
+    out.push({ kind: 'notice', code: 'claimed', shard: shard.key, detail: 'claimed' })
+  }
+}
+
+/** Claims that may be added now: the volunteer's own bound, and few while nobody has proven a replica of ours. */
+function claimsLeft(state: CoreState): number {
   let outstanding = 0
   for (const own of state.own.values()) if (own.state === 'claimed') outstanding++
-  let used = bytesUsed(state)
-  for (const { shard, takenOperators } of shortShards(state, now)) {
-    const seenShortMs = state.shortSince.get(shard.key) ?? now.monotonicMs
-    state.shortSince.set(shard.key, seenShortMs)
-    if (outstanding >= state.settings.claimsMax) continue
-    if (used + reservedBytes(shard) > state.settings.bytesTotal) continue
-    if ((state.failures.get(shard.key)?.retryAtMs ?? 0) > now.monotonicMs) continue
-    const ranked = rank(shard.digest, candidates(state, now, shard, takenOperators))
-    const index = ranked.findIndex((candidate) => candidate.node === state.self)
-    const need = state.parameters.replicas - takenOperators.size
-    // PROTOCOL 5: rank < need claims at once; the others in waves, from when they first saw it short.
-    if (now.monotonicMs - seenShortMs < wave(index, need) * state.parameters.waveMs) continue
-    state.own.set(shard.key, newOwn(shard, now))
-    state.shortSince.delete(shard.key)
-    state.unpersisted = true
-    state.unpublished = true
-    outstanding++
-    used += reservedBytes(shard)
-    out.push({ kind: 'notice', code: 'claimed', shard: shard.key, detail: `claimed at rank ${index}` })
-  }
+  const onProbation = !state.ledger.isProven(state.selfNumber) && probationHolds(state)
+  const max = onProbation
+    ? Math.min(PROBATION_CLAIMS_MAX, state.settings.claimsMax)
+    : state.settings.claimsMax
+  return max - outstanding
 }
 
-/** A collector takes every shard that somebody holds; its entries are not told to others. */
-function collect(state: CoreState, now: Now): void {
-  for (const shard of state.shards.values()) {
-    if (state.own.has(shard.key) || (state.failures.get(shard.key)?.retryAtMs ?? 0) > now.monotonicMs)
-      continue
-    const placed = state.ledger.placed(shard.key)
-    if (!placed.some(({ entry }) => entry.state === 'held' && entry.infohash !== null)) continue
-    if (bytesUsed(state) + reservedBytes(shard) > state.settings.bytesTotal) continue
-    state.own.set(shard.key, newOwn(shard, now))
-    state.unpersisted = true
-  }
-}
-
-interface Short {
-  readonly shard: Shard
-  /** Operators whose live nodes hold or claim it, or whose resting ones hold it. */
-  readonly takenOperators: ReadonlySet<string>
-}
-
-/** Shards short of their target that this node could take, in the order of PROTOCOL 5: rarest, then small, then by dataset. */
-function shortShards(state: CoreState, now: Now): Short[] {
-  const me = ownOperator(state)
-  const short: Short[] = []
-  for (const shard of state.shards.values()) {
-    if (state.own.has(shard.key)) continue
-    const takenOperators = operatorsOn(state, now, shard.key)
-    if (takenOperators.size >= state.parameters.replicas || takenOperators.has(me))
-      state.shortSince.delete(shard.key)
-    else short.push({ shard, takenOperators })
-  }
-  return short.sort(
-    (a, b) =>
-      a.takenOperators.size - b.takenOperators.size ||
-      a.shard.sizeBytes - b.shard.sizeBytes ||
-      DATASETS.indexOf(a.shard.dataset) - DATASETS.indexOf(b.shard.dataset) ||
-      (a.shard.key < b.shard.key ? -1 : 1),
+/** PROTOCOL 5: chosen languages first, then rarest, then small wikis, then by dataset, then the least recent. */
+function before(state: CoreState, a: number, b: number): number {
+  const [left, right] = [state.catalog[a]?.shard, state.catalog[b]?.shard]
+  if (left === undefined || right === undefined) return a - b
+  return (
+    Number(chosen(state, right)) - Number(chosen(state, left)) ||
+    (state.short.get(a)?.taken ?? 0) - (state.short.get(b)?.taken ?? 0) ||
+    left.sizeBytes - right.sizeBytes ||
+    DATASETS.indexOf(left.dataset) - DATASETS.indexOf(right.dataset) ||
+    (left.key < right.key ? -1 : 1)
   )
 }
 
-function ownOperator(state: CoreState): string {
-  return state.settings.operator === '' ? state.self : state.settings.operator
+/** `yo` chooses yowiki, yowiktionary, ...: the language code is what stands before the project in a dbname. */
+function chosen(state: CoreState, shard: Shard): boolean {
+  const { languages } = state.settings
+  return (
+    languages.length > 0 &&
+    languages.some((code) => LANGUAGE.exec(shard.wiki)?.[1] === code.replace(/-/g, '_'))
+  )
 }
+const LANGUAGE = /^([a-z_]+?)wik(?:i|tionary|ibooks|iquote|inews|isource|iversity|ivoyage)$/
 
-function operatorsOn(state: CoreState, now: Now, shard: ShardKey): Set<string> {
-  const { ledger, parameters } = state
-  const operators = new Set<string>()
-  for (const placed of ledger.placed(shard)) {
-    if (placed.node === state.self) continue
-    const standing = ledger.standing(placed.node, now.wallMs, parameters)
-    const growing = now.wallMs - placed.changedAtMs <= parameters.claimStallMs
-    const counts =
-      placed.entry.state === 'held'
-        ? standing === 'live' || standing === 'resting'
-        : standing === 'live' && growing
-    if (counts) operators.add(ledger.operator(placed.node))
+/** A collector takes every shard that somebody holds; its entries are not told to others. */
+function collect(state: CoreState, now: Now): void {
+  const { slots } = state.ledger
+  let freeBytes = state.settings.bytesTotal - bytesUsed(state)
+  for (const [number, known] of state.catalog.entries()) {
+    if (known === undefined || state.own.has(known.shard.key)) continue
+    if ((state.failures.get(known.shard.key)?.retryAtMs ?? 0) > now.monotonicMs) continue
+    let held = false
+    for (let slot = slots.first(number); slot >= 0; slot = slots.next(slot)) held ||= slots.isHeld(slot)
+    if (!held || reservedBytes(known.shard) > freeBytes) continue
+    state.own.set(known.shard.key, newOwn(state, known.shard, now))
+    freeBytes -= reservedBytes(known.shard)
+    state.unpersisted = true
   }
-  return operators
-}
-
-/** Live nodes with room and another operator than those that have it, and this node. */
-function candidates(state: CoreState, now: Now, shard: Shard, taken: ReadonlySet<string>): Candidate[] {
-  const all: Candidate[] = [{ node: state.self, bytesTotal: state.settings.bytesTotal }]
-  for (const manifest of state.ledger.nodes()) {
-    if (manifest.node === state.self || taken.has(state.ledger.operator(manifest.node))) continue
-    if (!hasRoom(manifest.capacity, shard)) continue
-    if (state.ledger.standing(manifest.node, now.wallMs, state.parameters) !== 'live') continue
-    all.push({ node: manifest.node, bytesTotal: manifest.capacity.bytesTotal })
-  }
-  return all
-}
-
-export function hasRoom(capacity: { bytesTotal: number; bytesUsed: number }, shard: Shard): boolean {
-  return capacity.bytesUsed + reservedBytes(shard) <= capacity.bytesTotal
 }
 
 /** Lets go of claims that died (PROTOCOL 5: no growth, or too long in all) and of over-claimed ones. */
 export function release(state: CoreState, now: Now, out: Effect[]): void {
+  if (state.settings.role === 'collector') return
   const { claimStallMs, claimBytesPerSecondMin } = state.parameters
-  for (const own of [...state.own.values()]) {
+  for (const own of state.own.values()) {
     // A damaged replica is repaired for as long as it takes: it may be the last one.
-    if (own.state !== 'claimed' || own.repairing || state.settings.role === 'collector') continue
+    if (own.state !== 'claimed' || own.repairing) continue
     const inAllMs = claimStallMs + (own.shard.sizeBytes / claimBytesPerSecondMin) * 1000
     const died = now.monotonicMs - own.grewAtMs > claimStallMs || now.monotonicMs - own.claimedAtMs > inAllMs
-    if (!died && !overClaimed(state, now, own.shard, doneSixteenths(own))) continue
-    state.own.delete(own.shard.key)
-    state.unpersisted = true
-    state.unpublished = true
-    out.push({ kind: 'release', shard: own.shard })
-    const detail = died ? 'the claim made no progress' : 'more nodes than needed claimed it'
-    out.push({ kind: 'notice', code: 'released', shard: own.shard.key, detail })
+    if (died) letGo(state, own, 'the claim made no progress', now, out)
+    else if (overClaimed(state, own, now)) letGo(state, own, OVER_CLAIMED, now, out)
   }
 }
 
+/** Also what the simulator counts. */
+export const OVER_CLAIMED = 'more nodes than needed claimed it'
+
+function letGo(state: CoreState, own: Own, detail: string, now: Now, out: Effect[]): void {
+  state.own.delete(own.shard.key)
+  changed(state)
+  review(state, own.number, now)
+  out.push({ kind: 'release', shard: own.shard })
+  out.push({ kind: 'notice', code: 'released', shard: own.shard.key, detail })
+}
+
 /** PROTOCOL 5: over-claimed, the worst ranked with done < 4 releases. Ranks are computed alike by everybody. */
-function overClaimed(state: CoreState, now: Now, shard: Shard, done: number): boolean {
-  if (done >= 4) return false
-  const taken = operatorsOn(state, now, shard.key)
-  if (taken.size + 1 <= state.parameters.replicas) return false
-  const open: Candidate[] = [{ node: state.self, bytesTotal: state.settings.bytesTotal }]
-  for (const placed of state.ledger.placed(shard.key)) {
-    const manifest = state.ledger.manifest(placed.node)
-    if (placed.node === state.self || manifest === undefined) continue
-    if (placed.entry.state !== 'claimed' || placed.entry.done >= 4) continue
-    if (state.ledger.standing(placed.node, now.wallMs, state.parameters) !== 'live') continue
-    open.push({ node: placed.node, bytesTotal: manifest.capacity.bytesTotal })
+function overClaimed(state: CoreState, own: Own, now: Now): boolean {
+  const { ledger, selfNumber } = state
+  const { slots } = ledger
+  if (doneSixteenths(own) >= 4) return false
+  if (takenBy(state, own.number, now).operators.length + 1 <= targetOf(state, own.number)) return false
+  const open = new Set<number>()
+  for (let slot = slots.first(own.number); slot >= 0; slot = slots.next(slot)) {
+    const node = slots.node(slot)
+    if (!slots.isHeld(slot) && slots.done(slot) < 4 && ledger.isLive(node, now.wallMs)) open.add(node)
   }
-  return rank(shard.digest, open).at(-1)?.node === state.self
+  open.delete(selfNumber)
+  // The worst of those who have not begun: nobody open ranks behind this node.
+  const order = state.ranks.order(own.shard.digest)
+  for (let i = order.length - 1; i >= 0 && order[i] !== selfNumber; i--)
+    if (open.has(order[i] as number)) return false
+  return true
 }

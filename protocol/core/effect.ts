@@ -1,16 +1,23 @@
 /** What the core wants done. The runtime does it in this order: what is persisted stands before what is published. */
 import type { Infohash, NodeId, ShardKey } from '../ids.ts'
-import type { Endpoint, NodeManifest } from '../manifest/node-manifest.ts'
+import type { Endpoint } from '../manifest/entry.ts'
 import type { Shard } from '../shard/shard.ts'
+import type { Saying } from './publishing.ts'
 import type { Kept } from './state.ts'
 
 export type Effect =
   /** Store durably before any later effect of this step. */
   | { readonly kind: 'persist'; readonly kept: Kept }
-  /** Seal, store as own manifest, gossip. */
-  | { readonly kind: 'publish'; readonly manifest: NodeManifest }
-  | { readonly kind: 'keep-manifest'; readonly node: NodeId; readonly raw: Uint8Array }
-  | { readonly kind: 'forget-manifest'; readonly node: NodeId }
+  /** Make the update against what was said before, seal it, gossip it. */
+  | {
+      readonly kind: 'publish'
+      readonly sequence: number
+      readonly issuedAtMs: number
+      readonly ttlMs: number
+      readonly saying: Saying
+    }
+  /** The node is gone: its record may go too. */
+  | { readonly kind: 'forget'; readonly node: NodeId }
   /** Stay connected with a node that was heard of. */
   | { readonly kind: 'connect'; readonly multiaddrs: readonly string[] }
   /** Replaces a fetch of the same shard that is under way. */
@@ -43,3 +50,4 @@ export type NoticeCode =
   | 'released'
   | 'refuted'
   | 'lead-passed'
+  | 'equivocation'

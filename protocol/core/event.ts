@@ -1,7 +1,7 @@
 /** What can happen to a node. Every event comes with the time; the core has no clock of its own. */
 import type { Infohash, NodeId, ShardKey } from '../ids.ts'
-import type { AuditOutcome, Endpoint, NodeManifest } from '../manifest/node-manifest.ts'
-import type { Verified } from '../manifest/trust.ts'
+import type { AuditOutcome, Endpoint } from '../manifest/entry.ts'
+import type { NodeRecord, RecordChange } from '../manifest/node-record.ts'
 import type { Shard } from '../shard/shard.ts'
 
 /** wallMs: unix ms, for what others see. monotonicMs: for how long something took. */
@@ -25,12 +25,16 @@ export type FetchFailure =
 
 export type Event =
   | { readonly kind: 'tick' }
-  | { readonly kind: 'manifest'; readonly manifest: Verified<NodeManifest>; readonly raw: Uint8Array }
-  /** All shards of all catalogs that are trusted now, and the listed operators by node. */
+  /** A node's verified state after its newest update; `change` against the record before, null when that is not known. */
+  | { readonly kind: 'record'; readonly record: NodeRecord; readonly change: RecordChange | null }
+  /** Two different updates of one node under one sequence were seen (PROTOCOL 4). */
+  | { readonly kind: 'equivocation'; readonly node: NodeId }
+  /** All shards of all catalogs that are trusted now, the listed operators by node, and what is known to be archived. */
   | {
       readonly kind: 'catalogs'
       readonly shards: readonly Shard[]
       readonly listed: ReadonlyMap<NodeId, string>
+      readonly archived: ReadonlySet<ShardKey>
     }
   | { readonly kind: 'connections'; readonly count: number }
   | { readonly kind: 'reachability'; readonly reachable: boolean }

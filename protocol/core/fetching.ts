@@ -1,13 +1,11 @@
 /** Where each claimed shard comes from (PROTOCOL 6): one lead touches origin, the others wait for it and use the swarm. */
-import type { Infohash, NodeId } from '../ids.ts'
-import type { Placed } from '../ledger/ledger.ts'
-import type { Endpoint } from '../manifest/node-manifest.ts'
-import { type Candidate, rank } from '../placement/rank.ts'
+import type { Infohash } from '../ids.ts'
+import type { Endpoint } from '../manifest/entry.ts'
+import { compareScores, score, tickets } from '../placement/rank.ts'
 import type { Shard } from '../shard/shard.ts'
-import { hasRoom } from './claiming.ts'
 import type { Effect, FetchSource } from './effect.ts'
 import type { Now } from './event.ts'
-import { type CoreState, doneSixteenths, type Own } from './state.ts'
+import { type CoreState, doneSixteenths, type Own, reservedBytes } from './state.ts'
 
 export function planFetches(state: CoreState, now: Now, out: Effect[]): void {
   let active = 0
@@ -38,53 +36,58 @@ function differs(a: FetchSource, b: FetchSource): boolean {
   return a.kind !== b.kind || (a.kind === 'swarm' && b.kind === 'swarm' && a.infohash !== b.infohash)
 }
 
+/** A live node that holds the shard, with an infohash that was not refuted here. */
+interface Holder {
+  readonly node: number
+  readonly infohash: Infohash
+}
+
 /** The source that this shard should have now; null = wait. */
 function wantedSource(
   state: CoreState,
   now: Now,
   own: Own,
-  holders: readonly Placed[],
+  holders: readonly Holder[],
   out: Effect[],
 ): FetchSource | null {
   const first = holders[0]
-  if (first !== undefined && first.entry.infohash !== null && now.monotonicMs >= own.swarmRestsUntilMs) {
+  if (first !== undefined && now.monotonicMs >= own.swarmRestsUntilMs) {
     // Bytes that came far from origin already are not thrown away for the swarm.
     if (own.fetch?.kind === 'origin' && doneSixteenths(own) >= 8) return own.fetch
+    const current = own.fetch?.kind === 'swarm' ? own.fetch.infohash : null
     const infohash =
-      own.fetch?.kind === 'swarm' && offers(holders, own.fetch.infohash)
-        ? own.fetch.infohash
-        : first.entry.infohash
+      holders.some((holder) => holder.infohash === current) && current !== null ? current : first.infohash
     return { kind: 'swarm', infohash, peers: endpointsOf(state, holders, infohash) }
   }
   if (own.fetch?.kind === 'origin') return own.fetch
   return leads(state, now, own, out) ? { kind: 'origin' } : null
 }
 
-const offers = (holders: readonly Placed[], infohash: Infohash): boolean =>
-  holders.some((placed) => placed.entry.infohash === infohash)
-
-/** Others that hold it with an infohash that was not refuted, best ranked first. */
-function usableHolders(state: CoreState, now: Now, own: Own): Placed[] {
+/** Best ranked first. Two nodes without inbound connections cannot exchange data (PROTOCOL 5). */
+function usableHolders(state: CoreState, now: Now, own: Own): Holder[] {
+  const { ledger, names } = state
   const refuted = state.refuted.get(own.shard.key)
-  const usable = state.ledger.placed(own.shard.key).filter(({ node, entry }) => {
-    if (node === state.self || entry.state !== 'held' || entry.infohash === null) return false
-    if (refuted?.has(entry.infohash)) return false
-    return state.ledger.standing(node, now.wallMs, state.parameters) === 'live'
-  })
+  const usable: Holder[] = []
+  for (let slot = ledger.slots.first(own.number); slot >= 0; slot = ledger.slots.next(slot)) {
+    const node = ledger.slots.node(slot)
+    if (node === state.selfNumber || !ledger.slots.isHeld(slot) || !ledger.isLive(node, now.wallMs)) continue
+    if (!state.reachable && !ledger.isReachable(node)) continue
+    const infohash = ledger.record(node)?.entries.get(own.shard.key)?.infohash
+    if (infohash !== undefined && infohash !== null && refuted?.has(infohash) !== true)
+      usable.push({ node, infohash })
+  }
   if (usable.length < 2) return usable
-  const byNode = new Map(usable.map((placed) => [placed.node, placed]))
-  return rank(
-    own.shard.digest,
-    usable.map((placed) => candidate(state, placed.node)),
-  )
-    .map((one) => byNode.get(one.node))
-    .filter((placed) => placed !== undefined)
+  const scored = usable.map((holder) => {
+    const bytesTotal = ledger.record(holder.node)?.head.capacity.bytesTotal ?? 0
+    return { holder, score: score(own.shard.digest, names.nodes.key(holder.node), tickets(bytesTotal)) }
+  })
+  return scored.sort((a, b) => compareScores(b.score, a.score)).map((one) => one.holder)
 }
 
-function endpointsOf(state: CoreState, holders: readonly Placed[], infohash: Infohash): Endpoint[] {
+function endpointsOf(state: CoreState, holders: readonly Holder[], infohash: Infohash): Endpoint[] {
   return holders
-    .filter((placed) => placed.entry.infohash === infohash)
-    .flatMap((placed) => state.ledger.manifest(placed.node)?.endpoints.bittorrent ?? [])
+    .filter((holder) => holder.infohash === infohash)
+    .flatMap((holder) => state.ledger.record(holder.node)?.head.endpoints.bittorrent ?? [])
 }
 
 /** Tells the engine of new holders; lets the swarm rest when it made no progress for too long. */
@@ -92,7 +95,7 @@ function feedOrRest(
   state: CoreState,
   own: Own,
   source: Extract<FetchSource, { kind: 'swarm' }>,
-  holders: readonly Placed[],
+  holders: readonly Holder[],
   now: Now,
   out: Effect[],
 ): void {
@@ -115,59 +118,61 @@ function patienceMs(state: CoreState, shard: Shard): number {
 
 /**
  * Is this node the lead: the best ranked reachable claimant (PROTOCOL 6)? A lead that stalls is passed over and the next
- * rank leads.
+ * rank leads. Unreachable nodes do not lead, unless nobody reachable claims it: a copy that others cannot fetch yet beats
+ * none.
  */
 function leads(state: CoreState, now: Now, own: Own, out: Effect[]): boolean {
   if (state.settings.role === 'collector') return false
-  const rivals = rivalsOf(state, now, own)
-  // Unreachable nodes do not lead, unless nobody reachable claims it: a copy that others cannot fetch yet beats none.
-  const reachable = rivals.filter((rival) => rival.reachable)
-  for (const rival of rank(own.shard.digest, reachable.length > 0 ? reachable : rivals)) {
-    if (rival.node === state.self) return true
-    if (own.passedOver.has(rival.node)) continue
-    if (own.lead?.node !== rival.node) own.lead = { node: rival.node, sinceMs: now.monotonicMs }
+  const { ledger, selfNumber } = state
+  const order = state.ranks.order(own.shard.digest)
+  const onlyReachable =
+    state.reachable || order.some((node) => ledger.isReachable(node) && rivals(state, now, own, node))
+  if (onlyReachable && !state.reachable) return false
+  for (const node of order) {
+    if (node === selfNumber) return true
+    if (own.passedOver.has(node) || (onlyReachable && !ledger.isReachable(node))) continue
+    if (!rivals(state, now, own, node)) continue
+    if (own.lead?.node !== node) own.lead = { node, sinceMs: now.monotonicMs }
     if (!state.settings.originFallback || !stalls(state, now, own, own.lead)) return false
-    own.passedOver.add(rival.node)
-    out.push({
-      kind: 'notice',
-      code: 'lead-passed',
-      shard: own.shard.key,
-      detail: `${rival.node} made no progress`,
-    })
+    own.passedOver.add(node)
+    const detail = `${state.names.nodes.key(node)} made no progress`
+    out.push({ kind: 'notice', code: 'lead-passed', shard: own.shard.key, detail })
   }
   return false
 }
 
-interface Rival extends Candidate {
-  readonly reachable: boolean
-}
-
 /**
- * This node and the live nodes that claim the shard too. For the first wave after our claim, live nodes with room count as
- * claimants: their claim may be on its way, and two leads would fetch the bytes twice.
+ * Does that node claim the shard too? For the first wave after our claim, live nodes with room count as claimants: their
+ * claim may be on its way, and two leads would fetch the bytes twice.
  */
-function rivalsOf(state: CoreState, now: Now, own: Own): Rival[] {
-  const fresh = now.monotonicMs - own.claimedAtMs < state.parameters.waveMs
-  const rivals: Rival[] = [
-    { node: state.self, bytesTotal: state.settings.bytesTotal, reachable: state.reachable },
-  ]
-  for (const manifest of state.ledger.nodes()) {
-    const { node, capacity, reachable } = manifest
-    if (node === state.self || state.ledger.standing(node, now.wallMs, state.parameters) !== 'live') continue
-    const placed = state.ledger.placedBy(own.shard.key, node)
-    const expected = placed === undefined && fresh && hasRoom(capacity, own.shard)
-    if (placed?.entry.state === 'claimed' || expected) rivals.push({ ...candidate(state, node), reachable })
-  }
-  return rivals
+function rivals(state: CoreState, now: Now, own: Own, node: number): boolean {
+  const { ledger } = state
+  if (!ledger.isLive(node, now.wallMs) || state.frozen.has(node)) return false
+  const slot = ledger.slots.find(own.number, node)
+  if (slot >= 0) return !ledger.slots.isHeld(slot)
+  return (
+    now.monotonicMs - own.claimedAtMs < state.parameters.waveMs &&
+    ledger.freeBytes(node) >= reservedBytes(own.shard)
+  )
 }
 
-function stalls(state: CoreState, now: Now, own: Own, lead: { node: NodeId; sinceMs: number }): boolean {
+function stalls(state: CoreState, now: Now, own: Own, lead: { node: number; sinceMs: number }): boolean {
   const watchedMs = now.monotonicMs - lead.sinceMs
-  const changedAtMs = state.ledger.placedBy(own.shard.key, lead.node)?.changedAtMs ?? 0
+  const slot = state.ledger.slots.find(own.number, lead.node)
+  const changedAtMs = slot < 0 ? 0 : state.ledger.slots.changedAtMs(slot)
   const quietMs = Math.min(watchedMs, now.wallMs - changedAtMs)
   return quietMs > state.parameters.leadStallMs || watchedMs > patienceMs(state, own.shard)
 }
 
-function candidate(state: CoreState, node: NodeId): Candidate {
-  return { node, bytesTotal: state.ledger.manifest(node)?.capacity.bytesTotal ?? 0 }
+/** A holder that nobody can dial dials those who fetch from it: it tells its engine of reachable claimants. */
+export function offerToClaimants(state: CoreState, own: Own, now: Now, out: Effect[]): void {
+  if (own.state !== 'held' || own.infohash === null || state.reachable) return
+  const { ledger } = state
+  const peers: Endpoint[] = []
+  for (let slot = ledger.slots.first(own.number); slot >= 0; slot = ledger.slots.next(slot)) {
+    const node = ledger.slots.node(slot)
+    if (ledger.slots.isHeld(slot) || !ledger.isReachable(node) || !ledger.isLive(node, now.wallMs)) continue
+    peers.push(...(ledger.record(node)?.head.endpoints.bittorrent ?? []))
+  }
+  if (peers.length > 0) out.push({ kind: 'add-peers', infohash: own.infohash, peers })
 }

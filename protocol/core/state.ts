@@ -2,8 +2,10 @@
 import type { Infohash, NodeId, ShardKey } from '../ids.ts'
 import type { View } from '../ledger/health.ts'
 import { Ledger } from '../ledger/ledger.ts'
-import type { AuditRecord, Endpoint } from '../manifest/node-manifest.ts'
+import type { Names } from '../ledger/names.ts'
+import { type AuditRecord, auditKey, type Endpoint } from '../manifest/entry.ts'
 import type { Parameters } from '../parameters.ts'
+import type { RankCache } from '../placement/rank-cache.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { FetchSource } from './effect.ts'
 import type { FetchFailure, Now } from './event.ts'
@@ -19,6 +21,7 @@ export interface Settings {
   readonly role: Role
   readonly agent: string
   readonly operator: string
+  /** Language codes; wikis of these languages are taken first (PROTOCOL 5). */
   readonly languages: readonly string[]
   /** Bytes that this node may fill. */
   readonly bytesTotal: number
@@ -33,6 +36,7 @@ export interface Settings {
 /** A shard that this node claims or holds. */
 export interface Own {
   readonly shard: Shard
+  readonly number: number
   state: 'claimed' | 'held'
   infohash: Infohash | null
   /** Unix ms since when it is in this state. */
@@ -42,12 +46,14 @@ export interface Own {
   claimedAtMs: number
   grewAtMs: number
   fetch: FetchSource | null
-  /** The lead that is waited for, and since when (monotonic ms). */
-  lead: { node: NodeId; sinceMs: number } | null
-  /** Leads that were passed over because they stalled. */
-  readonly passedOver: Set<NodeId>
+  /** The lead that is waited for (node number), and since when (monotonic ms). */
+  lead: { node: number; sinceMs: number } | null
+  /** Leads that were passed over because they stalled, by node number. */
+  readonly passedOver: Set<number>
   /** The swarm made no progress: until then (monotonic ms) it is not tried again. */
   swarmRestsUntilMs: number
+  /** Monotonic ms when the audits of the other replicas are looked at next. */
+  auditCheckAtMs: number
   /** A held copy was found damaged and is fetched again. */
   repairing: boolean
   /** Origin was the source when this node held it first. */
@@ -73,13 +79,35 @@ export interface Damage {
   readonly repairedAtMs: number | null
 }
 
+/** A shard that is short of its target and could be taken by this node. Monotonic ms. */
+export interface Short {
+  readonly sinceMs: number
+  /** When this node's wave comes. */
+  dueAtMs: number
+  /** Operators on it, at the last look: the rarest is taken first. */
+  taken: number
+}
+
+/** What all cores of a process may share: numbers for names, and rendezvous orders. */
+export interface Shared {
+  readonly names: Names
+  readonly ranks: RankCache
+}
+
 export interface CoreState {
   readonly self: NodeId
+  /** Number of `self` among the names. */
+  readonly selfNumber: number
+  readonly operatorNumber: number
   readonly parameters: Parameters
   readonly parametersFingerprint: string
   readonly settings: Settings
+  readonly names: Names
+  readonly ranks: RankCache
   readonly ledger: Ledger
-  shards: Map<ShardKey, Shard>
+  shards: ReadonlyMap<ShardKey, Shard>
+  /** By shard number; target is the number of replicas wanted (PROTOCOL 5). */
+  catalog: readonly ({ readonly shard: Shard; readonly target: number } | undefined)[]
   listed: ReadonlyMap<NodeId, string>
   readonly own: Map<ShardKey, Own>
   readonly refuted: Map<ShardKey, Set<Infohash>>
@@ -87,13 +115,15 @@ export interface CoreState {
   readonly damages: Damage[]
   /** Own audits of others, by `auditKey`. */
   readonly audits: Map<string, AuditRecord>
-  /** Audits under way or just tried: monotonic ms until when this pair rests, by `auditKey`. */
+  /** Audits just tried: monotonic ms until when this pair rests, by `auditKey`. */
   readonly auditRests: Map<string, number>
   readonly auditing: Set<string>
   /** Own copies being read again. */
   readonly checking: Set<ShardKey>
   /** Failure reports about own replicas that were already looked into: `auditor shard at`. */
   readonly heeded: Set<string>
+  /** Nodes that said two things under one sequence: their claims do not count (PROTOCOL 4). */
+  readonly frozen: Set<number>
   sequence: number
   connections: number
   /** Monotonic ms when the first peer was there; null before. */
@@ -101,8 +131,10 @@ export interface CoreState {
   reachable: boolean
   libp2p: readonly string[]
   bittorrent: readonly Endpoint[]
-  /** When a shard was first seen short, monotonic ms (PROTOCOL 5: waves). */
-  readonly shortSince: Map<ShardKey, number>
+  /** By shard number. */
+  readonly short: Map<number, Short>
+  /** Monotonic ms of the last look for silent nodes. */
+  sweptAtMs: number
   publishedAtMs: number | null
   /** Something that others should know changed since the last publish. */
   unpublished: boolean
@@ -128,10 +160,8 @@ export interface Kept {
   readonly damages: readonly Damage[]
 }
 
-export const auditKey = (shard: ShardKey, node: NodeId): string => `${shard} ${node}`
-
 /** Sixteenths of a shard that are there, 0..16; 16 only for all of it (PROTOCOL 4: `done`). */
-export function doneSixteenths(own: Own): number {
+export function doneSixteenths(own: Pick<Own, 'state' | 'shard' | 'doneBytes'>): number {
   if (own.state === 'held') return 16
   const size = own.shard.sizeBytes
   return size === 0 ? 0 : Math.min(15, Math.floor((own.doneBytes * 16) / size))
@@ -149,20 +179,26 @@ export function bytesUsed(state: Pick<CoreState, 'own'>): number {
 }
 
 /** What the definitions of `ledger/health` need to know of this node. */
-export function viewOf(state: CoreState, now: Now): View {
-  const { ledger, parameters, listed, self } = state
-  return { ledger, parameters, listed, self, nowMs: now.wallMs }
+export function viewOf(state: Pick<CoreState, 'ledger' | 'parameters'>, now: Pick<Now, 'wallMs'>): View {
+  return { ledger: state.ledger, parameters: state.parameters, nowMs: now.wallMs }
 }
 
-export function initialState(
-  init: { self: NodeId; parameters: Parameters; parametersFingerprint: string; settings: Settings },
-  kept: Kept | null,
-  now: Now,
-): CoreState {
+export interface CoreInit extends Shared {
+  readonly self: NodeId
+  readonly parameters: Parameters
+  readonly parametersFingerprint: string
+  readonly settings: Settings
+}
+
+export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreState {
+  const { names, settings, self } = init
   const state: CoreState = {
     ...init,
-    ledger: new Ledger(),
+    selfNumber: names.nodes.number(self),
+    operatorNumber: names.operators.number(settings.operator === '' ? self : settings.operator),
+    ledger: new Ledger(init, init.parameters, self),
     shards: new Map(),
+    catalog: [],
     listed: new Map(),
     own: new Map(),
     refuted: new Map(),
@@ -173,18 +209,20 @@ export function initialState(
     auditing: new Set(),
     checking: new Set(),
     heeded: new Set(),
+    frozen: new Set(),
     sequence: kept?.sequence ?? 0,
     connections: 0,
     joinedAtMs: null,
     reachable: false,
     libp2p: [],
     bittorrent: [],
-    shortSince: new Map(),
+    short: new Map(),
+    sweptAtMs: now.monotonicMs,
     publishedAtMs: null,
     unpublished: true,
     unpersisted: false,
   }
-  for (const one of kept?.own ?? []) state.own.set(one.shard.key, revive(one, now))
+  for (const one of kept?.own ?? []) state.own.set(one.shard.key, revive(state, one, now))
   for (const { shard, infohash } of kept?.refuted ?? []) refute(state, shard, infohash)
   return state
 }
@@ -192,6 +230,12 @@ export function initialState(
 export function refute(state: CoreState, shard: ShardKey, infohash: Infohash): void {
   const known = state.refuted.get(shard) ?? new Set<Infohash>()
   state.refuted.set(shard, known.add(infohash))
+}
+
+/** Something changed that others should know and that must survive a crash. */
+export function changed(state: CoreState): void {
+  state.unpersisted = true
+  state.unpublished = true
 }
 
 export function keptOf(state: CoreState): Kept {
@@ -209,17 +253,22 @@ export function keptOf(state: CoreState): Kept {
     })),
     refuted: [...state.refuted].flatMap(([shard, all]) => [...all].map((infohash) => ({ shard, infohash }))),
     audits: [...state.audits.values()],
-    damages: state.damages,
+    damages: [...state.damages],
   }
 }
 
-function revive(one: Kept['own'][number], now: Now): Own {
-  return { ...newOwn(one.shard, now), ...one, doneBytes: one.state === 'held' ? one.shard.sizeBytes : 0 }
+function revive(state: CoreState, one: Kept['own'][number], now: Now): Own {
+  return {
+    ...newOwn(state, one.shard, now),
+    ...one,
+    doneBytes: one.state === 'held' ? one.shard.sizeBytes : 0,
+  }
 }
 
-export function newOwn(shard: Shard, now: Now): Own {
+export function newOwn(state: Pick<CoreState, 'names'>, shard: Shard, now: Now): Own {
   return {
     shard,
+    number: state.names.shards.number(shard.key),
     state: 'claimed',
     infohash: null,
     sinceMs: now.wallMs,
@@ -230,6 +279,7 @@ export function newOwn(shard: Shard, now: Now): Own {
     lead: null,
     passedOver: new Set(),
     swarmRestsUntilMs: 0,
+    auditCheckAtMs: 0,
     repairing: false,
     led: false,
     fromOriginBytes: 0,

@@ -4,9 +4,12 @@ import { forgetOldAudits, heedFailures, planAudits, recordAudit } from './auditi
 import { claim, release } from './claiming.ts'
 import type { Effect } from './effect.ts'
 import type { Event, Now } from './event.ts'
-import { planFetches } from './fetching.ts'
+import { offerToClaimants, planFetches } from './fetching.ts'
 import { persist, publish } from './publishing.ts'
-import { type CoreState, doneSixteenths, type Failure, type Own, refute } from './state.ts'
+import { review, reviewTouched } from './shortage.ts'
+import { type CoreState, changed, doneSixteenths, type Failure, type Own, refute } from './state.ts'
+import { takeCatalogs } from './targets.ts'
+import { sweepEveryMs } from './wake.ts'
 
 export function step(state: CoreState, event: Event, now: Now): Effect[] {
   const out: Effect[] = []
@@ -20,20 +23,21 @@ function happen(state: CoreState, event: Event, now: Now, out: Effect[]): void {
     case 'tick':
       tick(state, now, out)
       return
-    case 'manifest':
+    case 'record':
       hear(state, event, now, out)
       return
+    case 'equivocation':
+      freeze(state, event, out)
+      return
     case 'catalogs':
-      state.shards = new Map(event.shards.map((shard) => [shard.key, shard]))
-      state.listed = event.listed
+      takeCatalogs(state, event)
       return
     case 'connections':
       state.connections = event.count
       if (event.count > 0) state.joinedAtMs ??= now.monotonicMs
       return
     case 'reachability':
-      if (state.reachable !== event.reachable) state.unpublished = true
-      state.reachable = event.reachable
+      reach(state, event.reachable, now, out)
       return
     case 'endpoints':
       state.libp2p = event.libp2p
@@ -59,9 +63,13 @@ function happen(state: CoreState, event: Event, now: Now, out: Effect[]): void {
 }
 
 function tick(state: CoreState, now: Now, out: Effect[]): void {
-  for (const node of state.ledger.forgetGone(now.wallMs, state.parameters))
-    out.push({ kind: 'forget-manifest', node })
-  forgetOldAudits(state, now)
+  if (now.monotonicMs - state.sweptAtMs >= sweepEveryMs(state)) {
+    state.sweptAtMs = now.monotonicMs
+    for (const node of state.ledger.sweep(now.wallMs)) out.push({ kind: 'forget', node })
+    forgetOldAudits(state, now)
+  }
+  offer(state, now, out)
+  reviewTouched(state, now)
   release(state, now, out)
   claim(state, now, out)
   planFetches(state, now, out)
@@ -69,26 +77,53 @@ function tick(state: CoreState, now: Now, out: Effect[]): void {
   publish(state, now, out)
 }
 
-function hear(state: CoreState, event: Extract<Event, { kind: 'manifest' }>, now: Now, out: Effect[]): void {
-  const { manifest, raw } = event
-  if (manifest.node === state.self) {
+/** Own copies whose claimants changed are offered to them, when only this side can dial. */
+function offer(state: CoreState, now: Now, out: Effect[]): void {
+  if (state.reachable) return
+  for (const shard of state.ledger.touched()) {
+    const key = state.catalog[shard]?.shard.key
+    const own = key === undefined ? undefined : state.own.get(key)
+    if (own !== undefined) offerToClaimants(state, own, now, out)
+  }
+}
+
+function hear(state: CoreState, event: Extract<Event, { kind: 'record' }>, now: Now, out: Effect[]): void {
+  const { record, change } = event
+  if (record.node === state.self) {
     // Our own words from before a crash that lost state: go on above them (PROTOCOL 4).
-    if (manifest.sequence > state.sequence) {
-      state.sequence = manifest.sequence
-      state.unpersisted = true
-      state.unpublished = true
+    if (record.sequence > state.sequence) {
+      state.sequence = record.sequence
+      changed(state)
     }
-    state.ledger.accept(manifest, now.wallMs, state.parameters)
+    state.ledger.take(record, change, now.wallMs)
     return
   }
-  const known = state.ledger.manifest(manifest.node)
-  if (state.ledger.accept(manifest, now.wallMs, state.parameters) !== 'accepted') return
-  out.push({ kind: 'keep-manifest', node: manifest.node, raw })
-  const moved = known?.endpoints.libp2p.join() !== manifest.endpoints.libp2p.join()
-  if (moved && manifest.endpoints.libp2p.length > 0) {
-    out.push({ kind: 'connect', multiaddrs: manifest.endpoints.libp2p })
+  const known = state.ledger.knows(record.node)
+  if (state.ledger.take(record, change, now.wallMs) !== 'accepted') return
+  const { libp2p } = record.head.endpoints
+  if (libp2p.length > 0 && known?.head.endpoints.libp2p.join() !== libp2p.join()) {
+    out.push({ kind: 'connect', multiaddrs: libp2p })
   }
-  heedFailures(state, manifest, out)
+  heedFailures(state, record.node, change?.audits ?? record.audits.values(), out)
+}
+
+/** PROTOCOL 4: its claims no longer count; its bytes remain a source. */
+function freeze(state: CoreState, event: Extract<Event, { kind: 'equivocation' }>, out: Effect[]): void {
+  const node = state.names.nodes.number(event.node)
+  if (node < 0 || state.frozen.has(node)) return
+  state.frozen.add(node)
+  for (const key of state.ledger.record(node)?.entries.keys() ?? [])
+    state.ledger.touch(state.names.shards.find(key))
+  const whose = node === state.selfNumber ? 'this identity runs twice, or its disk was restored' : event.node
+  out.push({ kind: 'notice', code: 'equivocation', shard: null, detail: whose })
+}
+
+function reach(state: CoreState, reachable: boolean, now: Now, out: Effect[]): void {
+  if (state.reachable === reachable) return
+  state.reachable = reachable
+  state.unpublished = true
+  for (const number of state.short.keys()) review(state, number, now)
+  for (const own of state.own.values()) offerToClaimants(state, own, now, out)
 }
 
 function grow(state: CoreState, shard: ShardKey, doneBytes: number, now: Now): void {
@@ -121,6 +156,7 @@ function fetched(
     fromSwarmBytes: own.fromSwarmBytes + event.fromSwarmBytes,
   } satisfies Partial<Own>)
   state.failures.delete(event.shard)
+  own.auditCheckAtMs = now.monotonicMs
   if (repaired) {
     const at = state.damages.findIndex(
       (damage) => damage.shard === event.shard && damage.repairedAtMs === null,
@@ -128,8 +164,7 @@ function fetched(
     const damage = state.damages[at]
     if (damage !== undefined) state.damages[at] = { ...damage, repairedAtMs: now.wallMs }
   }
-  state.unpersisted = true
-  state.unpublished = true
+  changed(state)
   out.push({
     kind: 'notice',
     code: repaired ? 'repaired' : 'held',
@@ -166,15 +201,14 @@ function failed(
   out.push({ kind: 'notice', code: 'failed', shard: event.shard, detail: `${event.code}: ${event.detail}` })
   if (event.code === 'bad-infohash' && event.infohash !== null) {
     refute(state, event.shard, event.infohash)
-    state.unpersisted = true
-    state.unpublished = true
+    changed(state)
     out.push({ kind: 'notice', code: 'refuted', shard: event.shard, detail: event.infohash })
   } else if (event.code === 'swarm-failed') {
     own.swarmRestsUntilMs = now.monotonicMs + state.parameters.waveMs
   } else if (FINAL_FOR_NOW.has(event.code) && !own.repairing) {
     state.own.delete(event.shard)
-    state.unpersisted = true
-    state.unpublished = true
+    changed(state)
+    review(state, own.number, now)
     out.push({ kind: 'release', shard: own.shard })
   }
 }
@@ -200,7 +234,6 @@ function checked(
   own.grewAtMs = now.monotonicMs
   state.damages.push({ shard, files: damaged, foundAtMs: now.wallMs, repairedAtMs: null })
   if (state.damages.length > DAMAGES_MAX) state.damages.shift()
-  state.unpersisted = true
-  state.unpublished = true
+  changed(state)
   out.push({ kind: 'notice', code: 'damaged', shard, detail: damaged.join(', ') })
 }

@@ -5,7 +5,7 @@
  */
 import type { NodeId, ShardKey } from '../ids.ts'
 import { LEDGER_NODES_MAX } from '../limits.ts'
-import type { AuditRecord, Entry } from '../manifest/node-manifest.ts'
+import { type AuditRecord, auditKey, type Entry } from '../manifest/entry.ts'
 import type { NodeRecord, RecordChange } from '../manifest/node-record.ts'
 import type { Parameters } from '../parameters.ts'
 import { tickets } from '../placement/rank.ts'
@@ -48,6 +48,7 @@ export class Ledger {
   #silentAfterMs = new Float64Array(16)
   #operator = new Int32Array(16)
   #freeBytes = new Float64Array(16)
+  #reachable = new Uint8Array(16)
   /** Claims of a node; and 1 once a replica of it was proven. */
   #claims = new Int32Array(16)
   #proven = new Uint8Array(16)
@@ -55,6 +56,8 @@ export class Ledger {
   /** Operator number of listed auditors + 1, else 0. */
   #listed = new Int32Array(16)
   #count = 0
+  /** Nodes that had a replica proven, ever. */
+  provenNodes = 0
   readonly #touched = new Set<number>()
 
   constructor(shared: { names: Names; ranks: RankCache }, parameters: Parameters, self: NodeId) {
@@ -126,7 +129,8 @@ export class Ledger {
     }
     for (let node = 0; node < this.#records.length; node++) {
       const record = this.#records[node]
-      if (record !== undefined) for (const key of record.entries.keys()) this.#judge(this.names.shards.find(key), node)
+      if (record !== undefined)
+        for (const key of record.entries.keys()) this.#judge(this.names.shards.find(key), node)
     }
   }
 
@@ -135,6 +139,11 @@ export class Ledger {
     const touched = [...this.#touched]
     this.#touched.clear()
     return touched
+  }
+
+  /** The same, without taking note of it. */
+  touched(): IterableIterator<number> {
+    return this.#touched.values()
   }
 
   get hasTouched(): boolean {
@@ -156,7 +165,14 @@ export class Ledger {
   }
 
   isLiveOrResting(node: number, nowMs: number): boolean {
-    return this.#records[node] !== undefined && nowMs <= (this.#silentAfterMs[node] as number) + this.#parameters.restMs
+    return (
+      this.#records[node] !== undefined &&
+      nowMs <= (this.#silentAfterMs[node] as number) + this.#parameters.restMs
+    )
+  }
+
+  isReachable(node: number): boolean {
+    return this.#reachable[node] === 1
   }
 
   /** Bytes that it says it may still fill. */
@@ -214,7 +230,9 @@ export class Ledger {
   /** Live iff issuedAt lies within [now - ttl - skew, now + skew] (PROTOCOL 4). */
   standing(node: NodeId, nowMs: number): Standing {
     const number = this.names.nodes.find(node)
-    return this.#records[number] === undefined ? 'gone' : (STANDINGS[this.#classAt(number, nowMs)] as Standing)
+    return this.#records[number] === undefined
+      ? 'gone'
+      : (STANDINGS[this.#classAt(number, nowMs)] as Standing)
   }
 
   /** Claimed and held entries of all known nodes for a shard. */
@@ -240,7 +258,7 @@ export class Ledger {
   audits(shard: ShardKey, node: NodeId): Reported[] {
     const reports: Reported[] = []
     for (const record of this.nodes()) {
-      const audit = record.audits.get(`${shard} ${node}`)
+      const audit = record.audits.get(auditKey(shard, node))
       if (audit !== undefined) reports.push({ auditor: record.node, audit })
     }
     return reports
@@ -249,7 +267,9 @@ export class Ledger {
   // ------------------------------------------------------------- inside
 
   #takeHead(node: number, record: NodeRecord): void {
-    const { operator, capacity } = record.head
+    const { operator, capacity, reachable } = record.head
+    if (this.#reachable[node] !== Number(reachable)) this.#touchAll(record)
+    this.#reachable[node] = Number(reachable)
     this.#operator[node] = this.names.operators.number(operator === '' ? record.node : operator)
     this.#freeBytes[node] = Math.max(0, capacity.bytesTotal - capacity.bytesUsed)
     this.ranks.setTickets(node, tickets(capacity.bytesTotal))
@@ -274,7 +294,6 @@ export class Ledger {
   }
 
   #place(entry: Entry, node: number, nowMs: number): void {
-    if (entry.state === 'dropped') return
     const shard = this.names.shards.number(entry.shard)
     if (shard < 0) return
     const before = this.slots.find(shard, node)
@@ -312,6 +331,7 @@ export class Ledger {
     if (audit.atMs <= Math.abs(proof)) return
     if (audit.outcome === 'pass') {
       this.slots.setProof(slot, audit.atMs)
+      if (this.#proven[node] !== 1) this.provenNodes++
       this.#proven[node] = 1
     } else if (audit.outcome === 'fail') this.slots.setProof(slot, -audit.atMs)
     else return
@@ -324,7 +344,7 @@ export class Ledger {
     const slot = shard < 0 ? -1 : this.slots.find(shard, node)
     if (record === undefined || slot < 0 || this.slots.proof(slot) !== 0) return
     const key = this.names.shards.key(shard)
-    const pair = `${key} ${record.node}`
+    const pair = auditKey(key, record.node)
     for (let auditor = 0; auditor < this.#records.length; auditor++) {
       const audit = this.#records[auditor]?.audits.get(pair)
       if (audit !== undefined) this.#hearAudit(audit, auditor)
@@ -344,11 +364,16 @@ export class Ledger {
     const now = this.#classAt(node, nowMs)
     if (this.#class[node] === now) return now
     this.#class[node] = now
-    for (const key of this.#records[node]?.entries.keys() ?? []) {
+    const record = this.#records[node]
+    if (record !== undefined) this.#touchAll(record)
+    return now
+  }
+
+  #touchAll(record: NodeRecord): void {
+    for (const key of record.entries.keys()) {
       const shard = this.names.shards.find(key)
       if (shard >= 0) this.#touched.add(shard)
     }
-    return now
   }
 
   #growNodes(node: number): void {
@@ -361,6 +386,7 @@ export class Ledger {
     this.#silentAfterMs = grow(this.#silentAfterMs, new Float64Array(length))
     this.#operator = grow(this.#operator, new Int32Array(length))
     this.#freeBytes = grow(this.#freeBytes, new Float64Array(length))
+    this.#reachable = grow(this.#reachable, new Uint8Array(length))
     this.#claims = grow(this.#claims, new Int32Array(length))
     this.#proven = grow(this.#proven, new Uint8Array(length))
     this.#class = grow(this.#class, new Uint8Array(length))

@@ -46,7 +46,8 @@ export class RankCache {
     const known = this.#orders.get(digest)
     const count = this.#names.nodes.size
     if (known !== undefined && known.order.length === count && known.epoch === epoch) return known.order
-    const scoreOf = (node: number): Score => score(digest, this.#names.nodes.key(node), this.#tickets[node] ?? 1)
+    const scoreOf = (node: number): Score =>
+      score(digest, this.#names.nodes.key(node), this.#tickets[node] ?? 1)
     const prefixes = new Float64Array(count)
     const keep = known?.epoch === epoch ? known.prefixes : new Float64Array()
     prefixes.set(keep)

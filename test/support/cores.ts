@@ -4,16 +4,18 @@
  */
 import type { Effect } from '../../protocol/core/effect.ts'
 import type { Event, Now } from '../../protocol/core/event.ts'
+import type { Saying } from '../../protocol/core/publishing.ts'
 import { type CoreState, initialState, type Kept, type Settings } from '../../protocol/core/state.ts'
 import { step } from '../../protocol/core/step.ts'
+import { nextWakeMs } from '../../protocol/core/wake.ts'
 import type { Infohash, NodeId, ShardKey } from '../../protocol/ids.ts'
 import { health } from '../../protocol/ledger/health.ts'
-import type { NodeManifest } from '../../protocol/manifest/node-manifest.ts'
-import type { Verified } from '../../protocol/manifest/trust.ts'
+import type { NodeRecord } from '../../protocol/manifest/node-record.ts'
 import { DEFAULT_PARAMETERS, type Parameters } from '../../protocol/parameters.ts'
 import { makeShard } from '../../protocol/shard/cut.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { NOW } from './manifests.ts'
+import { shared } from './records.ts'
 
 export const TEST_PARAMETERS: Parameters = {
   ...DEFAULT_PARAMETERS,
@@ -47,6 +49,27 @@ export function testShard(wiki: string, sizeBytes = 1_000_000): Shard {
   })
 }
 
+function recordOf(
+  node: NodeId,
+  said: { sequence: number; issuedAtMs: number; ttlMs: number },
+  { head, entries, refuted, audits }: Saying,
+): NodeRecord {
+  const refutedLists = new Map([...refuted].map(([shard, all]) => [shard, [...all]]))
+  const { sequence, issuedAtMs, ttlMs } = said
+  return {
+    node,
+    sequence,
+    issuedAtMs,
+    ttlMs,
+    head,
+    entries,
+    refuted: refutedLists,
+    audits,
+    digest: new Uint8Array(32),
+    sealed: new Uint8Array(),
+  }
+}
+
 export interface Machine {
   readonly id: NodeId
   state: CoreState
@@ -66,6 +89,7 @@ export interface Machine {
 export class Cores {
   readonly machines: Machine[] = []
   nowMs = 0
+  readonly #shared = shared()
   readonly shards: readonly Shard[]
   readonly parameters: Parameters
   /** What origin serves for a shard: an error code instead of bytes. */
@@ -114,18 +138,17 @@ export class Cores {
     machine.up = true
     this.#introduce(machine)
     for (const other of this.machines) {
-      const manifest = other.up
-        ? (machine.state.ledger.manifest(other.id) ?? this.#last.get(other.id))
-        : undefined
-      if (manifest !== undefined) this.send(machine, { kind: 'manifest', manifest, raw: new Uint8Array() })
+      const record = this.#last.get(other.id)
+      if (record !== undefined) this.send(machine, { kind: 'record', record, change: null })
     }
   }
 
-  readonly #last = new Map<NodeId, Verified<NodeManifest>>()
+  readonly #last = new Map<NodeId, NodeRecord>()
 
   #boot(id: NodeId, index: number, settings: Partial<Settings>, kept: Kept | null): CoreState {
     return initialState(
       {
+        ...this.#shared,
         self: id,
         parameters: this.parameters,
         parametersFingerprint: 'test',
@@ -148,8 +171,8 @@ export class Cores {
 
   #introduce(machine: Machine): void {
     const listed = new Map(this.machines.concat(machine).map((one, i) => [one.id, `operator-${i}`]))
-    for (const one of this.machines) one.state.listed = listed
-    this.send(machine, { kind: 'catalogs', shards: this.shards, listed })
+    for (const one of this.machines) one.state.ledger.setListed(listed)
+    this.send(machine, { kind: 'catalogs', shards: this.shards, listed, archived: new Set() })
     this.send(machine, { kind: 'connections', count: 1 })
     this.send(machine, { kind: 'reachability', reachable: true })
     this.send(machine, { kind: 'endpoints', libp2p: [], bittorrent: [{ host: '127.0.0.1', port: 1 }] })
@@ -165,7 +188,7 @@ export class Cores {
       if (until()) return true
       for (const machine of this.machines) {
         this.#finishFetches(machine)
-        this.send(machine, { kind: 'tick' })
+        if (nextWakeMs(machine.state, this.now) <= this.nowMs) this.send(machine, { kind: 'tick' })
       }
     }
     return until()
@@ -177,7 +200,7 @@ export class Cores {
 
   /** Every shard safe in the eyes of this machine? */
   allSafe(machine: Machine): boolean {
-    const view = { ...machine.state, nowMs: this.now.wallMs }
+    const view = { ledger: machine.state.ledger, parameters: this.parameters, nowMs: this.now.wallMs }
     return this.shards.every((shard) => health(shard.key, view, null).safe)
   }
 
@@ -218,10 +241,9 @@ export class Cores {
         machine.kept = structuredClone(effect.kept)
         return
       case 'publish': {
-        const manifest = effect.manifest as Verified<NodeManifest>
-        this.#last.set(machine.id, manifest)
-        for (const other of this.machines)
-          this.send(other, { kind: 'manifest', manifest, raw: new Uint8Array() })
+        const record = recordOf(machine.id, effect, effect.saying)
+        this.#last.set(machine.id, record)
+        for (const other of this.machines) this.send(other, { kind: 'record', record, change: null })
         return
       }
       case 'fetch': {

@@ -129,7 +129,7 @@ describe('a federation of cores', () => {
     cores.run(1_000)
     const told = cores.machines
       .filter((one) => one !== machine)
-      .every((one) => one.state.ledger.refuted(shard.key).length === 1)
+      .every((one) => one.state.ledger.knows(machine.id)?.refuted.get(shard.key)?.length === 1)
     expect(told).toBe(true)
     expect(cores.run(120_000, () => cores.allSafe(machine))).toBe(true)
   })

@@ -3,67 +3,64 @@ import type { NodeId } from '../../protocol/ids.ts'
 import { health } from '../../protocol/ledger/health.ts'
 import { Ledger } from '../../protocol/ledger/ledger.ts'
 import { DEFAULT_PARAMETERS } from '../../protocol/parameters.ts'
-import { KEY, manifestOf, NODES, NOW } from '../support/manifests.ts'
+import { KEY, NODES, NOW } from '../support/manifests.ts'
+import { entryOf, recordOf, shared } from '../support/records.ts'
 
 const [alice, bob, carol, dave] = NODES as [NodeId, NodeId, NodeId, NodeId]
 const P = DEFAULT_PARAMETERS
 const listed = new Map(NODES.map((node, index) => [node, `operator-${index}`]))
-const held = (sinceMs = NOW - 1000) => ({
-  shard: KEY,
-  state: 'held' as const,
-  infohash: null,
-  done: 16,
-  sinceMs,
-})
+const held = (sinceMs = NOW - 1000) => entryOf({ sinceMs })
 const pass = (node: NodeId, atMs = NOW - 500) => ({ shard: KEY, node, outcome: 'pass' as const, atMs })
 const fail = (node: NodeId, atMs = NOW - 100) => ({ shard: KEY, node, outcome: 'fail' as const, atMs })
 
-function ledgerOf(...manifests: ReturnType<typeof manifestOf>[]): Ledger {
-  const ledger = new Ledger()
-  for (const manifest of manifests) expect(ledger.accept(manifest, NOW, P)).toBe('accepted')
+function ledgerOf(...records: ReturnType<typeof recordOf>[]): Ledger {
+  const ledger = emptyLedger()
+  ledger.setListed(listed)
+  for (const record of records) expect(ledger.take(record, null, NOW)).toBe('accepted')
   return ledger
 }
-const view = (ledger: Ledger, nowMs = NOW) => ({ ledger, nowMs, parameters: P, listed, self: dave })
+const emptyLedger = () => new Ledger(shared(), P, dave)
+const view = (ledger: Ledger, nowMs = NOW) => ({ ledger, nowMs, parameters: P })
 
 describe('a ledger of node manifests', () => {
   it('keeps the highest sequence of a node, whatever the order of arrival', () => {
-    const ledger = ledgerOf(manifestOf(alice, { sequence: 7, entries: [held()] }))
-    expect(ledger.accept(manifestOf(alice, { sequence: 6 }), NOW, P)).toBe('old')
-    expect(ledger.accept(manifestOf(alice, { sequence: 7 }), NOW, P)).toBe('repeated')
+    const ledger = ledgerOf(recordOf(alice, { sequence: 7, entries: [held()] }))
+    expect(ledger.take(recordOf(alice, { sequence: 6 }), null, NOW)).toBe('old')
+    expect(ledger.take(recordOf(alice, { sequence: 7 }), null, NOW)).toBe('repeated')
     expect(ledger.placed(KEY)).toHaveLength(1)
-    expect(ledger.accept(manifestOf(alice, { sequence: 8 }), NOW, P)).toBe('accepted')
+    expect(ledger.take(recordOf(alice, { sequence: 8 }), null, NOW)).toBe('accepted')
     expect(ledger.placed(KEY)).toHaveLength(0)
   })
 
   it('ignores a manifest from the future and one from a node long gone', () => {
-    const ledger = new Ledger()
-    expect(ledger.accept(manifestOf(alice, { issuedAtMs: NOW + P.clockSkewMs + 1 }), NOW, P)).toBe('future')
-    expect(ledger.accept(manifestOf(alice, { issuedAtMs: NOW - P.goneMs - 1 }), NOW, P)).toBe('expired')
+    const ledger = emptyLedger()
+    expect(ledger.take(recordOf(alice, { issuedAtMs: NOW + P.clockSkewMs + 1 }), null, NOW)).toBe('future')
+    expect(ledger.take(recordOf(alice, { issuedAtMs: NOW - P.goneMs - 1 }), null, NOW)).toBe('expired')
   })
 
   it('lets a silent node rest, then forgets it', () => {
-    const ledger = ledgerOf(manifestOf(alice, { entries: [held()] }))
-    const silent = (ms: number) => ledger.standing(alice, NOW + ms, P)
+    const ledger = ledgerOf(recordOf(alice, { entries: [held()] }))
+    const silent = (ms: number) => ledger.standing(alice, NOW + ms)
     expect(silent(P.ttlMs)).toBe('live')
     expect(silent(P.ttlMs + P.clockSkewMs + 1)).toBe('resting')
     expect(silent(P.ttlMs + P.clockSkewMs + P.restMs + 1)).toBe('absent')
-    expect(ledger.forgetGone(NOW + P.goneMs + 1, P)).toEqual([alice])
+    expect(ledger.sweep(NOW + P.goneMs + 1)).toEqual([alice])
     expect(ledger.placed(KEY)).toEqual([])
   })
 
   it('remembers when a claim last grew, as seen from here', () => {
-    const claim = (done: number) => ({ ...held(), state: 'claimed' as const, done })
-    const ledger = ledgerOf(manifestOf(alice, { sequence: 1, entries: [claim(3)] }))
-    ledger.accept(manifestOf(alice, { sequence: 2, entries: [claim(3)] }), NOW + 50, P)
+    const claim = (done: number) => entryOf({ state: 'claimed', done })
+    const ledger = ledgerOf(recordOf(alice, { sequence: 1, entries: [claim(3)] }))
+    ledger.take(recordOf(alice, { sequence: 2, entries: [claim(3)] }), null, NOW + 50)
     expect(ledger.placedBy(KEY, alice)?.changedAtMs).toBe(NOW)
-    ledger.accept(manifestOf(alice, { sequence: 3, entries: [claim(4)] }), NOW + 90, P)
+    ledger.take(recordOf(alice, { sequence: 3, entries: [claim(4)] }), null, NOW + 90)
     expect(ledger.placedBy(KEY, alice)?.changedAtMs).toBe(NOW + 90)
   })
 })
 
 describe('safe, as PROTOCOL 0 defines it', () => {
   const holders = [alice, bob, carol].map((node, index) =>
-    manifestOf(node, { operator: `operator-${index}`, entries: [held()] }),
+    recordOf(node, { operator: `operator-${index}`, entries: [held()] }),
   )
 
   it('is not reached by three unaudited replicas', () => {
@@ -73,28 +70,31 @@ describe('safe, as PROTOCOL 0 defines it', () => {
   })
 
   it('is reached by three replicas of three operators that listed others proved', () => {
-    const ledger = ledgerOf(...holders, manifestOf(dave, { audits: [pass(alice), pass(bob), pass(carol)] }))
+    const ledger = ledgerOf(...holders, recordOf(dave, { audits: [pass(alice), pass(bob), pass(carol)] }))
     expect(health(KEY, view(ledger), null)).toMatchObject({ audited: 3, safe: true })
   })
 
   it('counts one operator once', () => {
-    const same = [alice, bob, carol].map((node) => manifestOf(node, { operator: 'one', entries: [held()] }))
-    const ledger = ledgerOf(...same, manifestOf(dave, { audits: [pass(alice), pass(bob), pass(carol)] }))
+    const same = [alice, bob, carol].map((node) => recordOf(node, { operator: 'one', entries: [held()] }))
+    const ledger = ledgerOf(...same, recordOf(dave, { audits: [pass(alice), pass(bob), pass(carol)] }))
     expect(health(KEY, view(ledger), null)).toMatchObject({ audited: 1, safe: false })
   })
 
   it('does not count the word of an auditor that no coordinator lists', () => {
-    const ledger = ledgerOf(...holders, manifestOf(dave, { audits: [pass(alice), pass(bob), pass(carol)] }))
-    const stranger = { ...view(ledger), listed: new Map<NodeId, string>(), self: alice }
-    expect(health(KEY, stranger, null).audited).toBe(0)
+    const ledger = new Ledger(shared(), P, alice)
+    for (const one of [...holders, recordOf(dave, { audits: [pass(alice), pass(bob), pass(carol)] })])
+      ledger.take(one, null, NOW)
+    expect(health(KEY, view(ledger), null).audited).toBe(0)
+    ledger.setListed(new Map([[dave, 'somebody']]))
+    expect(health(KEY, view(ledger), null).audited).toBe(3)
   })
 
   it('does not count an audit from before the replica, nor one older than 30 days', () => {
-    const early = ledgerOf(...holders, manifestOf(dave, { audits: [pass(alice, NOW - 2000)] }))
+    const early = ledgerOf(...holders, recordOf(dave, { audits: [pass(alice, NOW - 2000)] }))
     expect(health(KEY, view(early), null).audited).toBe(0)
     const old = ledgerOf(
-      manifestOf(alice, { entries: [held(1)], ttlMs: 47 * 3_600_000, issuedAtMs: NOW }),
-      manifestOf(dave, { audits: [pass(alice, NOW - P.auditValidMs - 1)] }),
+      recordOf(alice, { entries: [held(1)], ttlMs: 47 * 3_600_000, issuedAtMs: NOW }),
+      recordOf(dave, { audits: [pass(alice, NOW - P.auditValidMs - 1)] }),
     )
     expect(health(KEY, view(old), null).audited).toBe(0)
   })
@@ -102,22 +102,22 @@ describe('safe, as PROTOCOL 0 defines it', () => {
   it('loses a replica that failed an audit after it passed', () => {
     const ledger = ledgerOf(
       ...holders.slice(1),
-      manifestOf(alice, { operator: 'operator-0', entries: [held()], audits: [fail(bob)] }),
-      manifestOf(dave, { audits: [pass(alice), pass(bob), pass(carol)] }),
+      recordOf(alice, { operator: 'operator-0', entries: [held()], audits: [fail(bob)] }),
+      recordOf(dave, { audits: [pass(alice), pass(bob), pass(carol)] }),
     )
     expect(health(KEY, view(ledger), null)).toMatchObject({ audited: 2, safe: false })
   })
 
   it('needs a reachable replica', () => {
     const hidden = [alice, bob, carol].map((node, index) =>
-      manifestOf(node, { operator: `operator-${index}`, entries: [held()], reachable: false }),
+      recordOf(node, { operator: `operator-${index}`, entries: [held()], reachable: false }),
     )
-    const ledger = ledgerOf(...hidden, manifestOf(dave, { audits: [pass(alice), pass(bob), pass(carol)] }))
+    const ledger = ledgerOf(...hidden, recordOf(dave, { audits: [pass(alice), pass(bob), pass(carol)] }))
     expect(health(KEY, view(ledger), null)).toMatchObject({ audited: 3, safe: false })
   })
 
   it('is reached by a verified archive copy plus one audited, reachable replica', () => {
-    const ledger = ledgerOf(holders[0] as never, manifestOf(dave, { audits: [pass(alice)] }))
+    const ledger = ledgerOf(holders[0] as never, recordOf(dave, { audits: [pass(alice)] }))
     expect(health(KEY, view(ledger), NOW - 1000).safe).toBe(true)
     expect(health(KEY, view(ledger), NOW - P.auditValidMs - 1).safe).toBe(false)
   })

@@ -1,0 +1,110 @@
+/** Which shards are short of their target, and when this node's turn to claim them comes (PROTOCOL 5). */
+import { wave } from '../placement/rank.ts'
+import type { Shard } from '../shard/shard.ts'
+import type { Now } from './event.ts'
+import { type CoreState, reservedBytes } from './state.ts'
+
+/** Claims that a node allows itself while it is on probation. */
+export const PROBATION_CLAIMS_MAX = 4
+/** A node without a proven replica that claims more than this is hogging: its claims do not count. */
+const HOG_CLAIMS_MIN = 32
+
+/** Who is on a shard, with one number for each operator. Reused from call to call: read it at once. */
+export interface Taken {
+  readonly operators: number[]
+  hasReachable: boolean
+}
+const scratch: Taken = { operators: [], hasReachable: false }
+
+/** Operators whose live nodes hold or claim it, or whose resting ones hold it; this node's own entry is left out. */
+export function takenBy(state: CoreState, shard: number, now: Now): Taken {
+  const { ledger, parameters } = state
+  const { slots } = ledger
+  scratch.operators.length = 0
+  scratch.hasReachable = false
+  for (let slot = slots.first(shard); slot >= 0; slot = slots.next(slot)) {
+    const node = slots.node(slot)
+    if (node === state.selfNumber) continue
+    const counts = slots.isHeld(slot)
+      ? ledger.isLiveOrResting(node, now.wallMs)
+      : ledger.isLive(node, now.wallMs) &&
+        now.wallMs - slots.changedAtMs(slot) <= parameters.claimStallMs &&
+        mayClaim(state, node)
+    if (!counts) continue
+    const operator = ledger.operatorNumber(node)
+    if (!scratch.operators.includes(operator)) scratch.operators.push(operator)
+    if (ledger.isReachable(node)) scratch.hasReachable = true
+  }
+  return scratch
+}
+
+/** Claims of nodes that equivocated do not count, nor those of a newcomer that claims far more than it may. */
+function mayClaim(state: CoreState, node: number): boolean {
+  if (state.frozen.has(node)) return false
+  return state.ledger.isProven(node) || state.ledger.claims(node) < HOG_CLAIMS_MIN || !probationHolds(state)
+}
+
+/** PROTOCOL 5: probation only while at least R nodes off probation are known. */
+export function probationHolds(state: CoreState): boolean {
+  return state.ledger.provenNodes >= state.parameters.replicas
+}
+
+export function targetOf(state: CoreState, shard: number): number {
+  return state.catalog[shard]?.target ?? 0
+}
+
+/** Looks again at every shard whose placement changed. */
+export function reviewTouched(state: CoreState, now: Now): void {
+  for (const shard of state.ledger.drainTouched()) review(state, shard, now)
+}
+
+export function review(state: CoreState, number: number, now: Now): void {
+  const known = state.catalog[number]
+  if (known === undefined) return
+  const own = state.own.get(known.shard.key)
+  if (own !== undefined) {
+    own.auditCheckAtMs = 0
+    state.short.delete(number)
+    return
+  }
+  if (state.settings.role === 'collector') return
+  const { operators, hasReachable } = takenBy(state, number, now)
+  const need = known.target - operators.length
+  if (need <= 0 || operators.includes(state.operatorNumber)) {
+    state.short.delete(number)
+    return
+  }
+  const before = state.short.get(number)
+  const sinceMs = before?.sinceMs ?? now.monotonicMs
+  const turn = turnOf(state, known.shard, operators, hasReachable, need, now)
+  const dueAtMs = sinceMs + wave(turn, need) * state.parameters.waveMs
+  state.short.set(number, { sinceMs, dueAtMs, taken: operators.length })
+}
+
+/**
+ * This node's place among those who may take the shard: live, with room, of another operator than those that have it. One of
+ * the replicas must be reachable, so while none is, the last place at once is kept for the best ranked reachable node.
+ */
+function turnOf(
+  state: CoreState,
+  shard: Shard,
+  operators: readonly number[],
+  hasReachable: boolean,
+  need: number,
+  now: Now,
+): number {
+  const { ledger, selfNumber } = state
+  const wanted = reservedBytes(shard)
+  let better = 0
+  let betterReachable = hasReachable
+  for (const node of state.ranks.order(shard.digest)) {
+    if (node === selfNumber) break
+    if (!ledger.isLive(node, now.wallMs) || ledger.freeBytes(node) < wanted) continue
+    if (operators.includes(ledger.operatorNumber(node))) continue
+    better++
+    if (better <= need && ledger.isReachable(node)) betterReachable = true
+  }
+  if (betterReachable) return better
+  if (state.reachable) return Math.min(better, need - 1)
+  return better === need - 1 ? need : better
+}
