@@ -55,6 +55,9 @@ export interface Endpoint {
 /** Key of an audit in a map: shard and audited node. */
 export const auditKey = (shard: ShardKey, node: NodeId): string => `${shard} ${node}`
 
+/** Names a refutation among others: sorts them. */
+export const refutationKey = ({ shard, infohash }: Refutation): string => `${shard} ${infohash}`
+
 export const readNodeId = branded(isNodeId, 'a peer id')
 export const readShardKey = branded(isShardKey, 'a shard key')
 export const readText: Reader<string> = (value, path) => text(value, path, TEXT_BYTES_MAX)

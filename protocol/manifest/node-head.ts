@@ -1,4 +1,5 @@
 /** What a node says about itself rather than about shards (PROTOCOL 4). Travels only when it changed. */
+import { equalBytes } from '../codec/bytes.ts'
 import { decodeCbor, encodeCbor } from '../codec/cbor.ts'
 import { boolean, integer, list, record, ShapeError } from '../codec/shape.ts'
 import { ENDPOINTS_MAX, LANGUAGES_MAX, NODE_HEAD_BYTES_MAX } from '../limits.ts'
@@ -64,9 +65,6 @@ export function encodeHead(head: NodeHead): Uint8Array {
 /** Throws ShapeError, also for bytes that are not the one encoding of what they say. */
 export function decodeHead(bytes: Uint8Array): NodeHead {
   const head = readHead(decodeCbor(bytes, 'head', NODE_HEAD_BYTES_MAX), 'head')
-  const again = encodeHead(head)
-  if (again.length !== bytes.length || again.some((byte, i) => byte !== bytes[i])) {
-    throw new ShapeError('head', 'canonical dag-cbor')
-  }
+  if (!equalBytes(encodeHead(head), bytes)) throw new ShapeError('head', 'canonical dag-cbor')
   return head
 }

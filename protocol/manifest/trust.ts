@@ -14,9 +14,10 @@ import {
   decodeAuditAnswer,
   decodeAuditChallenge,
 } from '../audit/messages.ts'
+import { equalBytes } from '../codec/bytes.ts'
 import { ShapeError } from '../codec/shape.ts'
 import type { NodeId } from '../ids.ts'
-import { CATALOG_INDEX_BYTES_MAX, NODE_MANIFEST_BYTES_MAX } from '../limits.ts'
+import { CATALOG_INDEX_BYTES_MAX, NODE_MANIFEST_BYTES_MAX, NODE_UPDATE_BYTES_MAX } from '../limits.ts'
 import { CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, type CatalogIndex, decodeCatalogIndex } from './catalog.ts'
 import { openEnvelope } from './envelope.ts'
 import {
@@ -25,6 +26,13 @@ import {
   NODE_MANIFEST_TYPE,
   type NodeManifest,
 } from './node-manifest.ts'
+import {
+  decodeNodeUpdate,
+  encodeNodeUpdate,
+  NODE_UPDATE_DOMAIN,
+  NODE_UPDATE_TYPE,
+  type NodeUpdate,
+} from './node-update.ts'
 
 declare const verified: unique symbol
 /** A value whose signature was checked and whose signer is the one it names. */
@@ -55,6 +63,39 @@ export function openNodeManifest(bytes: Uint8Array, verify: VerifySignature): Op
     decode: decodeNodeManifest,
     signer: (manifest) => manifest.node,
   })
+}
+
+/** An update names nobody: its signer is the node that speaks. */
+export function openNodeUpdate(bytes: Uint8Array, verify: VerifySignature): Opened<NodeUpdate> {
+  return open(bytes, verify, {
+    domain: NODE_UPDATE_DOMAIN,
+    payloadType: NODE_UPDATE_TYPE,
+    bytesMax: NODE_UPDATE_BYTES_MAX,
+    decode: decodeNodeUpdate,
+    signer: (update) => update.node,
+  })
+}
+
+/**
+ * Two different updates of one node with one sequence: it said two things at once (PROTOCOL 4). Null when these are not.
+ * Two signatures under one text are no contradiction.
+ */
+export function openContradiction(
+  one: Uint8Array,
+  other: Uint8Array,
+  verify: VerifySignature,
+): { readonly node: NodeId; readonly sequence: number } | null {
+  const first = openNodeUpdate(one, verify)
+  const second = openNodeUpdate(other, verify)
+  if (!first.ok || !second.ok || first.signer !== second.signer) return null
+  return contradicts(first.value, second.value)
+    ? { node: first.signer, sequence: first.value.sequence }
+    : null
+}
+
+export function contradicts(one: NodeUpdate, other: NodeUpdate): boolean {
+  if (one.node !== other.node || one.sequence !== other.sequence) return false
+  return !equalBytes(encodeNodeUpdate(one), encodeNodeUpdate(other))
 }
 
 /** Only a coordinator of the root may sign a catalog index. */
@@ -103,7 +144,7 @@ function open<T>(
     domain: string
     payloadType: string
     bytesMax: number
-    decode: (payload: Uint8Array) => T
+    decode: (payload: Uint8Array, signer: NodeId) => T
     signer: (value: T) => NodeId
   },
 ): Opened<T> {
@@ -112,7 +153,7 @@ function open<T>(
   if (!envelope.ok) return { ok: false, code: envelope.code, detail: payloadType }
   let value: T
   try {
-    value = kind.decode(envelope.payload)
+    value = kind.decode(envelope.payload, envelope.nodeId)
   } catch (error) {
     if (error instanceof ShapeError) return { ok: false, code: 'bad-shape', detail: error.message }
     throw error
