@@ -216,16 +216,17 @@ function problems(state: StatusState, others: readonly Problem[]): Problem[] {
 
 function knownNodes(state: StatusState, nowMs: number): KnownNode[] {
   const out: KnownNode[] = []
-  for (const manifest of state.ledger.nodes()) {
-    const { node, entries, reachable, agent } = manifest
+  for (const { node, entries, head } of state.ledger.nodes()) {
+    let held = 0
+    for (const entry of entries.values()) if (entry.state === 'held') held++
     out.push({
       node,
       operator: state.ledger.operator(node),
-      standing: state.ledger.standing(node, nowMs, state.parameters),
-      held: entries.filter((entry) => entry.state === 'held').length,
-      claimed: entries.filter((entry) => entry.state === 'claimed').length,
-      reachable,
-      agent,
+      standing: state.ledger.standing(node, nowMs),
+      held,
+      claimed: entries.size - held,
+      reachable: head.reachable,
+      agent: head.agent,
       self: node === state.self,
       listed: state.listed.has(node),
     })

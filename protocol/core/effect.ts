@@ -1,21 +1,15 @@
 /** What the core wants done. The runtime does it in this order: what is persisted stands before what is published. */
 import type { Infohash, NodeId, ShardKey } from '../ids.ts'
 import type { Endpoint } from '../manifest/entry.ts'
+import type { Statement } from '../manifest/next-update.ts'
 import type { Shard } from '../shard/shard.ts'
-import type { Saying } from './publishing.ts'
 import type { Kept } from './state.ts'
 
 export type Effect =
   /** Store durably before any later effect of this step. */
   | { readonly kind: 'persist'; readonly kept: Kept }
   /** Make the update against what was said before, seal it, gossip it. */
-  | {
-      readonly kind: 'publish'
-      readonly sequence: number
-      readonly issuedAtMs: number
-      readonly ttlMs: number
-      readonly saying: Saying
-    }
+  | { readonly kind: 'publish'; readonly statement: Statement }
   /** The node is gone: its record may go too. */
   | { readonly kind: 'forget'; readonly node: NodeId }
   /** Stay connected with a node that was heard of. */

@@ -1,19 +1,9 @@
 /** When this node speaks, and what it says (PROTOCOL 4). */
-import type { ShardKey } from '../ids.ts'
-import type { AuditRecord, Entry } from '../manifest/entry.ts'
-import type { NodeHead } from '../manifest/node-head.ts'
+import type { Entry, Refutation } from '../manifest/entry.ts'
+import type { Statement } from '../manifest/next-update.ts'
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
-import { bytesUsed, type CoreState, doneSixteenths, keptOf } from './state.ts'
-
-/** What a node says of itself and of shards; the writer of updates turns it into the change against what it said before. */
-export interface Saying {
-  readonly head: NodeHead
-  readonly entries: ReadonlyMap<ShardKey, Entry>
-  readonly refuted: CoreState['refuted']
-  /** By `auditKey`. */
-  readonly audits: ReadonlyMap<string, AuditRecord>
-}
+import { bytesUsed, type CoreState, doneSixteenths, keptOf, type Own } from './state.ts'
 
 /** Publishes when something changed (at most once per publishMinMs) or when the leases must be renewed. */
 export function publish(state: CoreState, now: Now, out: Effect[]): void {
@@ -25,13 +15,7 @@ export function publish(state: CoreState, now: Now, out: Effect[]): void {
   state.unpersisted = true
   persist(state, out)
   const { ttlMs, claimTtlMs } = state.parameters
-  out.push({
-    kind: 'publish',
-    sequence: state.sequence,
-    issuedAtMs: now.wallMs,
-    ttlMs: hasClaims(state) ? claimTtlMs : ttlMs,
-    saying: sayingOf(state),
-  })
+  out.push({ kind: 'publish', statement: statementOf(state, now, hasClaims(state) ? claimTtlMs : ttlMs) })
 }
 
 /** Monotonic ms when this node should speak next. */
@@ -54,21 +38,14 @@ export function persist(state: CoreState, out: Effect[]): void {
   out.push({ kind: 'persist', kept: keptOf(state) })
 }
 
-function sayingOf(state: CoreState): Saying {
+function statementOf(state: CoreState, now: Now, ttlMs: number): Statement {
   const isCollector = state.settings.role === 'collector'
-  const entries = new Map<ShardKey, Entry>()
-  for (const own of isCollector ? [] : state.own.values()) {
-    entries.set(own.shard.key, {
-      shard: own.shard.key,
-      state: own.state,
-      infohash: own.state === 'held' ? own.infohash : null,
-      done: doneSixteenths(own),
-      sinceMs: own.sinceMs,
-      promisedUntilMs: 0,
-    })
-  }
   const { operator, agent, languages, bytesTotal } = state.settings
   return {
+    node: state.self,
+    sequence: state.sequence,
+    issuedAtMs: now.wallMs,
+    ttlMs,
     head: {
       parameters: state.parametersFingerprint,
       // A collector offers no room, so nobody waits for a claim of it.
@@ -79,8 +56,21 @@ function sayingOf(state: CoreState): Saying {
       endpoints: { libp2p: state.libp2p, bittorrent: state.bittorrent },
       reachable: state.reachable,
     },
-    entries,
-    refuted: state.refuted,
-    audits: new Map(state.audits),
+    entries: isCollector ? [] : [...state.own.values()].map(entryOf),
+    refuted: [...state.refuted].flatMap(([shard, all]): Refutation[] =>
+      [...all].map((infohash) => ({ shard, infohash })),
+    ),
+    audits: [...state.audits.values()],
+  }
+}
+
+function entryOf(own: Own): Entry {
+  return {
+    shard: own.shard.key,
+    state: own.state,
+    infohash: own.state === 'held' ? own.infohash : null,
+    done: doneSixteenths(own),
+    sinceMs: own.sinceMs,
+    promisedUntilMs: 0,
   }
 }

@@ -4,13 +4,16 @@
  */
 import type { Effect } from '../../protocol/core/effect.ts'
 import type { Event, Now } from '../../protocol/core/event.ts'
-import type { Saying } from '../../protocol/core/publishing.ts'
 import { type CoreState, initialState, type Kept, type Settings } from '../../protocol/core/state.ts'
 import { step } from '../../protocol/core/step.ts'
 import { nextWakeMs } from '../../protocol/core/wake.ts'
 import type { Infohash, NodeId, ShardKey } from '../../protocol/ids.ts'
 import { health } from '../../protocol/ledger/health.ts'
+import { applyUpdate } from '../../protocol/manifest/apply-update.ts'
+import { nextUpdate } from '../../protocol/manifest/next-update.ts'
 import type { NodeRecord } from '../../protocol/manifest/node-record.ts'
+import type { NodeUpdate } from '../../protocol/manifest/node-update.ts'
+import type { Verified } from '../../protocol/manifest/trust.ts'
 import { DEFAULT_PARAMETERS, type Parameters } from '../../protocol/parameters.ts'
 import { makeShard } from '../../protocol/shard/cut.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
@@ -47,27 +50,6 @@ export function testShard(wiki: string, sizeBytes = 1_000_000): Shard {
     statusJson: `{"articlesdump":{"files":["${name}"],"status":"done"}}\n`,
     bundleVersion: 1,
   })
-}
-
-function recordOf(
-  node: NodeId,
-  said: { sequence: number; issuedAtMs: number; ttlMs: number },
-  { head, entries, refuted, audits }: Saying,
-): NodeRecord {
-  const refutedLists = new Map([...refuted].map(([shard, all]) => [shard, [...all]]))
-  const { sequence, issuedAtMs, ttlMs } = said
-  return {
-    node,
-    sequence,
-    issuedAtMs,
-    ttlMs,
-    head,
-    entries,
-    refuted: refutedLists,
-    audits,
-    digest: new Uint8Array(32),
-    sealed: new Uint8Array(),
-  }
 }
 
 export interface Machine {
@@ -241,7 +223,15 @@ export class Cores {
         machine.kept = structuredClone(effect.kept)
         return
       case 'publish': {
-        const record = recordOf(machine.id, effect, effect.saying)
+        // The product's own writer and reader of updates; only the envelope is left out.
+        const { update } = nextUpdate(this.#last.get(machine.id) ?? null, effect.statement)
+        const applied = applyUpdate(
+          this.#last.get(machine.id) ?? null,
+          update as Verified<NodeUpdate>,
+          new Uint8Array(),
+        )
+        if (!applied.ok) throw new Error(`an update does not apply: ${applied.code}`)
+        const { record } = applied
         this.#last.set(machine.id, record)
         for (const other of this.machines) this.send(other, { kind: 'record', record, change: null })
         return

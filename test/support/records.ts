@@ -1,9 +1,14 @@
 /** Records for unit tests of the rules, made without signatures, which only a test may do. */
 import type { NodeId, ShardKey } from '../../protocol/ids.ts'
 import { createNames } from '../../protocol/ledger/names.ts'
-import { type AuditRecord, auditKey, type Entry } from '../../protocol/manifest/entry.ts'
+import type { AuditRecord, Entry } from '../../protocol/manifest/entry.ts'
 import type { NodeHead } from '../../protocol/manifest/node-head.ts'
-import type { NodeRecord } from '../../protocol/manifest/node-record.ts'
+import {
+  changeState,
+  recordOf as makeRecord,
+  NO_CHANGE,
+  type NodeRecord,
+} from '../../protocol/manifest/node-record.ts'
 import { RankCache } from '../../protocol/placement/rank-cache.ts'
 import { KEY, NOW } from './manifests.ts'
 
@@ -28,18 +33,10 @@ export function recordOf(node: NodeId, said: Said = {}): NodeRecord {
     endpoints: { libp2p: [], bittorrent: [] },
     reachable: said.reachable ?? true,
   }
-  return {
-    node,
-    sequence: said.sequence ?? 1,
-    issuedAtMs: said.issuedAtMs ?? NOW,
-    ttlMs: said.ttlMs ?? 4 * 3_600_000,
-    head,
-    entries: new Map((said.entries ?? []).map((entry) => [entry.shard, entry])),
-    refuted: new Map(),
-    audits: new Map((said.audits ?? []).map((audit) => [auditKey(audit.shard, audit.node), audit])),
-    digest: new Uint8Array(32),
-    sealed: new Uint8Array(),
-  }
+  const state = changeState(null, head, { ...NO_CHANGE, set: said.entries ?? [], audits: said.audits ?? [] })
+  if (state === null) throw new RangeError('more than a node may say')
+  const { sequence = 1, issuedAtMs = NOW, ttlMs = 4 * 3_600_000 } = said
+  return makeRecord({ node, sequence, issuedAtMs, ttlMs }, state, new Uint8Array())
 }
 
 export function entryOf(fields: Partial<Entry> = {}): Entry {
