@@ -20,6 +20,7 @@ export function settled(state: CoreState, now: Now): boolean {
 }
 
 export function claim(state: CoreState, now: Now, out: Effect[]): void {
+  if (state.leaving) return
   if (state.settings.role === 'collector') collect(state, now)
   else if (settled(state, now)) claimShort(state, now, out)
 }
@@ -29,7 +30,7 @@ function claimShort(state: CoreState, now: Now, out: Effect[]): void {
   for (const [number, short] of state.short) if (short.dueAtMs <= now.monotonicMs) due.push(number)
   if (due.length === 0) return
   let room = claimsLeft(state)
-  let freeBytes = state.settings.bytesTotal - bytesUsed(state)
+  let freeBytes = state.bytesTotal - bytesUsed(state)
   for (const number of due.sort((a, b) => before(state, a, b))) {
     if (room <= 0) return
     const shard = state.catalog[number]?.shard
@@ -84,7 +85,7 @@ const LANGUAGE = /^([a-z_]+?)wik(?:i|tionary|ibooks|iquote|inews|isource|iversit
 /** A collector takes every shard that somebody holds; its entries are not told to others. */
 function collect(state: CoreState, now: Now): void {
   const { slots } = state.ledger
-  let freeBytes = state.settings.bytesTotal - bytesUsed(state)
+  let freeBytes = state.bytesTotal - bytesUsed(state)
   for (const [number, known] of state.catalog.entries()) {
     if (known === undefined || state.own.has(known.shard.key)) continue
     if ((state.failures.get(known.shard.key)?.retryAtMs ?? 0) > now.monotonicMs) continue
@@ -106,7 +107,8 @@ export function release(state: CoreState, now: Now, out: Effect[]): void {
     if (own.state !== 'claimed' || own.repairing) continue
     const inAllMs = claimStallMs + (own.shard.sizeBytes / claimBytesPerSecondMin) * 1000
     const died = now.monotonicMs - own.grewAtMs > claimStallMs || now.monotonicMs - own.claimedAtMs > inAllMs
-    if (died) letGo(state, own, 'the claim made no progress', now, out)
+    if (state.leaving) letGo(state, own, 'this node is leaving', now, out)
+    else if (died) letGo(state, own, 'the claim made no progress', now, out)
     else if (overClaimed(state, own, now)) letGo(state, own, OVER_CLAIMED, now, out)
   }
 }

@@ -21,6 +21,17 @@ export type Effect =
   /** The claim ended without a replica: a fetch under way stops, partial files go. */
   | { readonly kind: 'release'; readonly shard: Shard }
   | { readonly kind: 'audit'; readonly shard: Shard; readonly node: NodeId }
+  /** Ask a holder to prove its copy and to promise to keep it; comes back as `promised`. */
+  | { readonly kind: 'ask-promise'; readonly shard: Shard; readonly node: NodeId }
+  /** Answer who asked: until when we keep it (unix ms), null = no promise. */
+  | {
+      readonly kind: 'answer-promise'
+      readonly shard: ShardKey
+      readonly to: NodeId
+      readonly untilMs: number | null
+    }
+  /** Stop seeding and remove the files: others keep it. */
+  | { readonly kind: 'drop'; readonly shard: Shard; readonly infohash: Infohash | null }
   /** Read our own copy again. */
   | { readonly kind: 'check'; readonly shard: Shard }
   /** Something the operator should know. */
@@ -45,3 +56,4 @@ export type NoticeCode =
   | 'refuted'
   | 'lead-passed'
   | 'equivocation'
+  | 'dropped'

@@ -61,6 +61,12 @@ export type Event =
     }
   /** Our own copy was read again: the files that are not what they should be, none when it is whole. */
   | { readonly kind: 'checked'; readonly shard: ShardKey; readonly damaged: readonly string[] }
+  /** The volunteer gives another amount of room, or wants to leave. */
+  | { readonly kind: 'capacity'; readonly bytesTotal: number }
+  | { readonly kind: 'leave' }
+  /** A holder proved its copy and promised to keep it (PROTOCOL 8), or did not. */
+  | { readonly kind: 'promised'; readonly shard: ShardKey; readonly node: NodeId; readonly granted: boolean }
+  | { readonly kind: 'promise-asked'; readonly shard: ShardKey; readonly from: NodeId }
   | {
       readonly kind: 'audited'
       readonly shard: ShardKey

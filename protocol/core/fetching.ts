@@ -118,8 +118,8 @@ function patienceMs(state: CoreState, shard: Shard): number {
 
 /**
  * Is this node the lead: the best ranked reachable claimant (PROTOCOL 6)? A lead that stalls is passed over and the next
- * rank leads. Unreachable nodes do not lead, unless nobody reachable claims it: a copy that others cannot fetch yet beats
- * none.
+ * rank leads. Unreachable nodes do not lead, unless nobody reachable claimed it for long: a copy that others cannot fetch
+ * yet beats none.
  */
 function leads(state: CoreState, now: Now, own: Own, out: Effect[]): boolean {
   if (state.settings.role === 'collector') return false
@@ -128,6 +128,7 @@ function leads(state: CoreState, now: Now, own: Own, out: Effect[]): boolean {
   const onlyReachable =
     state.reachable || order.some((node) => ledger.isReachable(node) && rivals(state, now, own, node))
   if (onlyReachable && !state.reachable) return false
+  if (!state.reachable && now.monotonicMs - own.claimedAtMs < state.parameters.leadStallMs) return false
   for (const node of order) {
     if (node === selfNumber) return true
     if (own.passedOver.has(node) || (onlyReachable && !ledger.isReachable(node))) continue

@@ -40,7 +40,8 @@ export function persist(state: CoreState, out: Effect[]): void {
 
 function statementOf(state: CoreState, now: Now, ttlMs: number): Statement {
   const isCollector = state.settings.role === 'collector'
-  const { operator, agent, languages, bytesTotal } = state.settings
+  const { operator, agent, languages } = state.settings
+  const bytesTotal = state.leaving ? 0 : state.bytesTotal
   return {
     node: state.self,
     sequence: state.sequence,
@@ -48,7 +49,8 @@ function statementOf(state: CoreState, now: Now, ttlMs: number): Statement {
     ttlMs,
     head: {
       parameters: state.parametersFingerprint,
-      // A collector offers no room, so nobody waits for a claim of it.
+      // A collector offers no room, so nobody waits for a claim of it; nor does a node that leaves, whose replicas do not
+      // count any more.
       capacity: isCollector ? { bytesTotal: 0, bytesUsed: 0 } : { bytesTotal, bytesUsed: bytesUsed(state) },
       agent,
       operator,
@@ -71,6 +73,6 @@ function entryOf(own: Own): Entry {
     infohash: own.state === 'held' ? own.infohash : null,
     done: doneSixteenths(own),
     sinceMs: own.sinceMs,
-    promisedUntilMs: 0,
+    promisedUntilMs: own.promisedUntilMs,
   }
 }

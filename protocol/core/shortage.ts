@@ -24,7 +24,7 @@ export function takenBy(state: CoreState, shard: number, now: Now): Taken {
   scratch.hasReachable = false
   for (let slot = slots.first(shard); slot >= 0; slot = slots.next(slot)) {
     const node = slots.node(slot)
-    if (node === state.selfNumber) continue
+    if (node === state.selfNumber || ledger.isLeaving(node)) continue
     const counts = slots.isHeld(slot)
       ? ledger.isLiveOrResting(node, now.wallMs)
       : ledger.isLive(node, now.wallMs) &&
@@ -77,13 +77,15 @@ export function review(state: CoreState, number: number, now: Now): void {
   const before = state.short.get(number)
   const sinceMs = before?.sinceMs ?? now.monotonicMs
   const turn = turnOf(state, known.shard, operators, hasReachable, need, now)
-  const dueAtMs = sinceMs + wave(turn, need) * state.parameters.waveMs
+  const dueAtMs = turn === NEVER ? NEVER : sinceMs + wave(turn, need) * state.parameters.waveMs
   state.short.set(number, { sinceMs, dueAtMs, taken: operators.length })
 }
 
+const NEVER = Number.POSITIVE_INFINITY
+
 /**
  * This node's place among those who may take the shard: live, with room, of another operator than those that have it. One of
- * the replicas must be reachable, so while none is, the last place at once is kept for the best ranked reachable node.
+ * the replicas must be reachable, so while none is, the last place is kept for a reachable node.
  */
 function turnOf(
   state: CoreState,
@@ -106,5 +108,5 @@ function turnOf(
   }
   if (betterReachable) return better
   if (state.reachable) return Math.min(better, need - 1)
-  return better === need - 1 ? need : better
+  return better >= need - 1 ? NEVER : better
 }

@@ -54,6 +54,10 @@ export interface Own {
   swarmRestsUntilMs: number
   /** Monotonic ms when the audits of the other replicas are looked at next. */
   auditCheckAtMs: number
+  /** Unix ms until when we promised somebody to keep it; 0: no promise. */
+  promisedUntilMs: number
+  /** Being let go: who promised when (monotonic ms, by node number). */
+  dropping: { readonly sinceMs: number; readonly promised: Map<number, number> } | null
   /** A held copy was found damaged and is fetched again. */
   repairing: boolean
   /** Origin was the source when this node held it first. */
@@ -124,6 +128,10 @@ export interface CoreState {
   readonly heeded: Set<string>
   /** Nodes that said two things under one sequence: their claims do not count (PROTOCOL 4). */
   readonly frozen: Set<number>
+  /** Bytes that this node may fill now; the volunteer may change it. */
+  bytesTotal: number
+  /** It hands everything over and takes nothing more. */
+  leaving: boolean
   sequence: number
   connections: number
   /** Monotonic ms when the first peer was there; null before. */
@@ -150,6 +158,7 @@ export interface Kept {
     readonly state: 'claimed' | 'held'
     readonly infohash: Infohash | null
     readonly sinceMs: number
+    readonly promisedUntilMs: number
     readonly repairing: boolean
     readonly led: boolean
     readonly fromOriginBytes: number
@@ -210,6 +219,8 @@ export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreS
     checking: new Set(),
     heeded: new Set(),
     frozen: new Set(),
+    bytesTotal: settings.bytesTotal,
+    leaving: false,
     sequence: kept?.sequence ?? 0,
     connections: 0,
     joinedAtMs: null,
@@ -246,6 +257,7 @@ export function keptOf(state: CoreState): Kept {
       state: own.state,
       infohash: own.infohash,
       sinceMs: own.sinceMs,
+      promisedUntilMs: own.promisedUntilMs,
       repairing: own.repairing,
       led: own.led,
       fromOriginBytes: own.fromOriginBytes,
@@ -280,6 +292,8 @@ export function newOwn(state: Pick<CoreState, 'names'>, shard: Shard, now: Now):
     passedOver: new Set(),
     swarmRestsUntilMs: 0,
     auditCheckAtMs: 0,
+    promisedUntilMs: 0,
+    dropping: null,
     repairing: false,
     led: false,
     fromOriginBytes: 0,

@@ -2,6 +2,7 @@
 import type { ShardKey } from '../ids.ts'
 import { forgetOldAudits, heedFailures, planAudits, recordAudit } from './auditing.ts'
 import { claim, release } from './claiming.ts'
+import { planDrops, promiseAsked, promised } from './dropping.ts'
 import type { Effect } from './effect.ts'
 import type { Event, Now } from './event.ts'
 import { offerToClaimants, planFetches } from './fetching.ts'
@@ -14,8 +15,11 @@ import { sweepEveryMs } from './wake.ts'
 export function step(state: CoreState, event: Event, now: Now): Effect[] {
   const out: Effect[] = []
   happen(state, event, now, out)
-  persist(state, out)
-  return out
+  if (!state.unpersisted) return out
+  // What is stored stands before anything of this step is done or said.
+  const stored: Effect[] = []
+  persist(state, stored)
+  return [...stored, ...out]
 }
 
 function happen(state: CoreState, event: Event, now: Now, out: Effect[]): void {
@@ -56,6 +60,20 @@ function happen(state: CoreState, event: Event, now: Now, out: Effect[]): void {
     case 'checked':
       checked(state, event.shard, event.damaged, now, out)
       return
+    case 'capacity':
+      state.bytesTotal = event.bytesTotal
+      state.unpublished = true
+      return
+    case 'leave':
+      state.leaving = true
+      state.unpublished = true
+      return
+    case 'promised':
+      promised(state, event, now, out)
+      return
+    case 'promise-asked':
+      promiseAsked(state, event, now, out)
+      return
     case 'audited':
       recordAudit(state, event, now)
       return
@@ -74,6 +92,7 @@ function tick(state: CoreState, now: Now, out: Effect[]): void {
   claim(state, now, out)
   planFetches(state, now, out)
   planAudits(state, now, out)
+  planDrops(state, now, out)
   publish(state, now, out)
 }
 

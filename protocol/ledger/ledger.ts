@@ -171,6 +171,11 @@ export class Ledger {
     )
   }
 
+  /** It offers no room at all: what it holds is a source, but no replica to count on (PROTOCOL 8). */
+  isLeaving(node: number): boolean {
+    return this.#records[node]?.head.capacity.bytesTotal === 0
+  }
+
   isReachable(node: number): boolean {
     return this.#reachable[node] === 1
   }
@@ -268,7 +273,8 @@ export class Ledger {
 
   #takeHead(node: number, record: NodeRecord): void {
     const { operator, capacity, reachable } = record.head
-    if (this.#reachable[node] !== Number(reachable)) this.#touchAll(record)
+    const isLeaving = capacity.bytesTotal === 0
+    if (this.#reachable[node] !== Number(reachable) || isLeaving) this.#touchAll(record)
     this.#reachable[node] = Number(reachable)
     this.#operator[node] = this.names.operators.number(operator === '' ? record.node : operator)
     this.#freeBytes[node] = Math.max(0, capacity.bytesTotal - capacity.bytesUsed)

@@ -37,16 +37,14 @@ export const TEST_PARAMETERS: Parameters = {
   goneMs: 600_000,
 }
 
-export function testShard(wiki: string, sizeBytes = 1_000_000): Shard {
-  const name = `${wiki}-20260101-pages-articles.xml.bz2`
+export function testShard(wiki: string, sizeBytes = 1_000_000, date = '20260101'): Shard {
+  const name = `${wiki}-${date}-pages-articles.xml.bz2`
   return makeShard({
     dataset: 'dumps',
     wiki,
-    date: '20260101',
+    date,
     part: 0,
-    files: [
-      { path: `20260101/${name}`, sizeBytes, digests: { md5: 'ab'.repeat(16), sha1: 'cd'.repeat(20) } },
-    ],
+    files: [{ path: `${date}/${name}`, sizeBytes, digests: { md5: 'ab'.repeat(16), sha1: 'cd'.repeat(20) } }],
     statusJson: `{"articlesdump":{"files":["${name}"],"status":"done"}}\n`,
     bundleVersion: 1,
   })
@@ -66,15 +64,18 @@ export interface Machine {
   notices: string[]
   /** Shards whose copy on this machine's disk is damaged. */
   rotten: Set<ShardKey>
+  readonly reachable: boolean
 }
 
 export class Cores {
   readonly machines: Machine[] = []
   nowMs = 0
   readonly #shared = shared()
-  readonly shards: readonly Shard[]
+  shards: readonly Shard[]
   readonly parameters: Parameters
   /** What origin serves for a shard: an error code instead of bytes. */
+  /** Reachability of machines that are added from now on. */
+  reachable = true
   readonly originFaults = new Map<ShardKey, 'digest-mismatch' | 'origin-unavailable'>()
 
   constructor(count: number, shards: readonly Shard[], parameters: Parameters = TEST_PARAMETERS) {
@@ -102,6 +103,7 @@ export class Cores {
       swarmFetches: [],
       notices: [],
       rotten: new Set(),
+      reachable: this.reachable,
     }
     this.machines.push(machine)
     this.#introduce(machine)
@@ -125,6 +127,7 @@ export class Cores {
     }
   }
 
+  readonly #asked = new Map<string, Machine>()
   readonly #last = new Map<NodeId, NodeRecord>()
 
   #boot(id: NodeId, index: number, settings: Partial<Settings>, kept: Kept | null): CoreState {
@@ -156,7 +159,7 @@ export class Cores {
     for (const one of this.machines) one.state.ledger.setListed(listed)
     this.send(machine, { kind: 'catalogs', shards: this.shards, listed, archived: new Set() })
     this.send(machine, { kind: 'connections', count: 1 })
-    this.send(machine, { kind: 'reachability', reachable: true })
+    this.send(machine, { kind: 'reachability', reachable: machine.reachable })
     this.send(machine, { kind: 'endpoints', libp2p: [], bittorrent: [{ host: '127.0.0.1', port: 1 }] })
   }
 
@@ -258,6 +261,21 @@ export class Cores {
         const rotten = other?.rotten.has(effect.shard.key) === true
         const outcome = other?.up !== true ? 'offline' : rotten ? 'fail' : 'pass'
         this.send(machine, { kind: 'audited', shard: effect.shard.key, node: effect.node, outcome })
+        return
+      }
+      case 'ask-promise': {
+        const other = this.machines.find((one) => one.id === effect.node)
+        this.#asked.set(`${effect.node} ${effect.shard.key} ${machine.id}`, machine)
+        if (other?.up === true && !other.rotten.has(effect.shard.key)) {
+          this.send(other, { kind: 'promise-asked', shard: effect.shard.key, from: machine.id })
+        }
+        return
+      }
+      case 'answer-promise': {
+        const asker = this.#asked.get(`${machine.id} ${effect.shard} ${effect.to}`)
+        const granted = effect.untilMs !== null
+        if (asker !== undefined)
+          this.send(asker, { kind: 'promised', shard: effect.shard, node: machine.id, granted })
         return
       }
       case 'check': {

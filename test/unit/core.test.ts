@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { targetsOf } from '../../protocol/core/targets.ts'
 import type { Infohash } from '../../protocol/ids.ts'
 import { Cores, type Machine, testShard } from '../support/cores.ts'
 
@@ -158,5 +159,108 @@ describe('a federation of cores', () => {
     for (let i = 0; i < 4; i++) cores.add({ originFallback: false })
     expect(cores.run(120_000, () => cores.allSafe(first(cores.machines)))).toBe(true)
     expect(originFetches(cores)).toHaveLength(SHARDS.length)
+  })
+
+  it('keeps the last place for a reachable node, so that some replica can be fetched', () => {
+    const cores = new Cores(0, SHARDS)
+    for (let i = 0; i < 6; i++) {
+      cores.reachable = i >= 5
+      cores.add({})
+    }
+    expect(cores.run(240_000, () => cores.allSafe(first(cores.machines)))).toBe(true)
+    for (const shard of SHARDS) expect(cores.holders(shard).some((machine) => machine.reachable)).toBe(true)
+    const unreachable = cores.machines.filter((machine) => !machine.reachable)
+    expect(unreachable.flatMap((machine) => machine.originFetches)).toEqual([])
+  })
+
+  it('takes the languages that the volunteer chose first', () => {
+    const cores = new Cores(0, SHARDS)
+    const machine = cores.add({ languages: ['yo'], claimsMax: 1 })
+    cores.add({})
+    cores.run(4_000)
+    expect([...machine.state.own.values()][0]?.shard.wiki).toBe('yowiki')
+  })
+
+  it('does not count the claims of a node that said two things under one sequence', () => {
+    const cores = new Cores(4, SHARDS)
+    const liar = cores.machines[3] as Machine
+    cores.run(1_000)
+    for (const machine of cores.machines.slice(0, 3))
+      cores.send(machine, { kind: 'equivocation', node: liar.id })
+    liar.originMs = 1e9
+    liar.swarmMs = 1e9
+    expect(cores.run(30_000, () => cores.allSafe(first(cores.machines)))).toBe(true)
+    expect(first(cores.machines).notices.some((notice) => notice.startsWith('equivocation'))).toBe(true)
+  })
+
+  it('lets a newcomer claim only a little while nobody has proven a replica of it', () => {
+    const many = Array.from({ length: 40 }, (_, i) =>
+      testShard(`w${'abcdefghij'[i % 10]}${'abcdefghij'[Math.floor(i / 10)]}wiki`),
+    )
+    const cores = new Cores(3, many.slice(0, 2))
+    cores.run(60_000, () => cores.allSafe(first(cores.machines)))
+    const newcomer = cores.add({ claimsMax: 30 })
+    cores.shards = many
+    for (const machine of cores.machines)
+      cores.send(machine, {
+        kind: 'catalogs',
+        shards: many,
+        listed: machine.state.listed,
+        archived: new Set(),
+      })
+    newcomer.originMs = 1e9
+    newcomer.swarmMs = 1e9
+    let most = 0
+    cores.run(20_000, () => {
+      most = Math.max(most, newcomer.state.own.size)
+      return false
+    })
+    expect(most).toBeGreaterThan(0)
+    expect(most).toBeLessThanOrEqual(4)
+  })
+})
+
+describe('room that is given back (PROTOCOL 8)', () => {
+  it('a node that leaves hands everything over first, and no shard ever has fewer than three replicas', () => {
+    const cores = new Cores(5, SHARDS)
+    cores.run(120_000, () => cores.machines.every((machine) => cores.allSafe(machine)))
+    const leaver = first(cores.holders(SHARDS[0] as (typeof SHARDS)[0]))
+    cores.send(leaver, { kind: 'leave' })
+    let fewest = 9
+    const gone = cores.run(300_000, () => {
+      fewest = Math.min(fewest, ...SHARDS.map((shard) => cores.holders(shard).length))
+      return leaver.state.own.size === 0
+    })
+    expect(gone).toBe(true)
+    expect(fewest).toBeGreaterThanOrEqual(3)
+    expect(cores.allSafe(first(cores.machines.filter((machine) => machine !== leaver)))).toBe(true)
+  })
+
+  it('does not let the last copies go when nobody can take them', () => {
+    const cores = new Cores(3, SHARDS)
+    cores.run(120_000, () => cores.allSafe(first(cores.machines)))
+    const leaver = first(cores.machines)
+    cores.send(leaver, { kind: 'leave' })
+    cores.run(60_000)
+    expect(leaver.state.own.size).toBe(SHARDS.length)
+  })
+
+  it('holders that all want to drop do not all drop', () => {
+    const cores = new Cores(4, SHARDS)
+    cores.run(120_000, () => cores.machines.every((machine) => cores.allSafe(machine)))
+    for (const machine of cores.machines) cores.send(machine, { kind: 'capacity', bytesTotal: 1 })
+    cores.run(120_000)
+    for (const shard of SHARDS) expect(cores.holders(shard).length).toBeGreaterThanOrEqual(3)
+  })
+})
+
+describe('how many replicas a shard should have (PROTOCOL 5)', () => {
+  const run = (date: string) => testShard('tenwiki', 1_000, date)
+  const dates = ['20260101', '20260201', '20260301', '20260401']
+
+  it('is R for the two newest runs of a wiki, and for older ones that are not archived', () => {
+    const shards = dates.map(run)
+    const archived = new Set(shards.slice(1).map((shard) => shard.key))
+    expect([...targetsOf(shards, archived, 3).values()]).toEqual([3, 1, 3, 3])
   })
 })

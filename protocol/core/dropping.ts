@@ -1,0 +1,148 @@
+/**
+ * Never drop the last copy (PROTOCOL 8): a shard is let go only when, within the last ten minutes, as many other holders as are
+ * wanted proved their copy to us and promised, having stored it, to keep it for a day. A promiser may not drop.
+ */
+import type { NodeId, ShardKey } from '../ids.ts'
+import { compareScores, score, tickets } from '../placement/rank.ts'
+import type { Effect } from './effect.ts'
+import type { Now } from './event.ts'
+import { review, targetOf } from './shortage.ts'
+import { bytesUsed, type CoreState, changed, type Own } from './state.ts'
+
+/** How long a promise binds, and how fresh it must be when it is used. */
+export const PROMISE_MS = 86_400_000
+export const PROMISE_FRESH_MS = 600_000
+/** Clean-up of what may go starts when this share of the room is used (in percent). */
+const CLEAN_UP_PERCENT = 85
+/** Drops prepared at once: each asks a few holders for a proof. */
+const DROPS_AT_ONCE_MAX = 2
+
+export function planDrops(state: CoreState, now: Now, out: Effect[]): void {
+  let under = 0
+  for (const own of state.own.values()) {
+    if (own.dropping === null) continue
+    if (now.monotonicMs - own.dropping.sinceMs > PROMISE_FRESH_MS || !mayGo(state, own, now))
+      own.dropping = null
+    else under++
+  }
+  if (!wantsRoom(state)) return
+  for (const own of droppable(state, now)) {
+    if (under >= DROPS_AT_ONCE_MAX) return
+    own.dropping = { sinceMs: now.monotonicMs, promised: new Map() }
+    under++
+    for (const node of otherHolders(state, own, now)) {
+      out.push({ kind: 'ask-promise', shard: own.shard, node: state.names.nodes.key(node) })
+    }
+  }
+}
+
+/** A holder proved its copy and promised to keep it, or would not. */
+export function promised(
+  state: CoreState,
+  event: { shard: ShardKey; node: NodeId; granted: boolean },
+  now: Now,
+  out: Effect[],
+): void {
+  const own = state.own.get(event.shard)
+  if (own?.dropping === null || own?.dropping === undefined || !event.granted) return
+  own.dropping.promised.set(state.names.nodes.number(event.node), now.monotonicMs)
+  const operators = new Set<number>()
+  for (const node of otherHolders(state, own, now)) {
+    const atMs = own.dropping.promised.get(node)
+    if (atMs !== undefined && now.monotonicMs - atMs <= PROMISE_FRESH_MS)
+      operators.add(state.ledger.operatorNumber(node))
+  }
+  if (operators.size < targetOf(state, own.number) || own.promisedUntilMs > now.wallMs) return
+  state.own.delete(event.shard)
+  changed(state)
+  review(state, own.number, now)
+  out.push({ kind: 'drop', shard: own.shard, infohash: own.infohash })
+  out.push({
+    kind: 'notice',
+    code: 'dropped',
+    shard: event.shard,
+    detail: `${operators.size} others keep it`,
+  })
+}
+
+/** Another holder wants to drop and asks us to keep. The answer leaves after the promise is stored. */
+export function promiseAsked(
+  state: CoreState,
+  event: { shard: ShardKey; from: NodeId },
+  now: Now,
+  out: Effect[],
+): void {
+  const own = state.own.get(event.shard)
+  const granted =
+    own !== undefined &&
+    own.state === 'held' &&
+    !state.checking.has(event.shard) &&
+    keeps(state, own, event.from)
+  if (granted) {
+    own.dropping = null
+    own.promisedUntilMs = now.wallMs + PROMISE_MS
+    changed(state)
+  }
+  // Its place after `persist` is seen to by the step: effects of one step are done in order.
+  out.push({
+    kind: 'answer-promise',
+    shard: event.shard,
+    to: event.from,
+    untilMs: granted ? own.promisedUntilMs : null,
+  })
+}
+
+/** Two droppers: the better rank keeps, so that they cannot both let go. One that leaves for good does not promise. */
+function keeps(state: CoreState, own: Own, from: NodeId): boolean {
+  if (state.leaving) return false
+  if (own.dropping === null) return true
+  const scoreOf = (node: NodeId) => {
+    const bytesTotal = state.ledger.knows(node)?.head.capacity.bytesTotal ?? 0
+    return score(own.shard.digest, node, tickets(bytesTotal))
+  }
+  return compareScores(scoreOf(state.self), scoreOf(from)) > 0
+}
+
+function wantsRoom(state: CoreState): boolean {
+  if (state.settings.role === 'collector') return false
+  return state.leaving || bytesUsed(state) * 100 >= state.bytesTotal * CLEAN_UP_PERCENT
+}
+
+/** What may go, the biggest first: leaving or above the cap everything, else what others keep already in surplus. */
+function droppable(state: CoreState, now: Now): Own[] {
+  const pressed = state.leaving || bytesUsed(state) > state.bytesTotal
+  return [...state.own.values()]
+    .filter((own) => own.state === 'held' && own.dropping === null && mayGo(state, own, now))
+    .filter((own) => pressed || isSurplus(state, own, now))
+    .sort((a, b) => b.shard.sizeBytes - a.shard.sizeBytes)
+}
+
+/** No promise binds us, and others enough hold it. */
+function mayGo(state: CoreState, own: Own, now: Now): boolean {
+  if (own.promisedUntilMs > now.wallMs) return false
+  const operators = new Set(otherHolders(state, own, now).map((node) => state.ledger.operatorNumber(node)))
+  return operators.size >= Math.max(1, targetOf(state, own.number))
+}
+
+/** As many better ranked holders as are wanted: ours is the one too many. */
+function isSurplus(state: CoreState, own: Own, now: Now): boolean {
+  const holders = new Set(otherHolders(state, own, now))
+  let better = 0
+  for (const node of state.ranks.order(own.shard.digest)) {
+    if (node === state.selfNumber) break
+    if (holders.has(node)) better++
+  }
+  return better >= targetOf(state, own.number)
+}
+
+/** Live holders of other operators that are not on their way out. */
+function otherHolders(state: CoreState, own: Own, now: Now): number[] {
+  const { ledger } = state
+  const holders: number[] = []
+  for (let slot = ledger.slots.first(own.number); slot >= 0; slot = ledger.slots.next(slot)) {
+    const node = ledger.slots.node(slot)
+    if (node === state.selfNumber || !ledger.slots.isHeld(slot) || !ledger.isLive(node, now.wallMs)) continue
+    if (ledger.operatorNumber(node) !== state.operatorNumber && !ledger.isLeaving(node)) holders.push(node)
+  }
+  return holders
+}
