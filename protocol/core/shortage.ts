@@ -98,15 +98,13 @@ function turnOf(
   const { ledger, selfNumber } = state
   const wanted = reservedBytes(shard)
   let better = 0
-  let betterReachable = hasReachable
   for (const node of state.ranks.order(shard.digest)) {
     if (node === selfNumber) break
     if (!ledger.isLive(node, now.wallMs) || ledger.freeBytes(node) < wanted) continue
     if (operators.includes(ledger.operatorNumber(node))) continue
     better++
-    if (better <= need && ledger.isReachable(node)) betterReachable = true
   }
-  if (betterReachable) return better
+  if (hasReachable) return better
   if (state.reachable) return Math.min(better, need - 1)
   return better >= need - 1 ? NEVER : better
 }
