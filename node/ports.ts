@@ -49,7 +49,7 @@ export interface Peer {
 export type RequestHandler = (request: Uint8Array, from: Peer) => Promise<Uint8Array>
 
 export type Topic = 'manifests' | 'catalogs'
-export type RequestProtocol = 'manifest' | 'catalog' | 'audit' | 'dialback'
+export type RequestProtocol = 'manifest' | 'catalog' | 'audit' | 'promise' | 'dialback'
 
 export interface Network {
   readonly nodeId: NodeId

@@ -65,6 +65,13 @@ export class ShardFiles {
     }
   }
 
+  /** Removes a replica that others keep (PROTOCOL 8). */
+  async remove(shard: Shard, infohash: Infohash | null): Promise<void> {
+    for (const file of torrentFiles(shard)) await rm(dumpPath(shard, this.mirror, file.path), { force: true })
+    if (infohash !== null) await rm(this.torrentPath(infohash), { force: true })
+    await this.discard(shard)
+  }
+
   /** Forgets what came so far. */
   async discard(shard: Shard): Promise<void> {
     await rm(this.staging(shard), { recursive: true, force: true })

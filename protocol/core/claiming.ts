@@ -124,21 +124,31 @@ function letGo(state: CoreState, own: Own, detail: string, now: Now, out: Effect
   out.push({ kind: 'notice', code: 'released', shard: own.shard.key, detail })
 }
 
-/** PROTOCOL 5: over-claimed, the worst ranked with done < 4 releases. Ranks are computed alike by everybody. */
+/**
+ * PROTOCOL 5: over-claimed, the worst ranked with done < 4 releases. Ranks are computed alike by everybody. The only reachable
+ * node on a shard does not let go: the others could not fetch from each other.
+ */
 function overClaimed(state: CoreState, own: Own, now: Now): boolean {
   const { ledger, selfNumber } = state
   const { slots } = ledger
   if (doneSixteenths(own) >= 4) return false
-  if (takenBy(state, own.number, now).operators.length + 1 <= targetOf(state, own.number)) return false
-  const open = new Set<number>()
+  const taken = takenBy(state, own.number, now)
+  if (taken.operators.length + 1 <= targetOf(state, own.number)) return false
+  if (state.reachable && !taken.hasReachable) return false
+  const place = state.ranks.place(own.shard.digest, selfNumber)
+  const reachable = Number(state.reachable) + taken.reachable
   for (let slot = slots.first(own.number); slot >= 0; slot = slots.next(slot)) {
     const node = slots.node(slot)
-    if (!slots.isHeld(slot) && slots.done(slot) < 4 && ledger.isLive(node, now.wallMs)) open.add(node)
+    if (
+      node === selfNumber ||
+      slots.isHeld(slot) ||
+      slots.done(slot) >= 4 ||
+      !ledger.isLive(node, now.wallMs)
+    )
+      continue
+    if (reachable === 1 && ledger.isReachable(node)) continue
+    // Somebody who has not begun ranks behind this node, and will let go.
+    if (state.ranks.place(own.shard.digest, node) > place) return false
   }
-  open.delete(selfNumber)
-  // The worst of those who have not begun: nobody open ranks behind this node.
-  const order = state.ranks.order(own.shard.digest)
-  for (let i = order.length - 1; i >= 0 && order[i] !== selfNumber; i--)
-    if (open.has(order[i] as number)) return false
   return true
 }

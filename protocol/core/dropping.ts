@@ -3,7 +3,6 @@
  * wanted proved their copy to us and promised, having stored it, to keep it for a day. A promiser may not drop.
  */
 import type { NodeId, ShardKey } from '../ids.ts'
-import { compareScores, score, tickets } from '../placement/rank.ts'
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
 import { review, targetOf } from './shortage.ts'
@@ -96,11 +95,8 @@ export function promiseAsked(
 function keeps(state: CoreState, own: Own, from: NodeId): boolean {
   if (state.leaving) return false
   if (own.dropping === null) return true
-  const scoreOf = (node: NodeId) => {
-    const bytesTotal = state.ledger.knows(node)?.head.capacity.bytesTotal ?? 0
-    return score(own.shard.digest, node, tickets(bytesTotal))
-  }
-  return compareScores(scoreOf(state.self), scoreOf(from)) > 0
+  const place = (node: number) => state.ranks.place(own.shard.digest, node)
+  return place(state.selfNumber) < place(state.names.nodes.number(from))
 }
 
 function wantsRoom(state: CoreState): boolean {
@@ -126,13 +122,9 @@ function mayGo(state: CoreState, own: Own, now: Now): boolean {
 
 /** As many better ranked holders as are wanted: ours is the one too many. */
 function isSurplus(state: CoreState, own: Own, now: Now): boolean {
-  const holders = new Set(otherHolders(state, own, now))
-  let better = 0
-  for (const node of state.ranks.order(own.shard.digest)) {
-    if (node === state.selfNumber) break
-    if (holders.has(node)) better++
-  }
-  return better >= targetOf(state, own.number)
+  const place = (node: number) => state.ranks.place(own.shard.digest, node)
+  const better = otherHolders(state, own, now).filter((node) => place(node) < place(state.selfNumber))
+  return better.length >= targetOf(state, own.number)
 }
 
 /** Live holders of other operators that are not on their way out. */

@@ -1,7 +1,6 @@
 /** Where each claimed shard comes from (PROTOCOL 6): one lead touches origin, the others wait for it and use the swarm. */
 import type { Infohash } from '../ids.ts'
 import type { Endpoint } from '../manifest/entry.ts'
-import { compareScores, score, tickets } from '../placement/rank.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { Effect, FetchSource } from './effect.ts'
 import type { Now } from './event.ts'
@@ -65,7 +64,7 @@ function wantedSource(
 
 /** Best ranked first. Two nodes without inbound connections cannot exchange data (PROTOCOL 5). */
 function usableHolders(state: CoreState, now: Now, own: Own): Holder[] {
-  const { ledger, names } = state
+  const { ledger } = state
   const refuted = state.refuted.get(own.shard.key)
   const usable: Holder[] = []
   for (let slot = ledger.slots.first(own.number); slot >= 0; slot = ledger.slots.next(slot)) {
@@ -76,12 +75,8 @@ function usableHolders(state: CoreState, now: Now, own: Own): Holder[] {
     if (infohash !== undefined && infohash !== null && refuted?.has(infohash) !== true)
       usable.push({ node, infohash })
   }
-  if (usable.length < 2) return usable
-  const scored = usable.map((holder) => {
-    const bytesTotal = ledger.record(holder.node)?.head.capacity.bytesTotal ?? 0
-    return { holder, score: score(own.shard.digest, names.nodes.key(holder.node), tickets(bytesTotal)) }
-  })
-  return scored.sort((a, b) => compareScores(b.score, a.score)).map((one) => one.holder)
+  const place = (holder: Holder) => state.ranks.place(own.shard.digest, holder.node)
+  return usable.length < 2 ? usable : usable.sort((a, b) => place(a) - place(b))
 }
 
 function endpointsOf(state: CoreState, holders: readonly Holder[], infohash: Infohash): Endpoint[] {

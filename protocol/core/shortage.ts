@@ -13,8 +13,10 @@ const HOG_CLAIMS_MIN = 32
 export interface Taken {
   readonly operators: number[]
   hasReachable: boolean
+  /** Reachable nodes on it. */
+  reachable: number
 }
-const scratch: Taken = { operators: [], hasReachable: false }
+const scratch: Taken = { operators: [], hasReachable: false, reachable: 0 }
 
 /** Operators whose live nodes hold or claim it, or whose resting ones hold it; this node's own entry is left out. */
 export function takenBy(state: CoreState, shard: number, now: Now): Taken {
@@ -22,6 +24,7 @@ export function takenBy(state: CoreState, shard: number, now: Now): Taken {
   const { slots } = ledger
   scratch.operators.length = 0
   scratch.hasReachable = false
+  scratch.reachable = 0
   for (let slot = slots.first(shard); slot >= 0; slot = slots.next(slot)) {
     const node = slots.node(slot)
     if (node === state.selfNumber || ledger.isLeaving(node)) continue
@@ -33,8 +36,9 @@ export function takenBy(state: CoreState, shard: number, now: Now): Taken {
     if (!counts) continue
     const operator = ledger.operatorNumber(node)
     if (!scratch.operators.includes(operator)) scratch.operators.push(operator)
-    if (ledger.isReachable(node)) scratch.hasReachable = true
+    if (ledger.isReachable(node)) scratch.reachable++
   }
+  scratch.hasReachable = scratch.reachable > 0
   return scratch
 }
 

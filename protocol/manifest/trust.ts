@@ -14,6 +14,13 @@ import {
   decodeAuditAnswer,
   decodeAuditChallenge,
 } from '../audit/messages.ts'
+import {
+  decodePromise,
+  PROMISE_BYTES_MAX,
+  PROMISE_DOMAIN,
+  PROMISE_TYPE,
+  type PromiseToKeep,
+} from '../audit/promise.ts'
 import { equalBytes } from '../codec/bytes.ts'
 import { ShapeError } from '../codec/shape.ts'
 import type { NodeId } from '../ids.ts'
@@ -115,6 +122,16 @@ export function openCatalogIndex(
     return { ok: false, code: 'not-a-coordinator', detail: opened.signer }
   }
   return opened
+}
+
+export function openPromise(bytes: Uint8Array, verify: VerifySignature): Opened<PromiseToKeep> {
+  return open(bytes, verify, {
+    domain: PROMISE_DOMAIN,
+    payloadType: PROMISE_TYPE,
+    bytesMax: PROMISE_BYTES_MAX,
+    decode: decodePromise,
+    signer: (promise) => promise.node,
+  })
 }
 
 export function openAuditChallenge(bytes: Uint8Array, verify: VerifySignature): Opened<AuditChallenge> {

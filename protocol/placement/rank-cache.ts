@@ -9,12 +9,15 @@ import { compareScores, type Score, score, scorePrefix } from './rank.ts'
 interface Ordered {
   /** Node numbers, best first. */
   readonly order: Uint16Array
-  /** First 48 bits of each node's score, by node number. */
+  /** The place of each node in `order`, by node number. */
+  readonly places: Uint16Array
+  /** First 48 bits of each node's score, and the tickets that it was drawn with, by node number. */
   readonly prefixes: Float64Array
+  readonly tickets: Uint8Array
   readonly epoch: number
 }
 
-/** Nodes of all orders together: 10 bytes each. */
+/** Nodes of all orders together: 13 bytes each. */
 const NUMBERS_MAX = 20_000_000
 
 export class RankCache {
@@ -42,27 +45,50 @@ export class RankCache {
 
   /** Numbers of all nodes that have a name, best first. */
   order(digest: ShardDigest): Uint16Array {
-    const epoch = this.#epoch
+    return this.#ordered(digest).order
+  }
+
+  /** The place of a node in `order`; 0 is best. */
+  place(digest: ShardDigest, node: number): number {
+    return this.#ordered(digest).places[node] ?? Number.POSITIVE_INFINITY
+  }
+
+  #ordered(digest: ShardDigest): Ordered {
     const known = this.#orders.get(digest)
     const count = this.#names.nodes.size
-    if (known !== undefined && known.order.length === count && known.epoch === epoch) return known.order
+    if (known !== undefined && known.order.length === count && known.epoch === this.#epoch) return known
+    const next = this.#compute(digest, known, count)
+    this.#numbers += count - (known?.order.length ?? 0)
+    this.#orders.delete(digest)
+    this.#orders.set(digest, next)
+    while (this.#numbers > NUMBERS_MAX && this.#orders.size > 1) this.#forgetOldest()
+    return next
+  }
+
+  /** Scores that are known and drawn with the same tickets are kept. */
+  #compute(digest: ShardDigest, known: Ordered | undefined, count: number): Ordered {
     const scoreOf = (node: number): Score =>
       score(digest, this.#names.nodes.key(node), this.#tickets[node] ?? 1)
     const prefixes = new Float64Array(count)
-    const keep = known?.epoch === epoch ? known.prefixes : new Float64Array()
-    prefixes.set(keep)
-    for (let node = keep.length; node < count; node++) prefixes[node] = scorePrefix(scoreOf(node))
+    const tickets = new Uint8Array(count)
     const order = new Uint16Array(count)
-    for (let node = 0; node < count; node++) order[node] = node
+    let changed = known === undefined || known.order.length !== count
+    for (let node = 0; node < count; node++) {
+      const drawn = this.#tickets[node] ?? 1
+      const same = known?.tickets[node] === drawn
+      prefixes[node] = same ? (known.prefixes[node] as number) : scorePrefix(scoreOf(node))
+      tickets[node] = drawn
+      order[node] = node
+      changed ||= !same
+    }
+    if (!changed && known !== undefined) return { ...known, epoch: this.#epoch }
     order.sort((a, b) => {
       const difference = (prefixes[b] as number) - (prefixes[a] as number)
       return difference !== 0 ? difference : compareScores(scoreOf(b), scoreOf(a))
     })
-    this.#numbers += count - (known?.order.length ?? 0)
-    this.#orders.delete(digest)
-    this.#orders.set(digest, { order, prefixes, epoch })
-    while (this.#numbers > NUMBERS_MAX && this.#orders.size > 1) this.#forgetOldest()
-    return order
+    const places = new Uint16Array(count)
+    for (let place = 0; place < count; place++) places[order[place] as number] = place
+    return { order, places, prefixes, tickets, epoch: this.#epoch }
   }
 
   #forgetOldest(): void {

@@ -25,26 +25,14 @@ export function scorePrefix(whole: Score): number {
 
 /** max over t = 1..T of sha256(digest || node || t). */
 export function score(digest: ShardDigest, node: NodeId, ticketCount: number): Score {
-  const prefix = concatBytes(hexToBytes(digest), utf8ToBytes(node))
-  let best = sha256(concatBytes(prefix, Uint8Array.of(1)))
+  const input = concatBytes(hexToBytes(digest), utf8ToBytes(node), Uint8Array.of(1))
+  let best = sha256(input)
   for (let t = 2; t <= ticketCount; t++) {
-    const next = sha256(concatBytes(prefix, Uint8Array.of(t)))
+    input[input.length - 1] = t
+    const next = sha256(input)
     if (compareBytes(next, best) > 0) best = next
   }
   return best
-}
-
-export interface Candidate {
-  readonly node: NodeId
-  readonly bytesTotal: number
-}
-
-/** Best first. */
-export function rank<C extends Candidate>(digest: ShardDigest, candidates: readonly C[]): C[] {
-  return candidates
-    .map((candidate) => ({ candidate, score: score(digest, candidate.node, tickets(candidate.bytesTotal)) }))
-    .sort((a, b) => compareBytes(b.score, a.score))
-    .map((one) => one.candidate)
 }
 
 /** Wave k = floor(log2(rank / need)) + 1 for rank >= need; 0 = at once (PROTOCOL 5). Both are whole numbers, need >= 1. */

@@ -50,6 +50,13 @@ export function testShard(wiki: string, sizeBytes = 1_000_000, date = '20260101'
   })
 }
 
+/** 44 letters that differ for each index. */
+function idLetters(index: number): string {
+  const letters = 'abcdefghijkmnopqrstuvwxyz'
+  const [low, high] = [letters[index % 25], letters[Math.floor(index / 25) % 25]]
+  return `${low}${high}`.repeat(22)
+}
+
 export interface Machine {
   readonly id: NodeId
   state: CoreState
@@ -90,7 +97,7 @@ export class Cores {
 
   add(settings: Partial<Settings>): Machine {
     const index = this.machines.length
-    const id = `12D3KooW${String.fromCharCode(97 + index).repeat(44)}` as NodeId
+    const id = `12D3KooW${idLetters(index)}` as NodeId
     const machine: Machine = {
       id,
       kept: null,
