@@ -4,19 +4,21 @@
  */
 import { type CoreState, initialState, type Settings } from '../protocol/core/state.ts'
 import type { ShardKey } from '../protocol/ids.ts'
+import { createNames } from '../protocol/ledger/names.ts'
 import { parametersFingerprint } from '../protocol/parameters.ts'
+import { RankCache } from '../protocol/placement/rank-cache.ts'
 import type { Shard } from '../protocol/shard/shard.ts'
 import { Auditor } from './audit/auditor.ts'
+import { Promises } from './audit/promises.ts'
 import { type Base, type BaseConfig, startBase } from './base.ts'
 import type { StatusExtra } from './observe/status.ts'
 import { CatalogExchange } from './runtime/catalogs.ts'
-import { ManifestExchange } from './runtime/manifests.ts'
 import { Neighbours } from './runtime/neighbours.ts'
 import { OwnCopies } from './runtime/own-copies.ts'
 import { Performer } from './runtime/perform.ts'
 import { Runtime } from './runtime/runtime.ts'
+import { UpdateExchange } from './runtime/updates.ts'
 import { loadKept } from './store/kept.ts'
-import { prefixOf } from './store/keyspace.ts'
 import { ShardFetcher } from './transfer/fetch-shard.ts'
 import { VERSION } from './version.ts'
 
@@ -32,6 +34,8 @@ export interface Member {
   stop(): Promise<void>
 }
 
+/** What is archived is not told to nodes yet (docs/PROTOCOL.md, 5): every run counts as not archived. */
+const NOTHING_ARCHIVED: ReadonlySet<ShardKey> = new Set()
 /** Peers dialled at start (PROTOCOL 10). */
 const REMEMBERED_MAX = 200
 /** The core ticks this often; every rule that waits is in ms, so this only bounds how late it acts. */
@@ -54,7 +58,10 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   const { identity, store, network, engine, hasher, origin, files, clock, log, parameters, root } = base
   const startedAtMs = clock.wallMs()
   const now = { wallMs: startedAtMs, monotonicMs: clock.monotonicMs() }
+  const names = createNames()
   const init = {
+    names,
+    ranks: new RankCache(names),
     self: identity.nodeId,
     parameters,
     parametersFingerprint: parametersFingerprint(parameters),
@@ -66,29 +73,30 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
 
   const copies = new OwnCopies({ state, files, engine, hasher, log, dispatch })
   const strangers = new Set<string>()
-  const manifests = new ManifestExchange({
+  const updates = new UpdateExchange({
+    identity,
     network,
-    log,
+    store,
     clock,
-    clockSkewMs: parameters.clockSkewMs,
-    heard: (manifest, raw) => {
+    log,
+    parameters,
+    heard: (record, change) => {
       // PROTOCOL 3: a node on other parameters is heard, with a warning once.
-      if (manifest.parameters !== init.parametersFingerprint && !strangers.has(manifest.node)) {
-        strangers.add(manifest.node)
-        log.warn(
-          { node: manifest.node, theirs: manifest.parameters },
-          'a node runs with other federation parameters',
-        )
+      if (record.head.parameters !== init.parametersFingerprint && !strangers.has(record.node)) {
+        strangers.add(record.node)
+        log.warn({ node: record.node, theirs: record.head.parameters }, 'a node runs with other parameters')
       }
-      dispatch({ kind: 'manifest', manifest, raw })
+      dispatch({ kind: 'record', record, change })
     },
+    contradicted: (node) => dispatch({ kind: 'equivocation', node }),
+    ahead: (sequence) => dispatch({ kind: 'ahead', sequence }),
   })
   const catalogs = new CatalogExchange({
     network,
     store,
     log,
     coordinators: new Set(root.coordinators.map((one) => one.nodeId)),
-    changed: (shards, listed) => dispatch({ kind: 'catalogs', shards, listed }),
+    changed: (shards, listed) => dispatch({ kind: 'catalogs', shards, listed, archived: NOTHING_ARCHIVED }),
   })
   const auditor = new Auditor({
     identity,
@@ -109,22 +117,23 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     clock,
     settledAfterMs: parameters.settledAfterMs,
   })
+  const promises = new Promises({ identity, network, auditor, log, dispatch })
   const performer = new Performer({
-    identity,
     network,
     store,
     engine,
     files,
     fetcher,
     auditor,
-    manifests,
+    promises,
+    updates,
     log,
     dispatch,
     checkOwn: (shard) => copies.check(shard),
   })
   const neighbours = new Neighbours({
     network,
-    manifests,
+    updates,
     catalogs,
     log,
     dispatch,
@@ -134,16 +143,15 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
 
   runtime.start((effect) => performer.perform(effect))
   await catalogs.restore()
-  for await (const { key, value } of store.list(prefixOf('peerManifests'))) {
-    if (!manifests.restore(value)) log.warn({ key }, 'a stored manifest does not verify')
-  }
+  await updates.restore()
   await files.sweep([...state.own.values()].filter((own) => own.state === 'claimed').map((own) => own.shard))
   await copies.resume()
   await network.start()
   await runtime.idle()
   // The nodes that were known before: what their manifests say was taken in before the network stood.
-  for (const { node, endpoints } of [...state.ledger.nodes()].slice(0, REMEMBERED_MAX)) {
-    if (node !== identity.nodeId && endpoints.libp2p.length > 0) void network.connect([...endpoints.libp2p])
+  for (const { node, head } of [...state.ledger.nodes()].slice(0, REMEMBERED_MAX)) {
+    const { libp2p } = head.endpoints
+    if (node !== identity.nodeId && libp2p.length > 0) void network.connect([...libp2p])
   }
   dispatch({
     kind: 'endpoints',
@@ -175,6 +183,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
       neighbours.stop()
       await performer.stop()
       await runtime.stop()
+      await updates.stop()
       await base.close()
     },
   }

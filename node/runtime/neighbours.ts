@@ -8,11 +8,11 @@ import type { NodeId } from '../../protocol/ids.ts'
 import { askReachable } from '../net/dialback.ts'
 import type { Log, Network, Peer } from '../ports.ts'
 import type { CatalogExchange } from './catalogs.ts'
-import type { ManifestExchange } from './manifests.ts'
+import type { UpdateExchange } from './updates.ts'
 
 export interface NeighboursParts {
   readonly network: Network
-  readonly manifests: ManifestExchange
+  readonly updates: UpdateExchange
   readonly catalogs: CatalogExchange
   readonly log: Log
   readonly dispatch: (event: Event) => void
@@ -29,14 +29,14 @@ export class Neighbours {
   constructor(parts: NeighboursParts) {
     this.#parts = parts
     parts.network.onPeer(({ kind, peer }) => {
-      if (kind === 'connected') this.#greet(peer)
+      if (kind === 'connected') this.#greet(peer, true)
       else this.#count()
     })
   }
 
   start(): void {
     this.#timer = setInterval(() => this.#visitOne(), this.#parts.antiEntropyMs)
-    for (const peer of this.#parts.network.peers()) this.#greet(peer)
+    for (const peer of this.#parts.network.peers()) this.#greet(peer, true)
   }
 
   stop(): void {
@@ -46,24 +46,24 @@ export class Neighbours {
   #visitOne(): void {
     const peers = this.#parts.network.peers()
     const peer = peers.length === 0 ? undefined : peers[randomInt(peers.length)]
-    if (peer !== undefined) this.#greet(peer)
+    if (peer !== undefined) this.#greet(peer, false)
   }
 
   /** Once at a time a peer. Counted as a connection when it told us what it knows: only then may we claim. */
-  #greet(peer: Peer): void {
+  #greet(peer: Peer, isNew: boolean): void {
     const { nodeId } = peer
     if (this.#greeting.has(nodeId)) return
     this.#greeting.add(nodeId)
-    this.#exchange(peer)
+    this.#exchange(peer, isNew)
       .catch((error: unknown) =>
         this.#parts.log.info({ peer: nodeId, error: String(error) }, 'could not sync with a peer'),
       )
       .finally(() => this.#greeting.delete(nodeId))
   }
 
-  async #exchange(peer: Peer): Promise<void> {
-    const { manifests, catalogs, network, bittorrentPort, dispatch } = this.#parts
-    await manifests.pull(peer.nodeId)
+  async #exchange(peer: Peer, isNew: boolean): Promise<void> {
+    const { updates, catalogs, network, bittorrentPort, dispatch } = this.#parts
+    await updates.pull(peer.nodeId, isNew)
     await catalogs.pull(peer.nodeId)
     this.#count()
     // Once somebody reached us that stands; a later failure may be the other's.

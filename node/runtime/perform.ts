@@ -2,29 +2,24 @@
 import type { Effect } from '../../protocol/core/effect.ts'
 import type { Event } from '../../protocol/core/event.ts'
 import type { ShardKey } from '../../protocol/ids.ts'
-import {
-  encodeNodeManifest,
-  NODE_MANIFEST_DOMAIN,
-  NODE_MANIFEST_TYPE,
-} from '../../protocol/manifest/node-manifest.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import type { Auditor } from '../audit/auditor.ts'
-import type { Identity, Log, Network, Store, TorrentEngine } from '../ports.ts'
+import type { Promises } from '../audit/promises.ts'
+import type { Log, Network, Store, TorrentEngine } from '../ports.ts'
 import { saveKept } from '../store/kept.ts'
-import { keyOf } from '../store/keyspace.ts'
 import { FetchError, type ShardFetcher } from '../transfer/fetch-shard.ts'
 import type { ShardFiles } from '../transfer/shard-files.ts'
-import type { ManifestExchange } from './manifests.ts'
+import type { UpdateExchange } from './updates.ts'
 
 export interface PerformParts {
-  readonly identity: Identity
   readonly network: Network
   readonly store: Store
   readonly engine: TorrentEngine
   readonly files: ShardFiles
   readonly fetcher: ShardFetcher
   readonly auditor: Auditor
-  readonly manifests: ManifestExchange
+  readonly promises: Promises
+  readonly updates: UpdateExchange
   readonly log: Log
   readonly dispatch: (event: Event) => void
   readonly checkOwn: (shard: Shard) => Promise<readonly string[]>
@@ -44,17 +39,24 @@ export class Performer {
   }
 
   async perform(effect: Effect): Promise<void> {
-    const { store, log, manifests } = this.#parts
+    const { store, log, updates, promises } = this.#parts
     switch (effect.kind) {
       case 'persist':
         return saveKept(store, effect.kept)
       case 'publish':
-        return this.#publish(effect)
-      case 'keep-manifest':
-        return store.batch([{ type: 'put', key: keyOf('peerManifests', effect.node), value: effect.raw }])
-      case 'forget-manifest':
-        manifests.forget(effect.node)
-        return store.batch([{ type: 'del', key: keyOf('peerManifests', effect.node) }])
+        this.#publish(effect)
+        return
+      case 'forget':
+        updates.forget(effect.node)
+        return
+      case 'ask-promise':
+        void promises.ask(effect.shard, effect.node)
+        return
+      case 'answer-promise':
+        promises.answer(effect.shard, effect.to, effect.untilMs)
+        return
+      case 'drop':
+        return this.#drop(effect)
       case 'connect':
         this.#connect(effect.multiaddrs)
         return
@@ -89,17 +91,18 @@ export class Performer {
     await Promise.all(works.map((work) => work.ended))
   }
 
-  async #publish(effect: Extract<Effect, { kind: 'publish' }>): Promise<void> {
-    const { identity, manifests, log } = this.#parts
-    const sealed = identity.seal(
-      NODE_MANIFEST_DOMAIN,
-      NODE_MANIFEST_TYPE,
-      encodeNodeManifest(effect.manifest),
-    )
-    // The core awaits its effects; a slow network must not hold up the next event.
-    manifests
-      .publish(sealed)
-      .catch((error: unknown) => log.warn({ error: String(error) }, 'could not publish the manifest'))
+  /** Not awaited: a slow network must not hold up the next event. */
+  #publish({ statement }: Extract<Effect, { kind: 'publish' }>): void {
+    const { updates, log } = this.#parts
+    updates
+      .publish(statement)
+      .catch((error: unknown) => log.warn({ error: String(error) }, 'could not publish what changed'))
+  }
+
+  async #drop({ shard, infohash }: Extract<Effect, { kind: 'drop' }>): Promise<void> {
+    const { engine, files } = this.#parts
+    if (infohash !== null) await engine.remove(infohash)
+    await files.remove(shard, infohash)
   }
 
   #connect(multiaddrs: readonly string[]): void {

@@ -27,6 +27,8 @@ export type Event =
   | { readonly kind: 'tick' }
   /** A node's verified state after its newest update; `change` against the record before, null when that is not known. */
   | { readonly kind: 'record'; readonly record: NodeRecord; readonly change: RecordChange | null }
+  /** Others know an update of ours that we do not: state was lost. */
+  | { readonly kind: 'ahead'; readonly sequence: number }
   /** Two different updates of one node under one sequence were seen (PROTOCOL 4). */
   | { readonly kind: 'equivocation'; readonly node: NodeId }
   /** All shards of all catalogs that are trusted now, the listed operators by node, and what is known to be archived. */

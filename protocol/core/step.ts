@@ -30,6 +30,9 @@ function happen(state: CoreState, event: Event, now: Now, out: Effect[]): void {
     case 'record':
       hear(state, event, now, out)
       return
+    case 'ahead':
+      ahead(state, event.sequence)
+      return
     case 'equivocation':
       freeze(state, event, out)
       return
@@ -109,11 +112,7 @@ function offer(state: CoreState, now: Now, out: Effect[]): void {
 function hear(state: CoreState, event: Extract<Event, { kind: 'record' }>, now: Now, out: Effect[]): void {
   const { record, change } = event
   if (record.node === state.self) {
-    // Our own words from before a crash that lost state: go on above them (PROTOCOL 4).
-    if (record.sequence > state.sequence) {
-      state.sequence = record.sequence
-      changed(state)
-    }
+    ahead(state, record.sequence)
     state.ledger.take(record, change, now.wallMs)
     return
   }
@@ -124,6 +123,13 @@ function hear(state: CoreState, event: Extract<Event, { kind: 'record' }>, now: 
     out.push({ kind: 'connect', multiaddrs: libp2p })
   }
   heedFailures(state, record.node, change?.audits ?? record.audits.values(), out)
+}
+
+/** Our own words from before a crash that lost state: go on above them (PROTOCOL 4). */
+function ahead(state: CoreState, sequence: number): void {
+  if (sequence <= state.sequence) return
+  state.sequence = sequence
+  changed(state)
 }
 
 /** PROTOCOL 4: its claims no longer count; its bytes remain a source. */
