@@ -60,20 +60,26 @@ export function* compareWith(asking: Asking, everything: boolean): Conversation<
   yield* takeFrom(asking, wanted)
 }
 
-/** Takes what a peer has of these nodes. */
+/** Takes what a peer has of these nodes, but for those that are pulled from somebody else just now. */
 export function* takeFrom(asking: Asking, nodes: readonly NodeId[]): Conversation<void> {
-  for (let start = 0; start < nodes.length; ) {
-    const asked = nodes.slice(start, start + GET_MAX)
-    const wanted = asked.map((node) => ({ node, digest: asking.book.get(node)?.digest ?? null }))
-    const parcels = decodeParcels(yield encodeRequest({ kind: 'get', wanted }))
-    if (parcels.length === 0 || parcels.length > asked.length) {
-      throw new ShapeError('answer', `1 to ${asked.length} parcels`)
+  const { book } = asking
+  const mine = nodes.filter((node) => book.startPull(node))
+  try {
+    for (let start = 0; start < mine.length; ) {
+      const asked = mine.slice(start, start + GET_MAX)
+      const wanted = asked.map((node) => ({ node, digest: book.get(node)?.digest ?? null }))
+      const parcels = decodeParcels(yield encodeRequest({ kind: 'get', wanted }))
+      if (parcels.length === 0 || parcels.length > asked.length) {
+        throw new ShapeError('answer', `1 to ${asked.length} parcels`)
+      }
+      for (const [i, parcel] of parcels.entries()) {
+        const node = asked[i]
+        if (parcel !== null && node !== undefined) yield* takeParcel(asking, node, parcel)
+      }
+      start += parcels.length
     }
-    for (const [i, parcel] of parcels.entries()) {
-      const node = asked[i]
-      if (parcel !== null && node !== undefined) yield* takeParcel(asking, node, parcel)
-    }
-    start += parcels.length
+  } finally {
+    for (const node of mine) book.endPull(node)
   }
 }
 

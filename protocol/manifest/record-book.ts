@@ -45,6 +45,7 @@ export class RecordBook {
   readonly #records = new Map<NodeId, NodeRecord>()
   readonly #waiting = new Map<NodeId, Waiting>()
   readonly #contradicted = new Set<NodeId>()
+  readonly #pulled = new Set<NodeId>()
   #rows = 0
 
   constructor(options: RecordBookOptions) {
@@ -66,6 +67,17 @@ export class RecordBook {
 
   isWaiting(node: NodeId): boolean {
     return this.#waiting.has(node)
+  }
+
+  /** One pull at a time a node: false while another one is under way. Who got true says `endPull`. */
+  startPull(node: NodeId): boolean {
+    if (this.#pulled.has(node)) return false
+    this.#pulled.add(node)
+    return true
+  }
+
+  endPull(node: NodeId): void {
+    this.#pulled.delete(node)
   }
 
   /** An update from the network. */
