@@ -49,5 +49,7 @@ export const CODEC_DEPTH_MAX = 16
 /** Ranges asked for in one audit challenge. */
 export const AUDIT_RANGES_MAX = 64
 export const AUDIT_RANGE_BYTES_MAX = 1 * MiB
+/** Rows of all nodes together that one node keeps; each takes some 500 bytes of memory. */
+export const RECORD_ROWS_MAX = 2_000_000
 /** Known nodes kept in a ledger. */
 export const LEDGER_NODES_MAX = 20_000

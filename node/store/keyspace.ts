@@ -21,6 +21,9 @@ export const KEYSPACES = [
   { number: 14, name: 'merged' }, // By shard key: accepted infohash and hashes.
   { number: 15, name: 'published' }, // By document: what was published where.
   { number: 16, name: 'own' }, // Single values of this data folder: sequence, versions of documents.
+  // Node
+  { number: 17, name: 'records' }, // By node id: its newest sealed update, and its head.
+  { number: 18, name: 'recordBuckets' }, // By node id and bucket number: the rows of its state.
 ] as const
 
 export type Keyspace = (typeof KEYSPACES)[number]['name']

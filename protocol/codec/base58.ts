@@ -1,6 +1,6 @@
 /** base58btc: the alphabet of Bitcoin and of libp2p peer ids, without a multibase prefix. */
 
-const ALPHABET = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
+export const BASE58_ALPHABET = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
 /** The conversion is quadratic, so its input is short: a peer id has 38 bytes. */
 export const BASE58_BYTES_MAX = 128
 const TEXT_LENGTH_MAX = 176 // ceil(128 * 8 / log2(58))
@@ -9,7 +9,7 @@ const TEXT_LENGTH_MAX = 176 // ceil(128 * 8 / log2(58))
 export function base58FromBytes(bytes: Uint8Array): string {
   if (bytes.length > BASE58_BYTES_MAX) throw new RangeError(`base58: more than ${BASE58_BYTES_MAX} bytes`)
   const text: string[] = []
-  for (const digit of convert(bytes, 256, 58)) text.push(ALPHABET.charAt(digit))
+  for (const digit of convert(bytes, 256, 58)) text.push(BASE58_ALPHABET.charAt(digit))
   return text.join('')
 }
 
@@ -18,7 +18,7 @@ export function bytesFromBase58(text: string): Uint8Array | null {
   if (text.length > TEXT_LENGTH_MAX) return null
   const digits: number[] = []
   for (const character of text) {
-    const digit = ALPHABET.indexOf(character)
+    const digit = BASE58_ALPHABET.indexOf(character)
     if (digit < 0) return null
     digits.push(digit)
   }

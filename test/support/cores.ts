@@ -18,7 +18,7 @@ import { DEFAULT_PARAMETERS, type Parameters } from '../../protocol/parameters.t
 import { makeShard } from '../../protocol/shard/cut.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { NOW } from './manifests.ts'
-import { shared } from './records.ts'
+import { shared } from './ledger-records.ts'
 
 export const TEST_PARAMETERS: Parameters = {
   ...DEFAULT_PARAMETERS,

@@ -12,7 +12,7 @@ describe('the ledger of key spaces', () => {
   })
 
   it('keeps the numbers that data folders already use', () => {
-    const used = KEYSPACES.slice(0, 16).map((space) => `${space.number} ${space.name}`)
+    const used = KEYSPACES.slice(0, 18).map((space) => `${space.number} ${space.name}`)
     expect(used).toEqual([
       '1 ownManifest',
       '2 ownEntries',
@@ -30,6 +30,8 @@ describe('the ledger of key spaces', () => {
       '14 merged',
       '15 published',
       '16 own',
+      '17 records',
+      '18 recordBuckets',
     ])
   })
 

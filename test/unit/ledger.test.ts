@@ -4,7 +4,7 @@ import { health } from '../../protocol/ledger/health.ts'
 import { Ledger } from '../../protocol/ledger/ledger.ts'
 import { DEFAULT_PARAMETERS } from '../../protocol/parameters.ts'
 import { KEY, NODES, NOW } from '../support/manifests.ts'
-import { entryOf, recordOf, shared } from '../support/records.ts'
+import { entryOf, recordOf, shared } from '../support/ledger-records.ts'
 
 const [alice, bob, carol, dave] = NODES as [NodeId, NodeId, NodeId, NodeId]
 const P = DEFAULT_PARAMETERS
