@@ -2,7 +2,8 @@
  * A member of a federation: everything that volunteers and coordinators do alike, from the core's loop down to the sockets.
  * The composition root of both, read top to bottom (HOUSE).
  */
-import { type CoreState, initialState, type Settings } from '../protocol/core/state.ts'
+import { initialState } from '../protocol/core/kept.ts'
+import type { CoreState, Settings } from '../protocol/core/state.ts'
 import type { ShardKey } from '../protocol/ids.ts'
 import { createNames } from '../protocol/ledger/names.ts'
 import { parametersFingerprint } from '../protocol/parameters.ts'
@@ -38,8 +39,8 @@ export interface Member {
 const NOTHING_ARCHIVED: ReadonlySet<ShardKey> = new Set()
 /** Peers dialled at start (PROTOCOL 10). */
 const REMEMBERED_MAX = 200
-/** The core ticks this often; every rule that waits is in ms, so this only bounds how late it acts. */
-const TICK_MS = 250
+/** How often the core is asked whether it is due; every rule that waits is in ms, so this only bounds how late it acts. */
+const TICK_MS = 100
 
 /** Rejects with an Error of one sentence when it cannot start (see startBase). */
 export async function startMember(config: BaseConfig, settings: Settings): Promise<Member> {

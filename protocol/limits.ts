@@ -7,8 +7,6 @@ const MiB = 1024 * KiB
 export const GOSSIP_BYTES_MAX = 1 * MiB
 /** One answer on a request stream; longer things are pulled in slices of this size. */
 export const STREAM_MESSAGE_BYTES_MAX = 1 * MiB
-/** A whole node manifest, sealed. */
-export const NODE_MANIFEST_BYTES_MAX = GOSSIP_BYTES_MAX
 /** A sealed node update. What does not fit is pulled once by each instead of being gossiped many times over. */
 export const NODE_UPDATE_BYTES_MAX = 64 * KiB
 /** What a node says about itself, encoded; usually under 1 KiB. */

@@ -19,7 +19,7 @@ import {
 import { equalBytes } from '../../protocol/codec/bytes.ts'
 import { encodeCbor } from '../../protocol/codec/cbor.ts'
 import type { NodeId, ShardKey } from '../../protocol/ids.ts'
-import type { AuditOutcome } from '../../protocol/manifest/node-manifest.ts'
+import type { AuditOutcome } from '../../protocol/manifest/entry.ts'
 import { openAuditAnswer, openAuditChallenge } from '../../protocol/manifest/trust.ts'
 import type { Parameters } from '../../protocol/parameters.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'

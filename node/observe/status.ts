@@ -5,7 +5,7 @@
 import { bytesUsed, type CoreState } from '../../protocol/core/state.ts'
 import { type FederationId, type NodeId, parseShardKey, type ShardId } from '../../protocol/ids.ts'
 import type { Standing } from '../../protocol/ledger/ledger.ts'
-import type { AuditOutcome } from '../../protocol/manifest/node-manifest.ts'
+import type { AuditOutcome } from '../../protocol/manifest/entry.ts'
 import type { TorrentStats } from '../ports.ts'
 import { type Outside, type ShardStatus, shardStatuses } from './shard-status.ts'
 

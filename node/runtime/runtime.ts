@@ -7,6 +7,7 @@ import type { Effect } from '../../protocol/core/effect.ts'
 import type { Event } from '../../protocol/core/event.ts'
 import type { CoreState } from '../../protocol/core/state.ts'
 import { step } from '../../protocol/core/step.ts'
+import { nextWakeMs } from '../../protocol/core/wake.ts'
 import type { Clock, Log } from '../ports.ts'
 
 /** Does one effect. A promise is awaited before the next effect of the same step; long work must not be awaited. */
@@ -44,8 +45,14 @@ export class Runtime {
 
   start(perform: Perform): void {
     this.#perform = perform
-    this.#timer = setInterval(() => this.dispatch({ kind: 'tick' }), this.#tickMs)
+    this.#timer = setInterval(() => this.#tickWhenDue(), this.#tickMs)
     this.dispatch({ kind: 'tick' })
+  }
+
+  /** An idle core is not ticked: it says when it needs to be. */
+  #tickWhenDue(): void {
+    const now = { wallMs: this.#clock.wallMs(), monotonicMs: this.#clock.monotonicMs() }
+    if (!this.#draining && nextWakeMs(this.state, now) <= now.monotonicMs) this.dispatch({ kind: 'tick' })
   }
 
   dispatch(event: Event): void {

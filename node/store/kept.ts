@@ -1,14 +1,10 @@
 /** What the core keeps over a restart, as one dag-cbor value under one key. */
 import { decodeCbor, encodeCbor } from '../../protocol/codec/cbor.ts'
 import { branded, integer, list, oneOf, type Reader, record, text } from '../../protocol/codec/shape.ts'
-import type { Damage, Kept } from '../../protocol/core/state.ts'
+import type { Kept } from '../../protocol/core/kept.ts'
+import type { Damage } from '../../protocol/core/state.ts'
 import { isInfohash } from '../../protocol/ids.ts'
-import {
-  AUDIT_OUTCOMES,
-  type AuditRecord,
-  readNodeId,
-  readShardKey,
-} from '../../protocol/manifest/node-manifest.ts'
+import { AUDIT_OUTCOMES, type AuditRecord, readNodeId, readShardKey } from '../../protocol/manifest/entry.ts'
 import { readShard, shardToValue } from '../../protocol/shard/cut.ts'
 import type { Store } from '../ports.ts'
 import { keyOf } from './keyspace.ts'

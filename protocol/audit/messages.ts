@@ -9,7 +9,7 @@ import { decodeCbor, encodeCbor } from '../codec/cbor.ts'
 import { bytes, integer, list, type Reader, record, ShapeError } from '../codec/shape.ts'
 import type { NodeId, ShardKey } from '../ids.ts'
 import { AUDIT_RANGE_BYTES_MAX, AUDIT_RANGES_MAX, SHARD_FILES_MAX } from '../limits.ts'
-import { readNodeId, readShardKey } from '../manifest/node-manifest.ts'
+import { readNodeId, readShardKey } from '../manifest/entry.ts'
 import type { Shard } from '../shard/shard.ts'
 
 export const AUDIT_CHALLENGE_DOMAIN = 'wikiseed/audit-challenge/1'

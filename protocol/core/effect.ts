@@ -3,7 +3,7 @@ import type { Infohash, NodeId, ShardKey } from '../ids.ts'
 import type { Endpoint } from '../manifest/entry.ts'
 import type { Statement } from '../manifest/next-update.ts'
 import type { Shard } from '../shard/shard.ts'
-import type { Kept } from './state.ts'
+import type { Kept } from './kept.ts'
 
 export type Effect =
   /** Store durably before any later effect of this step. */

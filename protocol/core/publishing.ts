@@ -3,7 +3,8 @@ import type { Entry, Refutation } from '../manifest/entry.ts'
 import type { Statement } from '../manifest/next-update.ts'
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
-import { bytesUsed, type CoreState, doneSixteenths, keptOf, type Own } from './state.ts'
+import { keptOf } from './kept.ts'
+import { bytesUsed, type CoreState, doneSixteenths, type Own } from './state.ts'
 
 /** Publishes when something changed (at most once per publishMinMs) or when the leases must be renewed. */
 export function publish(state: CoreState, now: Now, out: Effect[]): void {

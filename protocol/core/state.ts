@@ -1,9 +1,9 @@
 /** The state of one node's core. Changed in place by `step` only; everybody else reads. */
 import type { Infohash, NodeId, ShardKey } from '../ids.ts'
 import type { View } from '../ledger/health.ts'
-import { Ledger } from '../ledger/ledger.ts'
+import type { Ledger } from '../ledger/ledger.ts'
 import type { Names } from '../ledger/names.ts'
-import { type AuditRecord, auditKey, type Endpoint } from '../manifest/entry.ts'
+import type { AuditRecord, Endpoint } from '../manifest/entry.ts'
 import type { Parameters } from '../parameters.ts'
 import type { RankCache } from '../placement/rank-cache.ts'
 import type { Shard } from '../shard/shard.ts'
@@ -150,25 +150,6 @@ export interface CoreState {
   unpersisted: boolean
 }
 
-/** What survives a restart. Claims and replicas come back; progress is found on disk. */
-export interface Kept {
-  readonly sequence: number
-  readonly own: readonly {
-    readonly shard: Shard
-    readonly state: 'claimed' | 'held'
-    readonly infohash: Infohash | null
-    readonly sinceMs: number
-    readonly promisedUntilMs: number
-    readonly repairing: boolean
-    readonly led: boolean
-    readonly fromOriginBytes: number
-    readonly fromSwarmBytes: number
-  }[]
-  readonly refuted: readonly { readonly shard: ShardKey; readonly infohash: Infohash }[]
-  readonly audits: readonly AuditRecord[]
-  readonly damages: readonly Damage[]
-}
-
 /** Sixteenths of a shard that are there, 0..16; 16 only for all of it (PROTOCOL 4: `done`). */
 export function doneSixteenths(own: Pick<Own, 'state' | 'shard' | 'doneBytes'>): number {
   if (own.state === 'held') return 16
@@ -192,52 +173,6 @@ export function viewOf(state: Pick<CoreState, 'ledger' | 'parameters'>, now: Pic
   return { ledger: state.ledger, parameters: state.parameters, nowMs: now.wallMs }
 }
 
-export interface CoreInit extends Shared {
-  readonly self: NodeId
-  readonly parameters: Parameters
-  readonly parametersFingerprint: string
-  readonly settings: Settings
-}
-
-export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreState {
-  const { names, settings, self } = init
-  const state: CoreState = {
-    ...init,
-    selfNumber: names.nodes.number(self),
-    operatorNumber: names.operators.number(settings.operator === '' ? self : settings.operator),
-    ledger: new Ledger(init, init.parameters, self),
-    shards: new Map(),
-    catalog: [],
-    listed: new Map(),
-    own: new Map(),
-    refuted: new Map(),
-    failures: new Map(),
-    damages: [...(kept?.damages ?? [])],
-    audits: new Map((kept?.audits ?? []).map((audit) => [auditKey(audit.shard, audit.node), audit])),
-    auditRests: new Map(),
-    auditing: new Set(),
-    checking: new Set(),
-    heeded: new Set(),
-    frozen: new Set(),
-    bytesTotal: settings.bytesTotal,
-    leaving: false,
-    sequence: kept?.sequence ?? 0,
-    connections: 0,
-    joinedAtMs: null,
-    reachable: false,
-    libp2p: [],
-    bittorrent: [],
-    short: new Map(),
-    sweptAtMs: now.monotonicMs,
-    publishedAtMs: null,
-    unpublished: true,
-    unpersisted: false,
-  }
-  for (const one of kept?.own ?? []) state.own.set(one.shard.key, revive(state, one, now))
-  for (const { shard, infohash } of kept?.refuted ?? []) refute(state, shard, infohash)
-  return state
-}
-
 export function refute(state: CoreState, shard: ShardKey, infohash: Infohash): void {
   const known = state.refuted.get(shard) ?? new Set<Infohash>()
   state.refuted.set(shard, known.add(infohash))
@@ -247,34 +182,6 @@ export function refute(state: CoreState, shard: ShardKey, infohash: Infohash): v
 export function changed(state: CoreState): void {
   state.unpersisted = true
   state.unpublished = true
-}
-
-export function keptOf(state: CoreState): Kept {
-  return {
-    sequence: state.sequence,
-    own: [...state.own.values()].map((own) => ({
-      shard: own.shard,
-      state: own.state,
-      infohash: own.infohash,
-      sinceMs: own.sinceMs,
-      promisedUntilMs: own.promisedUntilMs,
-      repairing: own.repairing,
-      led: own.led,
-      fromOriginBytes: own.fromOriginBytes,
-      fromSwarmBytes: own.fromSwarmBytes,
-    })),
-    refuted: [...state.refuted].flatMap(([shard, all]) => [...all].map((infohash) => ({ shard, infohash }))),
-    audits: [...state.audits.values()],
-    damages: [...state.damages],
-  }
-}
-
-function revive(state: CoreState, one: Kept['own'][number], now: Now): Own {
-  return {
-    ...newOwn(state, one.shard, now),
-    ...one,
-    doneBytes: one.state === 'held' ? one.shard.sizeBytes : 0,
-  }
 }
 
 export function newOwn(state: Pick<CoreState, 'names'>, shard: Shard, now: Now): Own {

@@ -1,3 +1,4 @@
+// Longer than 300 lines: the arrays and the rules that keep them true to each other stand together.
 /**
  * The union of what all nodes say (PROTOCOL 4): highest sequence per node wins, so it is a conflict-free replicated type by
  * construction. Records are immutable and may be shared; what this ledger adds, in typed arrays, is who has which shard. Holds

@@ -18,7 +18,7 @@ import {
 } from '../limits.ts'
 import { readShard, shardToValue } from '../shard/cut.ts'
 import type { Shard } from '../shard/shard.ts'
-import { readNodeId } from './node-manifest.ts'
+import { readNodeId } from './entry.ts'
 
 export const CATALOG_INDEX_DOMAIN = 'wikiseed/catalog-index/1'
 export const CATALOG_INDEX_TYPE = 'application/vnd.wikiseed.catalog-index+cbor'

@@ -24,15 +24,9 @@ import {
 import { equalBytes } from '../codec/bytes.ts'
 import { ShapeError } from '../codec/shape.ts'
 import type { NodeId } from '../ids.ts'
-import { CATALOG_INDEX_BYTES_MAX, NODE_MANIFEST_BYTES_MAX, NODE_UPDATE_BYTES_MAX } from '../limits.ts'
+import { CATALOG_INDEX_BYTES_MAX, NODE_UPDATE_BYTES_MAX } from '../limits.ts'
 import { CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, type CatalogIndex, decodeCatalogIndex } from './catalog.ts'
 import { openEnvelope } from './envelope.ts'
-import {
-  decodeNodeManifest,
-  NODE_MANIFEST_DOMAIN,
-  NODE_MANIFEST_TYPE,
-  type NodeManifest,
-} from './node-manifest.ts'
 import {
   decodeNodeUpdate,
   encodeNodeUpdate,
@@ -62,17 +56,6 @@ export type Opened<T> =
   | { readonly ok: true; readonly value: Verified<T>; readonly signer: NodeId }
   | { readonly ok: false; readonly code: TrustErrorCode; readonly detail: string }
 
-export function openNodeManifest(bytes: Uint8Array, verify: VerifySignature): Opened<NodeManifest> {
-  return open(bytes, verify, {
-    domain: NODE_MANIFEST_DOMAIN,
-    payloadType: NODE_MANIFEST_TYPE,
-    bytesMax: NODE_MANIFEST_BYTES_MAX,
-    decode: decodeNodeManifest,
-    signer: (manifest) => manifest.node,
-  })
-}
-
-/** An update names nobody: its signer is the node that speaks. */
 export function openNodeUpdate(bytes: Uint8Array, verify: VerifySignature): Opened<NodeUpdate> {
   return open(bytes, verify, {
     domain: NODE_UPDATE_DOMAIN,

@@ -1,10 +1,12 @@
+// Longer than 300 lines: one harness, each effect in one place.
 /**
  * Several cores in one virtual time, for tests of the rules: messages arrive at once, fetches take virtual seconds.
  * The deterministic simulator of real bytes is another matter (see docs/ARCHITECTURE.md); this only drives `step`.
  */
 import type { Effect } from '../../protocol/core/effect.ts'
 import type { Event, Now } from '../../protocol/core/event.ts'
-import { type CoreState, initialState, type Kept, type Settings } from '../../protocol/core/state.ts'
+import { initialState, type Kept } from '../../protocol/core/kept.ts'
+import type { CoreState, Settings } from '../../protocol/core/state.ts'
 import { step } from '../../protocol/core/step.ts'
 import { nextWakeMs } from '../../protocol/core/wake.ts'
 import type { Infohash, NodeId, ShardKey } from '../../protocol/ids.ts'
@@ -17,8 +19,8 @@ import type { Verified } from '../../protocol/manifest/trust.ts'
 import { DEFAULT_PARAMETERS, type Parameters } from '../../protocol/parameters.ts'
 import { makeShard } from '../../protocol/shard/cut.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
-import { NOW } from './manifests.ts'
 import { shared } from './ledger-records.ts'
+import { NOW } from './manifests.ts'
 
 export const TEST_PARAMETERS: Parameters = {
   ...DEFAULT_PARAMETERS,

@@ -3,8 +3,8 @@ import type { NodeId } from '../../protocol/ids.ts'
 import { health } from '../../protocol/ledger/health.ts'
 import { Ledger } from '../../protocol/ledger/ledger.ts'
 import { DEFAULT_PARAMETERS } from '../../protocol/parameters.ts'
-import { KEY, NODES, NOW } from '../support/manifests.ts'
 import { entryOf, recordOf, shared } from '../support/ledger-records.ts'
+import { KEY, NODES, NOW } from '../support/manifests.ts'
 
 const [alice, bob, carol, dave] = NODES as [NodeId, NodeId, NodeId, NodeId]
 const P = DEFAULT_PARAMETERS

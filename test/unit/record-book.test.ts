@@ -1,3 +1,4 @@
+// Longer than 300 lines: one claim after the other about one book.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { verifyEd25519 } from '../../node/net/signature.ts'

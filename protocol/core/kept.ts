@@ -1,0 +1,101 @@
+/** How a core begins, and what of it survives a restart. */
+import type { Infohash, NodeId, ShardKey } from '../ids.ts'
+import { Ledger } from '../ledger/ledger.ts'
+import { type AuditRecord, auditKey } from '../manifest/entry.ts'
+import type { Parameters } from '../parameters.ts'
+import type { Shard } from '../shard/shard.ts'
+import type { Now } from './event.ts'
+import { type CoreState, type Damage, newOwn, type Own, refute, type Settings, type Shared } from './state.ts'
+
+/** What survives a restart. Claims and replicas come back; progress is found on disk. */
+export interface Kept {
+  readonly sequence: number
+  readonly own: readonly {
+    readonly shard: Shard
+    readonly state: 'claimed' | 'held'
+    readonly infohash: Infohash | null
+    readonly sinceMs: number
+    readonly promisedUntilMs: number
+    readonly repairing: boolean
+    readonly led: boolean
+    readonly fromOriginBytes: number
+    readonly fromSwarmBytes: number
+  }[]
+  readonly refuted: readonly { readonly shard: ShardKey; readonly infohash: Infohash }[]
+  readonly audits: readonly AuditRecord[]
+  readonly damages: readonly Damage[]
+}
+
+export interface CoreInit extends Shared {
+  readonly self: NodeId
+  readonly parameters: Parameters
+  readonly parametersFingerprint: string
+  readonly settings: Settings
+}
+
+export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreState {
+  const { names, settings, self } = init
+  const state: CoreState = {
+    ...init,
+    selfNumber: names.nodes.number(self),
+    operatorNumber: names.operators.number(settings.operator === '' ? self : settings.operator),
+    ledger: new Ledger(init, init.parameters, self),
+    shards: new Map(),
+    catalog: [],
+    listed: new Map(),
+    own: new Map(),
+    refuted: new Map(),
+    failures: new Map(),
+    damages: [...(kept?.damages ?? [])],
+    audits: new Map((kept?.audits ?? []).map((audit) => [auditKey(audit.shard, audit.node), audit])),
+    auditRests: new Map(),
+    auditing: new Set(),
+    checking: new Set(),
+    heeded: new Set(),
+    frozen: new Set(),
+    bytesTotal: settings.bytesTotal,
+    leaving: false,
+    sequence: kept?.sequence ?? 0,
+    connections: 0,
+    joinedAtMs: null,
+    reachable: false,
+    libp2p: [],
+    bittorrent: [],
+    short: new Map(),
+    sweptAtMs: now.monotonicMs,
+    publishedAtMs: null,
+    unpublished: true,
+    unpersisted: false,
+  }
+  for (const one of kept?.own ?? []) state.own.set(one.shard.key, revive(state, one, now))
+  for (const { shard, infohash } of kept?.refuted ?? []) refute(state, shard, infohash)
+  return state
+}
+
+export function keptOf(state: CoreState): Kept {
+  return {
+    sequence: state.sequence,
+    own: [...state.own.values()].map((own) => ({
+      shard: own.shard,
+      state: own.state,
+      infohash: own.infohash,
+      sinceMs: own.sinceMs,
+      promisedUntilMs: own.promisedUntilMs,
+      repairing: own.repairing,
+      led: own.led,
+      fromOriginBytes: own.fromOriginBytes,
+      fromSwarmBytes: own.fromSwarmBytes,
+    })),
+    refuted: [...state.refuted].flatMap(([shard, all]) => [...all].map((infohash) => ({ shard, infohash }))),
+    audits: [...state.audits.values()],
+    damages: [...state.damages],
+  }
+}
+
+function revive(state: CoreState, one: Kept['own'][number], now: Now): Own {
+  return {
+    ...newOwn(state, one.shard, now),
+    ...one,
+    doneBytes: one.state === 'held' ? one.shard.sizeBytes : 0,
+  }
+}
