@@ -1,6 +1,6 @@
 /** Records and updates for tests: real keys, real envelopes, made rows. */
 import fc from 'fast-check'
-import { identityFromSeed } from '../../node/net/identity.ts'
+import { type HostIdentity, identityFromSeed } from '../../node/net/identity.ts'
 import { verifyEd25519 } from '../../node/net/signature.ts'
 import type { Identity } from '../../node/ports.ts'
 import type { Infohash, ShardDigest, ShardKey } from '../../protocol/ids.ts'
@@ -21,7 +21,7 @@ import { openNodeUpdate, type Verified } from '../../protocol/manifest/trust.ts'
 /** 2026-11-22T12:00:00Z */
 export const NOW = 1_795_348_800_000
 
-export function testIdentity(number: number): Identity {
+export function testIdentity(number: number): HostIdentity {
   const seed = new Uint8Array(32)
   new DataView(seed.buffer).setUint32(0, number + 1)
   return identityFromSeed(seed)
