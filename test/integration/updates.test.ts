@@ -1,3 +1,4 @@
+// Longer than 300 lines: one claim after the other about one exchange.
 /** The exchange of updates between nodes (PROTOCOL 4), over the memory network and, for one case, over libp2p. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { MemoryHub, MemoryNetwork } from '../../node/net/memory-network.ts'
