@@ -219,6 +219,17 @@ describe('a conversation', () => {
     expect(known(one)).toEqual(known(other))
   })
 
+  it('brings a lost heartbeat, though the state is the same', () => {
+    const [one, other] = [newBook(), newBook()]
+    const writer = new Writer(1)
+    const first = writer.say(saying())
+    for (const book of [one, other]) book.hear(first.sealed, NOW)
+    const beat = writer.say(saying())
+    other.hear(beat.sealed, NOW)
+    expect(talk(one, other, compare)).toMatchObject({ requests: 2 })
+    expect(one.get(writer.node)?.sequence).toBe(beat.update.sequence)
+  })
+
   it('brings 10,000 entries in answers of at most 1 MiB, and later only the buckets that differ', () => {
     const writer = new Writer(1)
     const first = writer.say(saying({ entries: entries(10_000) }))
@@ -229,7 +240,7 @@ describe('a conversation', () => {
     expect(late.get(writer.node)).toEqual(first.record)
     expect(whole.largestBytes).toBeLessThanOrEqual(STREAM_MESSAGE_BYTES_MAX)
     expect(whole.answeredBytes).toBeGreaterThan(STREAM_MESSAGE_BYTES_MAX)
-    expect(whole.requests).toBeLessThanOrEqual(5)
+    expect(whole.requests).toBe(4)
     // Two lost updates with one row each.
     writer.say(saying({ entries: entries(9_999) }))
     const third = writer.say(saying({ entries: entries(9_998) }))
@@ -305,7 +316,8 @@ describe('a conversation', () => {
       const at = answer.length >> 1
       return request < 2 ? answer : answer.with(at, (answer[at] ?? 0) ^ 1)
     }
-    expect(() => talk(book, peer, compareAll, flip)).toThrow(ShapeError)
+    // Found in the answer that has them, before anything else is asked.
+    expect(() => talk(book, peer, compareAll, flip)).toThrow(/^answer\.buckets/)
     expect([...book.records()]).toEqual([])
     talk(book, peer, (asking) => takeFrom(asking, [writer.node]))
     expect(book.get(writer.node)?.digest).toEqual(said.record.digest)
