@@ -1,28 +1,18 @@
-/** The exchange of updates between nodes (PROTOCOL 4), over the memory network and, for one case, over libp2p. */
+/** The exchange of updates between nodes (PROTOCOL 4), over the memory network. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { MemoryHub, MemoryNetwork } from '../../node/net/memory-network.ts'
-import { Libp2pNetwork } from '../../node/net/network.ts'
 import { verifyEd25519 } from '../../node/net/signature.ts'
 import type { Network } from '../../node/ports.ts'
 import { keyOf, prefixOf } from '../../node/store/keyspace.ts'
 import { createMemoryStore } from '../../node/store/memory-store.ts'
-import type { FederationId } from '../../protocol/ids.ts'
 import { openContradiction } from '../../protocol/manifest/trust.ts'
 import { silentLog } from '../conformance/silent-log.ts'
-import { saying, testEntry, testIdentity, Writer } from '../support/records.ts'
-import { deafened, Updater } from '../support/updaters.ts'
+import { entries, shardsOf } from '../support/books.ts'
+import { saying, testIdentity, Writer } from '../support/records.ts'
+import { deafened, started, stopAll, Updater } from '../support/updaters.ts'
 
 const eventually = { timeout: 10_000, interval: 10 }
-const ended: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const end of ended.splice(0)) await end()
-})
-
-const entries = (count: number, from = 0) => Array.from({ length: count }, (_, i) => testEntry(from + i))
-const shardsOf = (count: number, from = 0) =>
-  entries(count, from)
-    .map((entry) => entry.shard)
-    .sort()
+afterEach(stopAll)
 
 function memory(hub: MemoryHub, number: number): MemoryNetwork {
   return new MemoryNetwork({ hub, nodeId: testIdentity(number).nodeId, log: silentLog })
@@ -34,15 +24,6 @@ async function stranger(hub: MemoryHub, number: number, near: Updater): Promise<
   await network.start()
   await network.connect(near.network.addresses())
   return network
-}
-
-async function started(updater: Updater): Promise<Updater> {
-  await updater.network.start()
-  ended.push(async () => {
-    await updater.exchange.stop()
-    await updater.network.stop()
-  })
-  return updater
 }
 
 async function join(hub: MemoryHub, number: number, wrap = (network: Network): Network => network) {
@@ -285,41 +266,5 @@ describe('updates between nodes', () => {
     for (const space of ['records', 'recordBuckets'] as const) {
       for await (const { key } of a.store.list(prefixOf(space))) expect(key).not.toContain(b.node)
     }
-  })
-})
-
-describe('over libp2p', () => {
-  it('gossip, a gap and a catch-up of 3,000 entries work as over the memory network', async () => {
-    const federationId = 'ab'.repeat(32) as FederationId
-    const nodes: Updater[] = []
-    let deaf = false
-    let lost = 0
-    const isLost = () => {
-      if (deaf) lost++
-      return deaf
-    }
-    for (const number of [0, 1]) {
-      const network = new Libp2pNetwork({ identity: testIdentity(number), federationId, log: silentLog })
-      nodes.push(await started(new Updater(number, number === 1 ? deafened(network, isLost) : network)))
-    }
-    const [a, b] = nodes as [Updater, Updater]
-    await a.say(saying({ entries: entries(3_000) }))
-    expect(await b.network.connect(a.network.addresses())).toBe(true)
-    await b.exchange.pull(a.node, true)
-    expect(b.known()).toEqual(a.known())
-    // Gossip begins to flow when the two have told each other their topics.
-    const gossips = async () => {
-      await a.say(saying({ entries: entries(3_000 - a.sequence) }))
-      await vi.waitFor(() => expect(b.known()).toEqual(a.known()), { timeout: 300, interval: 10 })
-    }
-    await vi.waitFor(gossips, eventually)
-    deaf = true
-    await a.say(saying({ entries: entries(5) }))
-    await vi.waitFor(() => expect(lost).toBe(1), eventually)
-    expect(b.known()).not.toEqual(a.known())
-    deaf = false
-    await a.say(saying({ entries: entries(6) }))
-    await vi.waitFor(() => expect(b.known()).toEqual(a.known()), eventually)
-    expect(b.toldOf(a.node)).toEqual(shardsOf(6))
   })
 })
