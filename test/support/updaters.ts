@@ -85,3 +85,20 @@ export function deafened(network: Network, lost: (data: Uint8Array) => boolean):
     stop: () => network.stop(),
   }
 }
+
+const running = new Set<Updater>()
+
+/** Starts its network; `stopAll` ends it. */
+export async function started(updater: Updater): Promise<Updater> {
+  await updater.network.start()
+  running.add(updater)
+  return updater
+}
+
+export async function stopAll(): Promise<void> {
+  for (const updater of running) {
+    await updater.exchange.stop()
+    await updater.network.stop()
+  }
+  running.clear()
+}
