@@ -18,7 +18,8 @@ import {
 } from '../node/settings.ts'
 import { isNodeId, type NodeId } from '../protocol/ids.ts'
 
-export interface CoordinatorConfig extends Omit<NodeConfig, 'languages' | 'originFallback' | 'claimsMax'> {
+export interface CoordinatorConfig
+  extends Omit<NodeConfig, 'languages' | 'originFallback' | 'leave' | 'claimsMax'> {
   /** The folder that `coordinator init` made: it holds `keys/`. */
   readonly keysDir: string
   /** Operators whose audits count (PROTOCOL 7), besides this one. */

@@ -42,6 +42,8 @@ export interface NodeConfig {
   readonly bytesTotal: number
   readonly languages: readonly string[]
   readonly originFallback: boolean
+  /** Hand everything over to others, then stop. */
+  readonly leave: boolean
   readonly downloadLimitBytesPerSecond: number | null
   readonly uploadLimitBytesPerSecond: number | null
   /** Claims, and fetches, under way at once. */
@@ -182,6 +184,12 @@ export const NODE_SETTINGS = {
     kind: yesNo,
     default: true,
   },
+  leave: {
+    value: null,
+    help: 'hand everything over to others, show what is waited for, then stop',
+    kind: yesNo,
+    default: false,
+  },
   claims: { value: '<n>', help: 'claims under way at once', kind: whole(1, 10_000), default: 16 },
   fetches: { value: '<n>', help: 'fetches under way at once', kind: whole(1, 64), default: 4 },
 } satisfies Settings
@@ -196,6 +204,7 @@ export function readNodeConfig(sources: Sources): NodeConfig {
     bytesTotal: values.capacity,
     languages: values.languages,
     originFallback: values.originFallback,
+    leave: values.leave,
     claimsMax: values.claims,
     fetchesMax: values.fetches,
   }
@@ -208,7 +217,14 @@ export function baseConfigOf(
   values: BaseValues,
 ): Omit<
   NodeConfig,
-  'dataDir' | 'operator' | 'bytesTotal' | 'languages' | 'originFallback' | 'claimsMax' | 'fetchesMax'
+  | 'dataDir'
+  | 'operator'
+  | 'bytesTotal'
+  | 'languages'
+  | 'originFallback'
+  | 'leave'
+  | 'claimsMax'
+  | 'fetchesMax'
 > {
   return {
     rootPath: resolve(values.root),

@@ -30,6 +30,8 @@ export interface Member {
   readonly catalogs: CatalogExchange
   /** What status needs besides the state. */
   statusExtra(): StatusExtra
+  /** Hands everything over (PROTOCOL 8); resolves when nothing is left here. */
+  leave(): Promise<void>
   /** Never resolves; rejects with the error that stopped the core. */
   readonly failed: Promise<never>
   stop(): Promise<void>
@@ -142,7 +144,11 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     antiEntropyMs: parameters.antiEntropyMs,
   })
 
-  runtime.start((effect) => performer.perform(effect))
+  const left = Promise.withResolvers<void>()
+  runtime.start(async (effect) => {
+    await performer.perform(effect)
+    if (effect.kind === 'publish' && state.leaving && state.own.size === 0) left.resolve()
+  })
   await catalogs.restore()
   await updates.restore()
   await files.sweep([...state.own.values()].filter((own) => own.state === 'claimed').map((own) => own.shard))
@@ -168,6 +174,10 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     state,
     catalogs,
     failed: fatal.promise,
+    leave: () => {
+      dispatch({ kind: 'leave' })
+      return left.promise
+    },
     statusExtra: () => ({
       version: VERSION,
       role: settings.role === 'collector' ? 'coordinator' : 'node',

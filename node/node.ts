@@ -7,6 +7,8 @@ import { AGENT } from './version.ts'
 
 export interface RunningNode {
   readonly httpUrl: string
+  /** Resolves when a node that leaves has handed everything over; never for others. */
+  readonly left: Promise<void>
   /** Never resolves; rejects with the error that stopped the node. */
   readonly failed: Promise<never>
   stop(): Promise<void>
@@ -31,9 +33,11 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
       shards: () => shardStatuses(member.state, member.base.clock.wallMs()),
     })
     member.base.log.info({ http: http.url }, 'the status page is up')
+    const left = config.leave ? member.leave() : new Promise<void>(() => {})
     return {
       httpUrl: http.url,
       failed: member.failed,
+      left,
       stop: async () => {
         await http.close()
         await member.stop()

@@ -72,7 +72,8 @@ export const DEFAULT_PARAMETERS: Parameters = {
   auditEveryMs: 7 * DAY,
   auditValidMs: 30 * DAY,
   auditTimeoutMs: MINUTE,
-  auditRanges: 8,
+  // A copy that lacks half of its bytes passes one audit with 2^-16.
+  auditRanges: 16,
   restMs: DAY,
   goneMs: 14 * DAY,
   settledAfterMs: DAY,

@@ -5,6 +5,7 @@ import { UserError } from './user-error.ts'
 interface Running {
   readonly httpUrl: string
   readonly failed: Promise<never>
+  readonly left?: Promise<void>
   stop(): Promise<void>
 }
 
@@ -29,7 +30,8 @@ export async function runUntilStopped(
     const running = await start()
     terminal.out(`${name} runs; its status page: ${running.httpUrl}`)
     try {
-      await Promise.race([signal.promise, running.failed])
+      const left = running.left?.then(() => terminal.out('Everything is handed over; the folder may go.'))
+      await Promise.race([signal.promise, running.failed, ...(left === undefined ? [] : [left])])
     } finally {
       await inTime(running.stop(), name)
     }

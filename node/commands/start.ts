@@ -10,6 +10,7 @@ export const start: Command = {
   examples: [
     'wikiseed start --root 1.root.json --contact me@example.org --capacity 50GB',
     'wikiseed start --config wikiseed.json --listen /ip4/0.0.0.0/tcp/4811 --bittorrent-host 0.0.0.0',
+    'wikiseed start --config wikiseed.json --leave',
     'WIKISEED_ROOT=1.root.json WIKISEED_CONTACT=me@example.org wikiseed start',
   ],
   async run({ flags, env, config }, terminal) {

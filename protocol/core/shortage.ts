@@ -18,21 +18,24 @@ export interface Taken {
 }
 const scratch: Taken = { operators: [], hasReachable: false, reachable: 0 }
 
-/** Operators whose live nodes hold or claim it, or whose resting ones hold it; this node's own entry is left out. */
+/**
+ * Operators whose live nodes hold or claim it, or whose resting ones hold it; this node's own entry is left out. Resting
+ * replicas count only while some live replica is proven (PROTOCOL 4): the last ones must not be waited for.
+ */
 export function takenBy(state: CoreState, shard: number, now: Now): Taken {
   const { ledger, parameters } = state
   const { slots } = ledger
   scratch.operators.length = 0
   scratch.hasReachable = false
   scratch.reachable = 0
+  const mayRest = hasLiveProof(state, shard, now)
   for (let slot = slots.first(shard); slot >= 0; slot = slots.next(slot)) {
     const node = slots.node(slot)
     if (node === state.selfNumber || ledger.isLeaving(node)) continue
+    const live = ledger.isLive(node, now.wallMs)
     const counts = slots.isHeld(slot)
-      ? ledger.isLiveOrResting(node, now.wallMs)
-      : ledger.isLive(node, now.wallMs) &&
-        now.wallMs - slots.changedAtMs(slot) <= parameters.claimStallMs &&
-        mayClaim(state, node)
+      ? live || (mayRest && ledger.isLiveOrResting(node, now.wallMs))
+      : live && now.wallMs - slots.changedAtMs(slot) <= parameters.claimStallMs && mayClaim(state, node)
     if (!counts) continue
     const operator = ledger.operatorNumber(node)
     if (!scratch.operators.includes(operator)) scratch.operators.push(operator)
@@ -40,6 +43,15 @@ export function takenBy(state: CoreState, shard: number, now: Now): Taken {
   }
   scratch.hasReachable = scratch.reachable > 0
   return scratch
+}
+
+function hasLiveProof(state: CoreState, shard: number, now: Now): boolean {
+  const { ledger } = state
+  for (let slot = ledger.slots.first(shard); slot >= 0; slot = ledger.slots.next(slot)) {
+    if (ledger.provenAtMs(slot, now.wallMs) !== null && ledger.isLive(ledger.slots.node(slot), now.wallMs))
+      return true
+  }
+  return false
 }
 
 /** Claims of nodes that equivocated do not count, nor those of a newcomer that claims far more than it may. */

@@ -254,6 +254,23 @@ describe('room that is given back (PROTOCOL 8)', () => {
   })
 })
 
+describe('silent holders (PROTOCOL 4)', () => {
+  it('rest while another live replica is proven, and are replaced at once when none is', () => {
+    const cores = new Cores(6, SHARDS.slice(0, 1))
+    const shard = SHARDS[0] as (typeof SHARDS)[0]
+    cores.run(60_000, () => cores.machines.every((machine) => cores.allSafe(machine)))
+    const [one, two, three] = cores.holders(shard) as [Machine, Machine, Machine]
+    cores.kill(one)
+    cores.run(20_000)
+    expect(cores.holders(shard).filter((machine) => machine.up)).toHaveLength(2)
+    cores.kill(two)
+    cores.kill(three)
+    expect(cores.run(40_000, () => cores.holders(shard).filter((machine) => machine.up).length === 3)).toBe(
+      true,
+    )
+  })
+})
+
 describe('how many replicas a shard should have (PROTOCOL 5)', () => {
   const run = (date: string) => testShard('tenwiki', 1_000, date)
   const dates = ['20260101', '20260201', '20260301', '20260401']
