@@ -6,8 +6,8 @@
  */
 import type { NodeId, ShardKey } from '../ids.ts'
 import { LEDGER_NODES_MAX } from '../limits.ts'
-import { type AuditRecord, auditKey, type Entry } from '../manifest/entry.ts'
-import type { NodeRecord, RecordChange } from '../manifest/node-record.ts'
+import { type AuditPair, type AuditRecord, auditKey, type Entry } from '../manifest/entry.ts'
+import { diffRecords, type NodeRecord, type RecordChange } from '../manifest/node-record.ts'
 import type { Parameters } from '../parameters.ts'
 import { tickets } from '../placement/rank.ts'
 import type { RankCache } from '../placement/rank-cache.ts'
@@ -57,9 +57,13 @@ export class Ledger {
   /** Operator number of listed auditors + 1, else 0. */
   #listed = new Int32Array(16)
   #count = 0
-  /** Nodes that had a replica proven, ever. */
-  provenNodes = 0
+  #listedOperators: ReadonlyMap<NodeId, string> = new Map()
+  #provenNodes = 0
   readonly #touched = new Set<number>()
+  /** Slots whose proof must be found anew, with their shards; done before anybody reads a proof, so that a restart pays once. */
+  readonly #unjudged = new Map<number, number>()
+  /** Replicas (`pairOf`) that some record has an audit of which is in no slot: heard before the entry, or older than it. */
+  readonly #loose = new Set<number>()
 
   constructor(shared: { names: Names; ranks: RankCache }, parameters: Parameters, self: NodeId) {
     this.names = shared.names
@@ -95,7 +99,9 @@ export class Ledger {
     this.#silentAfterMs[node] = record.issuedAtMs + record.ttlMs + clockSkewMs
     if (known === undefined || known.head !== record.head) this.#takeHead(node, record)
     this.#reclassify(node, nowMs)
-    this.#takeEntries(node, record, known, change, nowMs)
+    // A change against a record that is not known here would leave out the rest of it.
+    const rows = known === undefined ? null : change
+    this.#takeRows(node, known, rows ?? diffRecords(known ?? null, record), nowMs)
     return 'accepted'
   }
 
@@ -114,12 +120,16 @@ export class Ledger {
       this.#records[node] = undefined
       this.#count--
       gone.push(record.node)
+      for (const audit of record.audits.values()) this.#takeBack(audit, audit, node)
     }
     return gone
   }
 
-  /** Who is listed: their audits count for `safe` (PROTOCOL 7). Proofs are judged anew. */
+  /** Who is listed: their audits count for `safe` (PROTOCOL 7). Proofs are judged anew when the list is another one. */
   setListed(listed: ReadonlyMap<NodeId, string>): void {
+    if (sameMap(listed, this.#listedOperators)) return
+    this.#settle()
+    this.#listedOperators = new Map(listed)
     this.#listed.fill(0)
     for (const [id, operator] of listed) {
       const node = this.names.nodes.number(id)
@@ -128,15 +138,12 @@ export class Ledger {
       this.#growNodes(node)
       this.#listed[node] = number + 1
     }
-    for (let node = 0; node < this.#records.length; node++) {
-      const record = this.#records[node]
-      if (record !== undefined)
-        for (const key of record.entries.keys()) this.#judge(this.names.shards.find(key), node)
-    }
+    this.#judgeAllLater()
   }
 
   /** Shard numbers whose placement, proofs or holders' standing changed since the last call. */
   drainTouched(): number[] {
+    this.#settle()
     const touched = [...this.#touched]
     this.#touched.clear()
     return touched
@@ -144,11 +151,12 @@ export class Ledger {
 
   /** The same, without taking note of it. */
   touched(): IterableIterator<number> {
+    this.#settle()
     return this.#touched.values()
   }
 
   get hasTouched(): boolean {
-    return this.#touched.size > 0
+    return this.#touched.size > 0 || this.#unjudged.size > 0
   }
 
   touch(shard: number): void {
@@ -188,7 +196,14 @@ export class Ledger {
 
   /** A replica of it was proven by an audit that counts: it is off probation (PROTOCOL 5). */
   isProven(node: number): boolean {
+    this.#settle()
     return this.#proven[node] === 1
+  }
+
+  /** Nodes that had a replica proven, ever. */
+  get provenNodes(): number {
+    this.#settle()
+    return this.#provenNodes
   }
 
   /** Shards that it claims now. */
@@ -210,9 +225,10 @@ export class Ledger {
 
   /**
    * When the replica in this slot was last proven by an audit that counts and is not too old, else null. A pass counts by a
-   * listed operator other than the holder's, or one's own, since the replica stands, with no failure after it.
+   * listed operator other than the holder's, or one's own, since the replica stands, with no failure at that time or after it.
    */
   provenAtMs(slot: number, nowMs: number): number | null {
+    this.#settle()
     const proof = this.slots.proof(slot)
     return proof > 0 && nowMs - proof <= this.#parameters.auditValidMs ? proof : null
   }
@@ -277,39 +293,44 @@ export class Ledger {
     const isLeaving = capacity.bytesTotal === 0
     if (this.#reachable[node] !== Number(reachable) || isLeaving) this.#touchAll(record)
     this.#reachable[node] = Number(reachable)
+    const before = this.#operator[node]
     this.#operator[node] = this.names.operators.number(operator === '' ? record.node : operator)
+    if (before !== this.#operator[node]) {
+      // Whose word counts about whom follows the operators.
+      if (node === this.#self) this.#judgeAllLater()
+      else this.#judgeLater(record, node)
+    }
     this.#freeBytes[node] = Math.max(0, capacity.bytesTotal - capacity.bytesUsed)
     this.ranks.setTickets(node, tickets(capacity.bytesTotal))
   }
 
-  #takeEntries(
-    node: number,
-    record: NodeRecord,
-    known: NodeRecord | undefined,
-    change: RecordChange | null,
-    nowMs: number,
-  ): void {
-    if (change === null) {
-      for (const key of known?.entries.keys() ?? []) if (!record.entries.has(key)) this.#drop(key, node)
-      for (const entry of record.entries.values()) this.#place(entry, node, nowMs)
-      for (const audit of record.audits.values()) this.#hearAudit(audit, node)
-      return
-    }
+  #takeRows(node: number, known: NodeRecord | undefined, change: RecordChange, nowMs: number): void {
     for (const key of change.unset) this.#drop(key, node)
-    for (const entry of change.set) this.#place(entry, node, nowMs)
-    for (const audit of change.audits) this.#hearAudit(audit, node)
+    for (const entry of change.set) this.#place(entry, node, known === undefined, nowMs)
+    for (const pair of change.unaudit)
+      this.#takeBack(pair, known?.audits.get(auditKey(pair.shard, pair.node)), node)
+    for (const audit of change.audits) {
+      this.#hearAudit(audit, node)
+      this.#takeBack(audit, known?.audits.get(auditKey(audit.shard, audit.node)), node)
+    }
   }
 
-  #place(entry: Entry, node: number, nowMs: number): void {
+  #place(entry: Entry, node: number, isNewNode: boolean, nowMs: number): void {
     const shard = this.names.shards.number(entry.shard)
     if (shard < 0) return
     const before = this.slots.find(shard, node)
     const wasHeld = before >= 0 && this.slots.isHeld(before)
     const isHeld = entry.state === 'held'
-    this.slots.put(shard, node, isHeld, entry.done, nowMs)
+    if (wasHeld && !isHeld) this.#forgetProof(before, shard, node)
+    const slot = this.slots.put(shard, node, isHeld, entry.done, nowMs)
     const wasClaim = before >= 0 && !wasHeld ? 1 : 0
     this.#claims[node] = (this.#claims[node] as number) + (isHeld ? 0 : 1) - wasClaim
-    if (isHeld) this.#judge(shard, node)
+    if (isHeld) {
+      const proof = this.slots.proof(slot)
+      // What was said of a node before it was known is not among the loose.
+      const mayHaveAudits = isNewNode || this.#loose.has(pairOf(shard, node))
+      if (proof === 0 ? mayHaveAudits : Math.abs(proof) < entry.sinceMs) this.#unjudged.set(slot, shard)
+    }
     if (before < 0 || wasHeld !== isHeld) this.#touched.add(shard)
   }
 
@@ -323,38 +344,114 @@ export class Ledger {
     const slot = this.slots.find(shard, node)
     if (slot < 0) return
     if (!this.slots.isHeld(slot)) this.#claims[node] = (this.#claims[node] as number) - 1
+    this.#forgetProof(slot, shard, node)
     this.slots.remove(shard, node)
     this.#touched.add(shard)
   }
 
   #hearAudit(audit: AuditRecord, auditor: number): void {
+    if (!isDecisive(audit)) return
     const node = this.names.nodes.find(audit.node)
-    const shard = this.names.shards.find(audit.shard)
-    if (node < 0 || shard < 0 || !this.counts(auditor, node)) return
+    const shard = node < 0 ? -1 : this.names.shards.number(audit.shard)
+    if (shard < 0) return
     const slot = this.slots.find(shard, node)
-    const sinceMs = this.#records[node]?.entries.get(audit.shard)?.sinceMs
-    if (slot < 0 || sinceMs === undefined || audit.atMs < sinceMs) return
-    const proof = this.slots.proof(slot)
-    if (audit.atMs <= Math.abs(proof)) return
-    if (audit.outcome === 'pass') {
-      this.slots.setProof(slot, audit.atMs)
-      if (this.#proven[node] !== 1) this.provenNodes++
-      this.#proven[node] = 1
-    } else if (audit.outcome === 'fail') this.slots.setProof(slot, -audit.atMs)
-    else return
-    this.#touched.add(shard)
+    if (slot < 0 || !this.slots.isHeld(slot)) {
+      this.#loose.add(pairOf(shard, node))
+      return
+    }
+    if (this.#unjudged.has(slot)) return
+    const proof = strongerProof(this.slots.proof(slot), this.#weight(audit, auditor, node))
+    this.#setProof(slot, shard, node, proof)
+    if (proof === 0) this.#loose.add(pairOf(shard, node))
   }
 
-  /** Looks at all audits of one replica again: it is new, or the list of those who count changed. */
-  #judge(shard: number, node: number): void {
-    const record = this.#records[node]
+  /** An auditor no longer says this: what rested on it is judged anew. */
+  #takeBack(pair: AuditPair, audit: AuditRecord | undefined, auditor: number): void {
+    const node = this.names.nodes.find(pair.node)
+    if (audit === undefined || node < 0 || !this.counts(auditor, node)) return
+    const shard = this.names.shards.find(pair.shard)
     const slot = shard < 0 ? -1 : this.slots.find(shard, node)
-    if (record === undefined || slot < 0 || this.slots.proof(slot) !== 0) return
-    const key = this.names.shards.key(shard)
-    const pair = auditKey(key, record.node)
+    if (slot >= 0 && Math.abs(this.slots.proof(slot)) === audit.atMs) this.#unjudged.set(slot, shard)
+  }
+
+  /** As a proof: the time of a pass that counts, less than 0 for a failure; 0 when it does not count. */
+  #weight(audit: AuditRecord, auditor: number, node: number): number {
+    const entry = this.#records[node]?.entries.get(audit.shard)
+    if (entry?.state !== 'held' || audit.atMs < entry.sinceMs) return 0
+    if (!isDecisive(audit) || !this.counts(auditor, node)) return 0
+    return audit.outcome === 'pass' ? audit.atMs : -audit.atMs
+  }
+
+  #setProof(slot: number, shard: number, node: number, proof: number): void {
+    const before = this.slots.proof(slot)
+    if (before === proof) return
+    if (proof === 0) this.#loose.add(pairOf(shard, node))
+    else this.#loose.delete(pairOf(shard, node))
+    this.slots.setProof(slot, proof)
+    this.#touched.add(shard)
+    if (proof < 0 || proof === 0 || this.#proven[node] === 1) return
+    this.#proven[node] = 1
+    this.#provenNodes++
+  }
+
+  /** The audits remain in the records, and may count for the replica that comes next. */
+  #forgetProof(slot: number, shard: number, node: number): void {
+    if (this.slots.proof(slot) !== 0 || this.#unjudged.delete(slot)) this.#loose.add(pairOf(shard, node))
+    this.#unjudged.delete(slot)
+  }
+
+  #judgeLater(record: NodeRecord, node: number): void {
+    for (const key of record.entries.keys()) {
+      const shard = this.names.shards.find(key)
+      const slot = shard < 0 ? -1 : this.slots.find(shard, node)
+      if (slot >= 0 && this.slots.isHeld(slot)) this.#unjudged.set(slot, shard)
+    }
+  }
+
+  #judgeAllLater(): void {
+    for (let node = 0; node < this.#records.length; node++) {
+      const record = this.#records[node]
+      if (record !== undefined) this.#judgeLater(record, node)
+    }
+  }
+
+  /** Judges what must be: a few replicas by asking each auditor for each of them, many in one walk over all audits. */
+  #settle(): void {
+    if (this.#unjudged.size === 0) return
+    const shards = new Map(this.#unjudged)
+    this.#unjudged.clear()
+    const proofs = new Map<number, number>()
+    const weigh = (audit: AuditRecord, auditor: number, slot: number) => {
+      if (!shards.has(slot)) return
+      const weight = this.#weight(audit, auditor, this.slots.node(slot))
+      proofs.set(slot, strongerProof(proofs.get(slot) ?? 0, weight))
+    }
+    if (shards.size <= SCANS_MAX) this.#weighEach(shards, weigh)
+    else this.#weighAll(weigh)
+    for (const [slot, shard] of shards)
+      this.#setProof(slot, shard, this.slots.node(slot), proofs.get(slot) ?? 0)
+  }
+
+  #weighEach(
+    shards: ReadonlyMap<number, number>,
+    weigh: (audit: AuditRecord, auditor: number, slot: number) => void,
+  ): void {
+    for (const [slot, shard] of shards) {
+      const pair = auditKey(this.names.shards.key(shard), this.names.nodes.key(this.slots.node(slot)))
+      for (let auditor = 0; auditor < this.#records.length; auditor++) {
+        const audit = this.#records[auditor]?.audits.get(pair)
+        if (audit !== undefined) weigh(audit, auditor, slot)
+      }
+    }
+  }
+
+  #weighAll(weigh: (audit: AuditRecord, auditor: number, slot: number) => void): void {
     for (let auditor = 0; auditor < this.#records.length; auditor++) {
-      const audit = this.#records[auditor]?.audits.get(pair)
-      if (audit !== undefined) this.#hearAudit(audit, auditor)
+      for (const audit of this.#records[auditor]?.audits.values() ?? []) {
+        const shard = this.names.shards.find(audit.shard)
+        const slot = shard < 0 ? -1 : this.slots.find(shard, this.names.nodes.find(audit.node))
+        if (slot >= 0) weigh(audit, auditor, slot)
+      }
     }
   }
 
@@ -399,4 +496,24 @@ export class Ledger {
     this.#class = grow(this.#class, new Uint8Array(length))
     this.#listed = grow(this.#listed, new Int32Array(length))
   }
+}
+
+/** Replicas judged at once by asking every auditor for each of them. */
+const SCANS_MAX = 4
+
+/** Names a replica: node numbers fit 16 bits, shard numbers 22. */
+const pairOf = (shard: number, node: number): number => shard * 65_536 + node
+
+const isDecisive = (audit: AuditRecord): boolean => audit.outcome === 'pass' || audit.outcome === 'fail'
+
+/** The newer of two; of the same time the failure. */
+function strongerProof(a: number, b: number): number {
+  if (Math.abs(a) === Math.abs(b)) return Math.min(a, b)
+  return Math.abs(a) > Math.abs(b) ? a : b
+}
+
+function sameMap<K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>): boolean {
+  if (a.size !== b.size) return false
+  for (const [key, value] of a) if (b.get(key) !== value || !b.has(key)) return false
+  return true
 }
