@@ -22,13 +22,15 @@ const NUMBERS_MAX = 20_000_000
 
 export class RankCache {
   readonly #names: Names
+  readonly #numbersMax: number
   readonly #orders = new Map<ShardDigest, Ordered>()
   #tickets = new Uint8Array(64).fill(1)
   #epoch = 0
   #numbers = 0
 
-  constructor(names: Names) {
+  constructor(names: Names, numbersMax = NUMBERS_MAX) {
     this.#names = names
+    this.#numbersMax = numbersMax
   }
 
   /** T of a node (PROTOCOL 5). */
@@ -61,7 +63,7 @@ export class RankCache {
     this.#numbers += count - (known?.order.length ?? 0)
     this.#orders.delete(digest)
     this.#orders.set(digest, next)
-    while (this.#numbers > NUMBERS_MAX && this.#orders.size > 1) this.#forgetOldest()
+    while (this.#numbers > this.#numbersMax && this.#orders.size > 1) this.#forgetOldest()
     return next
   }
 
