@@ -428,8 +428,11 @@ export class Ledger {
     }
     if (shards.size <= SCANS_MAX) this.#weighEach(shards, weigh)
     else this.#weighAll(weigh)
-    for (const [slot, shard] of shards)
-      this.#setProof(slot, shard, this.slots.node(slot), proofs.get(slot) ?? 0)
+    for (const [slot, shard] of shards) {
+      const node = this.slots.node(slot)
+      this.#setProof(slot, shard, node, proofs.get(slot) ?? 0)
+      if (proofs.get(slot) === 0) this.#loose.add(pairOf(shard, node))
+    }
   }
 
   #weighEach(

@@ -328,6 +328,14 @@ describe('a ledger and its dumb twin say the same', () => {
       ],
     ],
     [
+      'when it is said to be older after its first auditor, this very node, came with an audit too old',
+      [
+        said(alice, { entries: held(3) }),
+        said(SELF, { audits: audit('pass', 2) }),
+        said(alice, { entries: held(1) }),
+      ],
+    ],
+    [
       'when an auditor takes its word back, or replaces it by less',
       [
         said(alice, { entries: held(1) }),
