@@ -7,7 +7,7 @@ import type { Now } from './event.ts'
 import { type CoreState, changed, type Own } from './state.ts'
 
 /** Audits under way at once: they read 2 MiB each on both sides. */
-const AUDITS_AT_ONCE_MAX = 4
+export const AUDITS_AT_ONCE_MAX = 4
 /** Failure reports remembered; each is looked into once. */
 const HEEDED_MAX = 10_000
 /** Ranks of auditors change with the day, so every copy is looked at that often. */

@@ -62,6 +62,7 @@ export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreS
     libp2p: [],
     bittorrent: [],
     short: new Map(),
+    tickedAtMs: Number.NEGATIVE_INFINITY,
     sweptAtMs: now.monotonicMs,
     publishedAtMs: null,
     unpublished: true,

@@ -141,6 +141,8 @@ export interface CoreState {
   bittorrent: readonly Endpoint[]
   /** By shard number. */
   readonly short: Map<number, Short>
+  /** Monotonic ms of the last tick: turns that came since were not looked at. */
+  tickedAtMs: number
   /** Monotonic ms of the last look for silent nodes. */
   sweptAtMs: number
   publishedAtMs: number | null

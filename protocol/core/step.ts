@@ -97,6 +97,7 @@ function tick(state: CoreState, now: Now, out: Effect[]): void {
   planAudits(state, now, out)
   planDrops(state, now, out)
   publish(state, now, out)
+  state.tickedAtMs = now.monotonicMs
 }
 
 /** Own copies whose claimants changed are offered to them, when only this side can dial. */

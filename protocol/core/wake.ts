@@ -1,4 +1,5 @@
 /** When the core must be ticked next, so that an idle node costs nothing. */
+import { AUDITS_AT_ONCE_MAX } from './auditing.ts'
 import type { Now } from './event.ts'
 import { publishAtMs } from './publishing.ts'
 import type { CoreState } from './state.ts'
@@ -18,16 +19,20 @@ export function nextWakeMs(state: CoreState, now: Now): number {
   if (state.joinedAtMs !== null) {
     next = Math.min(next, publishAtMs(state))
     const settledAtMs = state.joinedAtMs + state.parameters.settleMs
-    // A turn that has come but cannot be used (no room, a failure that rests) is looked at again with the next sweep.
-    for (const { dueAtMs } of state.short.values()) {
-      if (dueAtMs > now.monotonicMs || settledAtMs > now.monotonicMs)
-        next = Math.min(next, Math.max(dueAtMs, settledAtMs))
+    for (const [number, { dueAtMs }] of state.short) {
+      const key = state.catalog[number]?.shard.key
+      const retryAtMs = key === undefined ? 0 : (state.failures.get(key)?.retryAtMs ?? 0)
+      const turnAtMs = Math.max(dueAtMs, settledAtMs, retryAtMs)
+      // A turn that a tick has seen and could not use, for want of room, is looked at again with the next sweep.
+      if (turnAtMs > state.tickedAtMs) next = Math.min(next, turnAtMs)
     }
   }
+  // While as many audits as may be are under way, the next waits for one to come back.
+  const mayAudit = state.auditing.size < AUDITS_AT_ONCE_MAX
   for (const own of state.own.values()) {
-    if (own.state === 'held') next = Math.min(next, own.auditCheckAtMs)
+    if (own.state === 'held') next = mayAudit ? Math.min(next, own.auditCheckAtMs) : next
     // Leads are watched, and swarms that stand still.
-    else next = Math.min(next, now.monotonicMs + Math.ceil(Math.min(waveMs, leadStallMs) / 4))
+    else next = Math.min(next, state.tickedAtMs + Math.ceil(Math.min(waveMs, leadStallMs) / 4))
   }
   return Math.max(next, now.monotonicMs)
 }
