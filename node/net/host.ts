@@ -9,7 +9,7 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import { type FederationId, isNodeId } from '../../protocol/ids.ts'
+import { type FederationId, isNodeId, type NodeId } from '../../protocol/ids.ts'
 import type { Peer } from '../ports.ts'
 import { gossipService } from './gossip.ts'
 import type { HostIdentity } from './identity.ts'
@@ -29,6 +29,8 @@ export interface HostOptions {
   readonly listen: readonly string[]
   /** Said to others instead of what is listened on: the address that a router forwards. */
   readonly announce: readonly string[]
+  /** Who may be connected, besides being of our kind: everybody unless told otherwise. */
+  readonly admits?: (nodeId: NodeId) => boolean
 }
 
 const KiB = 1024
@@ -46,7 +48,11 @@ const STREAM_WINDOW_BYTES = 1024 * KiB
 
 /** Made, not started. */
 export async function createHost(options: HostOptions): Promise<Host> {
-  const notOurs = (peer: { toString(): string }): boolean => !isNodeId(peer.toString())
+  const { admits = () => true } = options
+  const refused = (peer: { toString(): string }): boolean => {
+    const id = peer.toString()
+    return !isNodeId(id) || !admits(id)
+  }
   return createLibp2p<Services>({
     start: false,
     privateKey: privateKeyFromRaw(options.identity.privateKeyRaw()),
@@ -56,7 +62,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
     connectionEncrypters: [noise()],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
     // A node is an Ed25519 key (PROTOCOL 3): nobody else is let in, so every peer has a NodeId.
-    connectionGater: { denyInboundEncryptedConnection: notOurs, denyOutboundEncryptedConnection: notOurs },
+    connectionGater: { denyInboundEncryptedConnection: refused, denyOutboundEncryptedConnection: refused },
     connectionManager: {
       inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND_MAX,
       maxIncomingPendingConnections: INBOUND_PENDING_MAX,

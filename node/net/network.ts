@@ -29,6 +29,8 @@ export interface NetworkOptions {
   readonly announce?: readonly string[]
   /** Multiaddrs with `/p2p/` of peers known from before. */
   readonly remembered?: readonly string[]
+  /** Whom to be connected with, asked at each new connection; everybody unless told otherwise. */
+  readonly admits?: (nodeId: NodeId) => boolean
   readonly log: Log
 }
 
@@ -70,8 +72,14 @@ export class Libp2pNetwork implements Network {
 
   async start(): Promise<void> {
     if (this.#running !== null || this.#stopping.signal.aborted) throw new Error('a network starts once')
-    const { identity, federationId, listen = LISTEN_DEFAULT, announce = [] } = this.#options
-    const host = await createHost({ identity, federationId, listen, announce })
+    const {
+      identity,
+      federationId,
+      listen = LISTEN_DEFAULT,
+      announce = [],
+      admits = () => true,
+    } = this.#options
+    const host = await createHost({ identity, federationId, listen, announce, admits })
     const streams = new RequestStreams({
       libp2p: host,
       federationId,
