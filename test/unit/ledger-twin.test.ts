@@ -1,3 +1,4 @@
+// Longer than 300 lines: the twin, the histories and the claims about both stand together.
 // Longer than 300 lines: the twin, the histories and the comparison stand together.
 /**
  * The ledger against a dumb twin: plain maps, and everything computed anew from the latest record of each node. Whatever the
