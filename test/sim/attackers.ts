@@ -1,0 +1,172 @@
+/** Those who do not keep to the rules. Each runs the product's core; what it says, serves or sends besides is bent here. */
+import { AUDIT_CHALLENGE_DOMAIN } from '../../protocol/audit/messages.ts'
+import { compareBytes } from '../../protocol/codec/bytes.ts'
+import type { FetchSource } from '../../protocol/core/effect.ts'
+import type { Infohash } from '../../protocol/ids.ts'
+import { GOSSIP_BYTES_MAX } from '../../protocol/limits.ts'
+import { nextUpdate, type Statement } from '../../protocol/manifest/next-update.ts'
+import type { NodeRecord } from '../../protocol/manifest/node-record.ts'
+import {
+  encodeNodeUpdate,
+  NODE_UPDATE_DOMAIN,
+  NODE_UPDATE_TYPE,
+} from '../../protocol/manifest/node-update.ts'
+import { score } from '../../protocol/placement/rank.ts'
+import { MINUTE_MS } from './clock.ts'
+import type { Copy } from './disk.ts'
+import type { NodeKey } from './keys.ts'
+import type { Machine } from './machine.ts'
+import { hash3 } from './prng.ts'
+import type { Simulation } from './simulation.ts'
+import type { SimShard } from './upstream.ts'
+
+const FORGE_EVERY_MS = 20 * MINUTE_MS
+const REPLAY_EVERY_MS = 30 * MINUTE_MS
+/** Keys that a sybil makes to find one that ranks well for a shard it wants. */
+const GRIND_TRIES = 500
+const STOLEN_MAX = 200
+
+export class Attackers {
+  readonly #sim: Simulation
+  /** Old sealed updates of others, kept to be sent again. */
+  readonly #stolen: Uint8Array[] = []
+
+  constructor(sim: Simulation) {
+    this.#sim = sim
+  }
+
+  start(): void {
+    for (const machine of this.#sim.machines) {
+      if (machine.profile.kind === 'forger') this.#every(machine, FORGE_EVERY_MS, () => this.#forge(machine))
+      if (machine.profile.kind === 'replayer')
+        this.#every(machine, REPLAY_EVERY_MS, () => this.#replay(machine))
+    }
+  }
+
+  /** True when the attacker publishes in its own way: one sequence, two stories, each told to one half. */
+  publishes(machine: Machine, statement: Omit<Statement, 'node'>): boolean {
+    const { book } = machine
+    if (machine.profile.kind !== 'equivocator' || book === null) return false
+    const { messages, network, truth } = this.#sim
+    const seal = (payload: Uint8Array) => messages.sealUpdate(machine.key, payload)
+    const previous = book.get(machine.id) ?? null
+    const other = {
+      ...statement,
+      node: machine.id,
+      entries: [...statement.entries].slice(1),
+      ttlMs: statement.ttlMs - 1,
+    }
+    const { update, state } = nextUpdate(previous, other)
+    const { record, change } = book.say(statement, seal)
+    truth.sealed(machine, record.sequence, record.digest)
+    truth.sealed(machine, record.sequence, state.digest)
+    network.gossip(record.sealed, 'manifests', machine.index, { half: 0 })
+    network.gossip(seal(encodeNodeUpdate(update)), 'manifests', machine.index, { half: 1 })
+    this.#sim.dispatch(machine, { kind: 'record', record, change })
+    return true
+  }
+
+  /** True when the attacker does something else than fetching. */
+  fetches(machine: Machine, shard: SimShard, source: FetchSource): boolean {
+    const { kind } = machine.profile
+    if (kind === 'hog' || kind === 'sybil') return true
+    if (kind !== 'liar' || (hash3(machine.index, shard.index, 7) & 1) === 0) return false
+    const infohash = source.kind === 'swarm' ? source.infohash : madeUp(shard)
+    this.#sim.later(10 * MINUTE_MS, machine, () => {
+      this.#sim.metrics.lied(machine)
+      const lie = { infohash, fromOriginBytes: 0, fromSwarmBytes: 0 }
+      this.#sim.dispatch(machine, { kind: 'fetched', shard: shard.shard.key, ...lie })
+    })
+    return true
+  }
+
+  /** A fetch came to its end on this disk. */
+  gotShard(machine: Machine, copy: Copy): void {
+    if (machine.profile.kind !== 'half-liar') return
+    const { sizeBytes } = copy.shard.shard
+    machine.disk.damage(copy, { from: sizeBytes >> 1, to: sizeBytes })
+    this.#sim.metrics.lied(machine)
+  }
+
+  /** Sybils are born when there is something to grind for: their keys rank first for one of these shards. */
+  birth(machine: Machine, target: SimShard): void {
+    const { ring, rng } = this.#sim
+    let best: NodeKey = machine.key
+    let bestScore = score(target.shard.digest, best.nodeId, 1)
+    for (let i = 0; i < GRIND_TRIES; i++) {
+      const key = ring.make(rng)
+      const found = score(target.shard.digest, key.nodeId, 1)
+      if (compareBytes(found, bestScore) <= 0) continue
+      best = key
+      bestScore = found
+    }
+    this.#sim.rename(machine, best)
+  }
+
+  #every(machine: Machine, everyMs: number, act: () => void): void {
+    const sim = this.#sim
+    const again = () => {
+      if (!sim.faulty || machine.gone) return
+      if (machine.up) act()
+      sim.call(everyMs, again)
+    }
+    sim.call(sim.rng.between(1, everyMs), again)
+  }
+
+  #forge(machine: Machine): void {
+    const { rng, network } = this.#sim
+    const victim = this.#sim.machines[rng.below(this.#sim.machines.length)] as Machine
+    const genuine = machine.book?.get(victim.id)
+    const own = machine.book?.get(machine.id)
+    if (victim === machine || genuine === undefined || own === undefined) return
+    const { sealed } = genuine
+    const changed = sealed.slice()
+    const at = rng.below(changed.length)
+    changed[at] = ((changed[at] ?? 0) + 1 + rng.below(255)) & 255
+    // The victim's bytes with one changed; cut short; too many; an own text that was signed for another use; own nonsense.
+    const payload = encodeNodeUpdate(this.#saying(own, []))
+    const otherDomain = machine.key.seal(AUDIT_CHALLENGE_DOMAIN, NODE_UPDATE_TYPE, payload)
+    const nonsense = machine.key.seal(
+      NODE_UPDATE_DOMAIN,
+      NODE_UPDATE_TYPE,
+      Uint8Array.of(0x81, 0x81, 0x81, 0xa0),
+    )
+    const huge = new Uint8Array(GOSSIP_BYTES_MAX + 1)
+    for (const bytes of [changed, otherDomain, nonsense, huge, sealed.subarray(0, sealed.length - 1)]) {
+      network.gossip(bytes, 'manifests', machine.index, { hostile: true })
+    }
+    network.gossip(changed, 'catalogs', machine.index, { hostile: true })
+  }
+
+  /** The update by which a node would say this much more of itself. */
+  #saying(own: NodeRecord, entries: Statement['entries']) {
+    const { node, head, issuedAtMs, ttlMs, sequence } = own
+    const statement = {
+      node,
+      head,
+      issuedAtMs,
+      ttlMs,
+      sequence: sequence + 1,
+      entries,
+      refuted: [],
+      audits: [],
+    }
+    return nextUpdate(own, statement).update
+  }
+
+  #replay(machine: Machine): void {
+    const { rng, network, machines } = this.#sim
+    const known = machine.book?.get((machines[rng.below(machines.length)] as Machine).id)
+    if (known !== undefined) {
+      if (this.#stolen.length < STOLEN_MAX) this.#stolen.push(known.sealed)
+      else this.#stolen[rng.below(STOLEN_MAX)] = known.sealed
+    }
+    if (this.#stolen.length > 0) {
+      network.gossip(rng.pick(this.#stolen), 'manifests', machine.index, { hostile: true })
+    }
+  }
+}
+
+function madeUp(shard: SimShard): Infohash {
+  return [...shard.infohash].reverse().join('') as Infohash
+}

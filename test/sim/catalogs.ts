@@ -1,0 +1,144 @@
+/** The coordinator's catalogs: signed index, catalogs by sha256, and what a node makes of them (as `node/runtime/catalogs.ts`). */
+import type { Event } from '../../protocol/core/event.ts'
+import { type Cycle, cycleOf, type NodeId, type ShardKey } from '../../protocol/ids.ts'
+import {
+  type CatalogIndex,
+  type CatalogReference,
+  encodeCatalog,
+  openCatalog,
+  referenceOf,
+} from '../../protocol/manifest/catalog.ts'
+import type { Shard } from '../../protocol/shard/shard.ts'
+import { HOUR_MS, SECOND_MS } from './clock.ts'
+import type { Machine } from './machine.ts'
+import type { Simulation } from './simulation.ts'
+import type { SimShard } from './upstream.ts'
+
+/** What one index says, opened once for all who hear it. */
+export interface Catalogs {
+  readonly sequence: number
+  readonly sealed: Uint8Array
+  readonly event: Event
+}
+
+/** The coordinator looks at upstream this often. */
+const DISCOVER_MS = 6 * HOUR_MS
+const NOTHING_ARCHIVED: ReadonlySet<ShardKey> = new Set()
+/** Pulling the catalogs after their index was heard. */
+const PULL_MAX_MS = 60 * SECOND_MS
+
+export class Coordinator {
+  readonly #sim: Simulation
+  readonly #bytes = new Map<string, Uint8Array>()
+  readonly #cycles = new Map<Cycle, { count: number; reference: CatalogReference }>()
+  readonly #opened = new WeakMap<CatalogIndex, Catalogs>()
+  #listed: { node: NodeId; operator: string }[] = []
+  /** Indexes of the machines whose audits count for everybody. */
+  readonly listedMachines = new Set<number>()
+  #sequence = 0
+  /** Dead: it neither discovers nor publishes; what it signed stands. */
+  dead = false
+  /** Shards that a published catalog names. */
+  readonly catalogued = new Set<number>()
+
+  constructor(sim: Simulation) {
+    this.#sim = sim
+  }
+
+  /** The operators on the coordinator's list: their audits count for `safe` (PROTOCOL 7). */
+  list(machines: readonly Machine[]): void {
+    this.#listed = machines.map((machine) => ({ node: machine.id, operator: machine.profile.operator }))
+    for (const machine of machines) this.listedMachines.add(machine.index)
+  }
+
+  discover(): void {
+    this.#sim.schedule(DISCOVER_MS, 'discover', 0, 0)
+    if (this.dead) return
+    const changed = this.#refresh()
+    if (!changed) return
+    const { timeMs, messages, network } = this.#sim
+    const home = this.#sim.machines[0] as Machine
+    this.#sequence++
+    const index: CatalogIndex = {
+      coordinator: home.id,
+      sequence: this.#sequence,
+      issuedAtMs: home.clock.read(timeMs).wallMs,
+      catalogs: [...this.#cycles.values()].map((one) => one.reference),
+      operators: this.#listed,
+    }
+    const sealed = messages.sealCatalogIndex(home.key, index)
+    this.#sim.journal.note(
+      timeMs,
+      -1,
+      -1,
+      'catalog',
+      `index ${this.#sequence} names ${this.catalogued.size} shards`,
+    )
+    this.heard(home, sealed)
+    network.gossip(sealed, 'catalogs', home.index)
+  }
+
+  /** Somebody heard a sealed index, which may be old or not the coordinator's. */
+  heard(machine: Machine, sealed: Uint8Array): void {
+    const opened = this.#sim.messages.openCatalogs(sealed)
+    if (!opened.ok) {
+      this.#sim.metrics.refused++
+      return
+    }
+    const index = opened.value
+    if (index.sequence <= (machine.catalogs?.sequence ?? 0)) return
+    this.#sim.later(this.#sim.rng.below(PULL_MAX_MS), machine, () => {
+      if (index.sequence <= (machine.catalogs?.sequence ?? 0)) return
+      machine.catalogs = this.#open(index, sealed)
+      this.#sim.dispatch(machine, machine.catalogs.event)
+    })
+  }
+
+  /** Two machines meet: the one takes the other's index when it is newer. */
+  pass(from: Machine, to: Machine): void {
+    if (from.catalogs !== null && from.catalogs.sequence > (to.catalogs?.sequence ?? 0)) {
+      this.heard(to, from.catalogs.sealed)
+    }
+  }
+
+  /** Encodes the catalogs of cycles that have new settled shards; false when there is none. */
+  #refresh(): boolean {
+    const { timeMs, upstream } = this.#sim
+    const byCycle = new Map<Cycle, SimShard[]>()
+    for (const one of upstream.shards) {
+      if (one.settledAtMs > timeMs) continue
+      const cycle = cycleOf(one.shard.date)
+      byCycle.set(cycle, [...(byCycle.get(cycle) ?? []), one])
+    }
+    let changed = false
+    for (const [cycle, shards] of byCycle) {
+      if (this.#cycles.get(cycle)?.count === shards.length) continue
+      changed = true
+      const ordered = shards.map((one) => one.shard).sort((a, b) => (a.key < b.key ? -1 : 1))
+      const bytes = encodeCatalog({ cycle, shards: ordered })
+      const reference = referenceOf(cycle, bytes)
+      this.#bytes.set(reference.sha256, bytes)
+      this.#cycles.set(cycle, { count: shards.length, reference })
+      for (const one of shards) this.catalogued.add(one.index)
+    }
+    return changed
+  }
+
+  #open(index: CatalogIndex, sealed: Uint8Array): Catalogs {
+    const known = this.#opened.get(index)
+    if (known !== undefined) return known
+    const shards: Shard[] = []
+    for (const reference of index.catalogs) {
+      const bytes = this.#bytes.get(reference.sha256)
+      if (bytes === undefined) throw new RangeError(`nobody has catalog ${reference.sha256}`)
+      // One object a shard for all nodes and all indexes: equal keys mean equal shards.
+      for (const shard of openCatalog(bytes, reference).shards)
+        shards.push(this.#sim.upstream.get(shard.key).shard)
+    }
+    const listed = new Map(index.operators.map((one) => [one.node, one.operator]))
+    const event = { kind: 'catalogs', shards, listed, archived: NOTHING_ARCHIVED } as const
+    const catalogs = { sequence: index.sequence, sealed, event }
+    this.#opened.set(index, catalogs)
+    return catalogs
+  }
+}

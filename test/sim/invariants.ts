@@ -1,0 +1,195 @@
+/**
+ * What must hold in every run (docs/PROTOCOL.md, section 11), recomputed from what really is on disks and was signed, by other
+ * code than the product's. After each step those about the machine that stepped; all of them about everything now and then.
+ */
+import type { NodeId } from '../../protocol/ids.ts'
+import type { NodeRecord } from '../../protocol/manifest/node-record.ts'
+import { healthOf, knownSequence, ownOf, reservedOf } from './core-view.ts'
+import type { Machine } from './machine.ts'
+import type { Simulation } from './simulation.ts'
+import type { SimShard } from './upstream.ts'
+
+/** Views of shards that are looked at in one round. */
+const SAFE_SAMPLES = 100
+const KNOWLEDGE_PARTS = 8
+
+export interface Violation {
+  readonly name: string
+  readonly detail: string
+  /** -1: none in particular. */
+  readonly machine: number
+  readonly shard: number
+  readonly timeMs: number
+}
+
+/** Null when it holds, else what does not and of which shard. */
+export type Broken = { readonly detail: string; readonly shard: number } | null
+
+/** 2: no reservation takes a node above its capacity. */
+export function withinCapacity(machine: Machine): Broken {
+  if (machine.state === null) return null
+  const reserved = reservedOf(machine.state)
+  // Above a cap that was lowered it may be for a while, but never take more.
+  const allowed = Math.max(machine.bytesTotal, machine.reservedBytes)
+  machine.reservedBytes = reserved
+  if (reserved <= allowed) return null
+  return { detail: `reserved ${reserved} of ${machine.bytesTotal} bytes`, shard: -1 }
+}
+
+/** 3: one shard key, one infohash among honest nodes. */
+export function oneInfohash(machine: Machine, sim: Simulation): Broken {
+  if (machine.state === null || !machine.honest) return null
+  for (const own of ownOf(machine.state)) {
+    if (!own.held) continue
+    const shard = sim.upstream.get(own.shard.key)
+    if (own.infohash !== shard.infohash)
+      return { detail: `holds it under ${own.infohash}`, shard: shard.index }
+  }
+  return null
+}
+
+/** Held means every byte was there: an honest core never says so of what its disk does not have. Rot comes later. */
+export function heldIsWhole(machine: Machine, sim: Simulation): Broken {
+  if (machine.state === null || !machine.honest) return null
+  for (const own of ownOf(machine.state)) {
+    if (!own.held) continue
+    const shard = sim.upstream.get(own.shard.key)
+    const copy = machine.disk.copies.get(shard.index)
+    if (copy?.whole !== true)
+      return { detail: 'says that it holds what is not on its disk', shard: shard.index }
+  }
+  return null
+}
+
+/** 4: nobody knows a newer sequence of a node than that node signed. */
+export function knowsOnlyWhatWasSigned(machine: Machine, sim: Simulation): Broken {
+  if (machine.state === null) return null
+  for (const other of sim.machines) {
+    const known = knownSequence(machine.state, other.id)
+    if (known > sim.truth.sequenceOf(other)) {
+      return { detail: `knows sequence ${known} of n${other.index}, which never signed it`, shard: -1 }
+    }
+  }
+  return null
+}
+
+/**
+ * 6: what a node calls safe is safe by section 0: R operators whose replicas were proven by auditors that count for this node,
+ * within `auditValidMs`; here from the record of what audits really found.
+ */
+export function safeIsSafe(machine: Machine, shard: SimShard, sim: Simulation): Broken {
+  if (machine.state === null || !machine.honest) return null
+  if (!healthOf(machine.state, shard.shard.key, sim.timeMs + machine.clock.skewMs).safe) return null
+  const { replicas, auditValidMs, clockSkewMs } = sim.options.parameters
+  const operators = new Set<string>()
+  for (const [holder, passes] of sim.truth.proofs(shard)) {
+    const operator = operatorOf(sim, holder)
+    for (const [auditor, atMs] of passes) {
+      if (auditor !== machine.index && !sim.coordinator.listedMachines.has(auditor)) continue
+      if (operatorOf(sim, auditor) === operator || sim.timeMs - atMs > auditValidMs + 2 * clockSkewMs)
+        continue
+      operators.add(operator)
+    }
+  }
+  if (operators.size >= replicas) return null
+  return {
+    detail: `calls safe what only ${operators.size} operators were proven to hold`,
+    shard: shard.index,
+  }
+}
+
+function operatorOf(sim: Simulation, machine: number): string {
+  return sim.machines[machine]?.profile.operator ?? ''
+}
+
+export class Invariants {
+  readonly #sim: Simulation
+  #lastGenuine: NodeRecord | null = null
+  #rounds = 0
+  checks = 0
+
+  constructor(sim: Simulation) {
+    this.#sim = sim
+  }
+
+  #hold(name: string, broken: Broken, machine: Machine): void {
+    this.checks++
+    if (broken !== null) this.#sim.violate(name, broken.detail, machine.index, broken.shard)
+  }
+
+  /** After a step that wanted something done. */
+  stepped(machine: Machine): void {
+    this.#hold('within-capacity', withinCapacity(machine), machine)
+  }
+
+  /** 1 and PROTOCOL 8: an honest node never gives up the last whole copy of a shard, nor one that it promised to keep. */
+  dropping(machine: Machine, shard: SimShard): void {
+    this.checks++
+    const { truth, timeMs } = this.#sim
+    const copy = machine.disk.copies.get(shard.index)
+    if (!machine.honest || copy?.whole !== true || copy.damaged.length > 0) return
+    const others = truth.holders(shard).filter((one) => one !== machine)
+    if (others.length === 0) this.#sim.violate('last-copy', 'drops the last copy', machine.index, shard.index)
+    if (truth.promisedUntilMs(machine, shard) > machine.clock.read(timeMs).wallMs) {
+      this.#sim.violate('promise-kept', 'drops what it promised to keep', machine.index, shard.index)
+    }
+  }
+
+  /** 4: a state that was taken for a node's is one that this node signed, and newer than the one before. */
+  applied(machine: Machine, record: NodeRecord): void {
+    if (record === this.#lastGenuine) return
+    this.checks++
+    const signer = this.#sim.machineOf(record.node)
+    const equivocates = signer?.profile.kind === 'equivocator'
+    // null: signed so long ago that it is not remembered here, or one of several stories.
+    const { truth } = this.#sim
+    const known = signer === null ? false : truth.hasSigned(signer, record.sequence, record.digest)
+    const signed = equivocates ? null : known
+    if (signed === false) this.#forged(machine, record.node)
+    else this.#lastGenuine = record
+  }
+
+  /** An update opened that could not be applied yet. */
+  opened(machine: Machine, node: NodeId, sequence: number): void {
+    const signer = this.#sim.machineOf(node)
+    if (signer === null || sequence > this.#sim.truth.sequenceOf(signer)) this.#forged(machine, node)
+  }
+
+  /** Nobody is taken for a liar who is none. */
+  contradicted(machine: Machine, node: NodeId): void {
+    this.checks++
+    if (this.#sim.machineOf(node)?.profile.kind === 'equivocator') return
+    this.#sim.violate('no-false-contradiction', `says that ${node} contradicts itself`, machine.index, -1)
+  }
+
+  #forged(machine: Machine, node: NodeId): void {
+    this.#sim.violate(
+      'no-forgery',
+      `took something in the name of ${node} that it never signed`,
+      machine.index,
+      -1,
+    )
+  }
+
+  /** Everything about everybody; of `safe`, which is dear, some shards in the eyes of some nodes. */
+  checkAll(): void {
+    const sim = this.#sim
+    this.#rounds++
+    for (const machine of sim.machines) {
+      if (!machine.up) continue
+      this.#hold('within-capacity', withinCapacity(machine), machine)
+      this.#hold('one-infohash', oneInfohash(machine, sim), machine)
+      this.#hold('held-is-whole', heldIsWhole(machine, sim), machine)
+      // Of everybody about everybody, so a part of them each time.
+      if ((machine.index + this.#rounds) % KNOWLEDGE_PARTS !== 0) continue
+      this.#hold('knows-only-what-was-signed', knowsOnlyWhatWasSigned(machine, sim), machine)
+    }
+    const catalogued = [...sim.coordinator.catalogued]
+    const asked = Math.min(catalogued.length, SAFE_SAMPLES)
+    for (let i = 0; i < asked; i++) {
+      const machine = sim.rng.pick(sim.machines)
+      const shard = sim.upstream.shards[sim.rng.pick(catalogued)] as SimShard
+      this.#hold('safe-is-safe', safeIsSafe(machine, shard, sim), machine)
+    }
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * What goes over the wire, both ways through the product's codec and trust code. Opening and decoding is a pure function of the
+ * bytes, so it is done once for each text and remembered by the identity of its bytes; nothing else is left out.
+ */
+import { equalBytes } from '../../protocol/codec/bytes.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import {
+  CATALOG_INDEX_DOMAIN,
+  CATALOG_INDEX_TYPE,
+  type CatalogIndex,
+  encodeCatalogIndex,
+} from '../../protocol/manifest/catalog.ts'
+import { NODE_UPDATE_DOMAIN, NODE_UPDATE_TYPE, type NodeUpdate } from '../../protocol/manifest/node-update.ts'
+import { type Opened, openCatalogIndex, openNodeUpdate } from '../../protocol/manifest/trust.ts'
+import type { KeyRing, NodeKey } from './keys.ts'
+
+export type Topic = 'manifests' | 'catalogs'
+
+/** Texts remembered by their signature, so that copies that came out of an answer are found again. */
+const TEXTS_MAX = 200_000
+
+export class Messages {
+  readonly #ring: KeyRing
+  readonly #coordinators: ReadonlySet<NodeId>
+  readonly #updates = new WeakMap<Uint8Array, Opened<NodeUpdate>>()
+  readonly #catalogs = new WeakMap<Uint8Array, Opened<CatalogIndex>>()
+  #texts = new Map<number, Uint8Array>()
+  opened = 0
+
+  constructor(ring: KeyRing, coordinators: ReadonlySet<NodeId>) {
+    this.#ring = ring
+    this.#coordinators = coordinators
+  }
+
+  sealUpdate(key: NodeKey, payload: Uint8Array): Uint8Array {
+    return key.seal(NODE_UPDATE_DOMAIN, NODE_UPDATE_TYPE, payload)
+  }
+
+  sealCatalogIndex(key: NodeKey, index: CatalogIndex): Uint8Array {
+    return key.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, encodeCatalogIndex(index))
+  }
+
+  readonly openUpdate = (bytes: Uint8Array): Opened<NodeUpdate> => {
+    const known = this.#updates.get(bytes)
+    if (known !== undefined) return known
+    const same = this.#sameText(bytes)
+    const opened = (same === undefined ? undefined : this.#updates.get(same)) ?? this.#open(bytes)
+    this.#updates.set(bytes, opened)
+    return opened
+  }
+
+  openCatalogs(bytes: Uint8Array): Opened<CatalogIndex> {
+    let opened = this.#catalogs.get(bytes)
+    if (opened === undefined) {
+      opened = openCatalogIndex(bytes, this.#ring.verify, this.#coordinators)
+      this.#catalogs.set(bytes, opened)
+      this.opened++
+    }
+    return opened
+  }
+
+  #open(bytes: Uint8Array): Opened<NodeUpdate> {
+    this.opened++
+    return openNodeUpdate(bytes, this.#ring.verify)
+  }
+
+  /** Other bytes that are equal to these, from the first to the last; these themselves are remembered when there are none. */
+  #sameText(bytes: Uint8Array): Uint8Array | undefined {
+    if (bytes.length < 8) return undefined
+    let key = 0
+    for (let i = bytes.length - 6; i < bytes.length; i++) key = key * 256 + (bytes[i] as number)
+    const known = this.#texts.get(key)
+    if (known !== undefined && equalBytes(known, bytes)) return known
+    if (this.#texts.size >= TEXTS_MAX) this.#texts = new Map()
+    this.#texts.set(key, bytes)
+    return undefined
+  }
+}
