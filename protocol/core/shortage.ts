@@ -69,11 +69,6 @@ export function targetOf(state: CoreState, shard: number): number {
   return state.catalog[shard]?.target ?? 0
 }
 
-/** Looks again at every shard whose placement changed. */
-export function reviewTouched(state: CoreState, now: Now): void {
-  for (const shard of state.ledger.drainTouched()) review(state, shard, now)
-}
-
 export function review(state: CoreState, number: number, now: Now): void {
   const known = state.catalog[number]
   if (known === undefined) return

@@ -7,7 +7,7 @@ import type { Effect } from './effect.ts'
 import type { Event, Now } from './event.ts'
 import { offerToClaimants, planFetches } from './fetching.ts'
 import { persist, publish } from './publishing.ts'
-import { review, reviewTouched } from './shortage.ts'
+import { review } from './shortage.ts'
 import { type CoreState, changed, doneSixteenths, type Failure, type Own, refute } from './state.ts'
 import { takeCatalogs } from './targets.ts'
 import { sweepEveryMs } from './wake.ts'
@@ -89,8 +89,7 @@ function tick(state: CoreState, now: Now, out: Effect[]): void {
     for (const node of state.ledger.sweep(now.wallMs)) out.push({ kind: 'forget', node })
     forgetOldAudits(state, now)
   }
-  offer(state, now, out)
-  reviewTouched(state, now)
+  reviewTouched(state, now, out)
   release(state, now, out)
   claim(state, now, out)
   planFetches(state, now, out)
@@ -100,13 +99,19 @@ function tick(state: CoreState, now: Now, out: Effect[]): void {
   state.tickedAtMs = now.monotonicMs
 }
 
-/** Own copies whose claimants changed are offered to them, when only this side can dial. */
-function offer(state: CoreState, now: Now, out: Effect[]): void {
-  if (state.reachable) return
-  for (const shard of state.ledger.touched()) {
+/**
+ * Looked at in one tick. The first look at a shard scores every known node, so a catalog of thousands is spread over many
+ * ticks: a process that stands still loses its connections. The core stays due until all are done.
+ */
+const REVIEWS_A_TICK_MAX = 32
+
+/** Looks again at shards whose placement changed; own copies are offered to new claimants, when only this side can dial. */
+function reviewTouched(state: CoreState, now: Now, out: Effect[]): void {
+  for (const shard of state.ledger.takeTouched(REVIEWS_A_TICK_MAX)) {
     const key = state.catalog[shard]?.shard.key
     const own = key === undefined ? undefined : state.own.get(key)
     if (own !== undefined) offerToClaimants(state, own, now, out)
+    review(state, shard, now)
   }
 }
 

@@ -141,18 +141,16 @@ export class Ledger {
     this.#judgeAllLater()
   }
 
-  /** Shard numbers whose placement, proofs or holders' standing changed since the last call. */
-  drainTouched(): number[] {
+  /** Up to `max` numbers of shards whose placement, proofs or holders' standing changed and that were not taken yet. */
+  takeTouched(max: number): number[] {
     this.#settle()
-    const touched = [...this.#touched]
-    this.#touched.clear()
+    const touched: number[] = []
+    for (const shard of this.#touched) {
+      if (touched.length >= max) break
+      touched.push(shard)
+    }
+    for (const shard of touched) this.#touched.delete(shard)
     return touched
-  }
-
-  /** The same, without taking note of it. */
-  touched(): IterableIterator<number> {
-    this.#settle()
-    return this.#touched.values()
   }
 
   get hasTouched(): boolean {
