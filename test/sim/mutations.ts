@@ -67,7 +67,7 @@ export const MUTATIONS: readonly Mutation[] = [
     clause: '5',
     file: 'protocol/core/shortage.ts',
     old: 'const need = known.target - operators.length',
-    new: 'const need = known.target - 1 - operators.length',
+    new: 'const need = known.target - operators.length - 1',
     run: CALM,
   },
   {
@@ -76,6 +76,6 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'protocol/core/kept.ts',
     old: 'sequence: kept?.sequence ?? 0,',
     new: 'sequence: 0,',
-    run: { ...ROUGH, faults: ['crash', 'skew'], days: 2 },
+    run: { ...ROUGH, faults: ['crash', 'skew', 'amnesia'], days: 4 },
   },
 ]

@@ -43,7 +43,7 @@ export interface SimOptions {
   readonly tickMs: number
   /** News have gone round within this: a machine reads its mail once in it, when there is something that matters. */
   readonly roundMs: number
-  /** Gossip bytes that a node sends and receives for each byte of a message, measured on real libp2p. */
+  /** Gossip bytes that a node receives for each byte of a message: measured (docs/simulation/gossip-amplification.md). */
   readonly amplification: Ratio
   /** After the faults stop, everything must be well within this. */
   readonly livenessHours: number
@@ -62,7 +62,7 @@ export function makeOptions(chosen: Partial<SimOptions> = {}): SimOptions {
     parameters: DEFAULT_PARAMETERS,
     tickMs: 1_000,
     roundMs: 4_000,
-    amplification: { of: 3, in: 1 },
+    amplification: { of: 17, in: 1 },
     livenessHours: 96,
     samples: 120,
     ...chosen,
