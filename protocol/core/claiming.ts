@@ -1,5 +1,6 @@
 /** Which shards to claim, and which claims to let go (PROTOCOL 5). */
 import { DATASETS } from '../ids.ts'
+import { NODE_MANIFEST_ENTRIES_MAX } from '../limits.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
@@ -56,7 +57,8 @@ function claimsLeft(state: CoreState): number {
   const max = onProbation
     ? Math.min(PROBATION_CLAIMS_MAX, state.settings.claimsMax)
     : state.settings.claimsMax
-  return max - outstanding
+  // A node cannot say more than this; a claim that it could not tell would silence it.
+  return Math.min(max - outstanding, NODE_MANIFEST_ENTRIES_MAX - state.own.size)
 }
 
 /** PROTOCOL 5: chosen languages first, then rarest, then small wikis, then by dataset, then the least recent. */

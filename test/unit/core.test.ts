@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { newOwn } from '../../protocol/core/state.ts'
+import { step } from '../../protocol/core/step.ts'
 import { targetsOf } from '../../protocol/core/targets.ts'
-import type { Infohash } from '../../protocol/ids.ts'
+import type { Infohash, ShardKey } from '../../protocol/ids.ts'
+import { NODE_MANIFEST_ENTRIES_MAX } from '../../protocol/limits.ts'
 import { Cores, type Machine, testShard } from '../support/cores.ts'
 
 const SHARDS = [
@@ -171,6 +174,23 @@ describe('a federation of cores', () => {
     for (const shard of SHARDS) expect(cores.holders(shard).some((machine) => machine.reachable)).toBe(true)
     const unreachable = cores.machines.filter((machine) => !machine.reachable)
     expect(unreachable.flatMap((machine) => machine.originFetches)).toEqual([])
+  })
+
+  it('claims no more than it can say', () => {
+    const cores = new Cores(3, SHARDS)
+    const full = first(cores.machines)
+    const filler = testShard('fillerwiki')
+    for (let i = 0; i < NODE_MANIFEST_ENTRIES_MAX; i++) {
+      full.state.own.set(`${filler.key}${i}` as ShardKey, {
+        ...newOwn(full.state, filler, cores.now),
+        state: 'held',
+      })
+    }
+    full.up = false
+    full.state.joinedAtMs = -60_000
+    const effects = step(full.state, { kind: 'tick' }, cores.now)
+    expect(full.state.short.size).toBe(SHARDS.length)
+    expect(effects.some((effect) => effect.kind === 'notice' && effect.code === 'claimed')).toBe(false)
   })
 
   it('takes the languages that the volunteer chose first', () => {
