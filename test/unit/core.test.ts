@@ -1,3 +1,4 @@
+// Longer than 300 lines: one claim after the other about one federation of cores.
 import { describe, expect, it } from 'vitest'
 import { newOwn } from '../../protocol/core/state.ts'
 import { step } from '../../protocol/core/step.ts'
