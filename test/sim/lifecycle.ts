@@ -10,6 +10,9 @@ import type { Simulation } from './simulation.ts'
 const GREET_MIN_MS = 2 * SECOND_MS
 const GREET_MAX_MS = 8 * SECOND_MS
 
+/** Exchanges after a start in which a node compares everything: its first peers may have come just now too. */
+const FRESH_VISITS = 3
+
 export class Lifecycle {
   readonly #sim: Simulation
   readonly #fingerprint: string
@@ -31,7 +34,7 @@ export class Lifecycle {
     this.upCount++
     machine.life++
     machine.clock.bootedAtMs = sim.timeMs
-    machine.fresh = true
+    machine.freshVisits = FRESH_VISITS
     machine.cursor = sim.network.end
     machine.wakesAtMs = Number.POSITIVE_INFINITY
     machine.effectsUntilCrash = -1

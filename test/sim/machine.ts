@@ -53,8 +53,8 @@ export class Machine {
 
   /** Senders of whom it may lack something, as the network knows: only these are looked at in an exchange. */
   readonly behind = new Set<number>()
-  /** Just came up: it may lack anything. */
-  fresh = true
+  /** Just came up, so that it may lack anything: exchanges that still look at everything. */
+  freshVisits = 0
 
   constructor(index: number, key: NodeKey, profile: Profile, settings: Settings) {
     this.index = index

@@ -16,8 +16,8 @@ import type { KeyRing, NodeKey } from './keys.ts'
 
 export type Topic = 'manifests' | 'catalogs'
 
-/** Texts remembered by their signature, so that copies that came out of an answer are found again. */
-const TEXTS_MAX = 200_000
+/** Texts remembered by their signature: answers hold the newest of each node, and few have thousands of nodes. */
+const TEXTS_MAX = 4_096
 
 export class Messages {
   readonly #ring: KeyRing
@@ -25,6 +25,7 @@ export class Messages {
   readonly #updates = new WeakMap<Uint8Array, Opened<NodeUpdate>>()
   readonly #catalogs = new WeakMap<Uint8Array, Opened<CatalogIndex>>()
   #texts = new Map<number, Uint8Array>()
+  #olderTexts = new Map<number, Uint8Array>()
   opened = 0
 
   constructor(ring: KeyRing, coordinators: ReadonlySet<NodeId>) {
@@ -69,10 +70,13 @@ export class Messages {
     if (bytes.length < 8) return undefined
     let key = 0
     for (let i = bytes.length - 6; i < bytes.length; i++) key = key * 256 + (bytes[i] as number)
-    const known = this.#texts.get(key)
-    if (known !== undefined && equalBytes(known, bytes)) return known
-    if (this.#texts.size >= TEXTS_MAX) this.#texts = new Map()
-    this.#texts.set(key, bytes)
-    return undefined
+    const known = this.#texts.get(key) ?? this.#olderTexts.get(key)
+    const same = known !== undefined && equalBytes(known, bytes) ? known : undefined
+    if (this.#texts.size >= TEXTS_MAX) {
+      this.#olderTexts = this.#texts
+      this.#texts = new Map()
+    }
+    this.#texts.set(key, same ?? bytes)
+    return same
   }
 }

@@ -114,7 +114,7 @@ export class Updates {
     sim.coordinator.pass(peer, machine)
     const inFull =
       sim.machines.length <= ALWAYS_FULL_MAX || hash3(this.exchanges, machine.index, 5) % FULL_ONE_IN === 0
-    const { fresh } = machine
+    const fresh = machine.freshVisits > 0
     if (inFull) this.#converse(machine, peer, (asking) => compareWith(asking, fresh))
     else this.#takeMissing(machine, peer)
     this.#forgetMissing(machine, peer)
@@ -123,14 +123,14 @@ export class Updates {
 
   /** Whatever a peer that lacks nothing could not give is not missing any more. */
   #forgetMissing(machine: Machine, peer: Machine): void {
-    if (machine.fresh) machine.fresh = peer.fresh
-    if (peer.fresh) return
+    if (machine.freshVisits > 0) machine.freshVisits--
+    if (peer.freshVisits > 0) return
     for (const sender of machine.behind) if (!peer.behind.has(sender)) machine.behind.delete(sender)
   }
 
   #takeMissing(machine: Machine, peer: Machine): void {
     this.bytes += QUIET_EXCHANGE_BYTES
-    const senders = machine.fresh ? this.#sim.machines.keys() : machine.behind
+    const senders = machine.freshVisits > 0 ? this.#sim.machines.keys() : machine.behind
     for (const sender of [...senders]) {
       const node = this.#sim.machines[sender]?.id
       const theirs = node === undefined ? undefined : peer.book?.get(node)
