@@ -3,12 +3,18 @@ import type { KeyRing } from './keys.ts'
 import { Machine } from './machine.ts'
 import type { SimOptions } from './options.ts'
 import type { Prng } from './prng.ts'
-import { drawKinds, drawProfile, type Kind } from './profiles.ts'
+import { drawKinds, drawProfile, type Kind, type Profile } from './profiles.ts'
 
 /** Of a hundred nodes. */
 const SYBILS = 3
 
-export function makeFleet(options: SimOptions, ring: KeyRing, rng: Prng): Machine[] {
+/** `told`: what is not to be drawn, by machine. */
+export function makeFleet(
+  options: SimOptions,
+  ring: KeyRing,
+  rng: Prng,
+  told: readonly Partial<Profile>[] = [],
+): Machine[] {
   const sybils = options.faults.has('sybils') ? Math.max(2, Math.floor((options.nodes * SYBILS) / 100)) : 0
   const kinds: Kind[] = ['honest', ...drawKinds(options.nodes - 1 - sybils, options, rng.fork('kinds'))]
   for (let i = 0; i < sybils; i++) kinds.push('sybil')
@@ -27,7 +33,7 @@ export function makeFleet(options: SimOptions, ring: KeyRing, rng: Prng): Machin
           reachable: true,
           offAtNight: false,
         }
-      : drawn
+      : { ...drawn, ...told[index] }
     return new Machine(index, ring.make(rng), profile, {
       role: isHome ? 'collector' : 'volunteer',
       agent: 'simulated',

@@ -37,8 +37,13 @@ export class Journal {
   }
 }
 
+const DETAIL_MAX = 120
+
+const shortened = (text: string): string =>
+  text.length <= DETAIL_MAX ? text : `${text.slice(0, DETAIL_MAX)}...`
+
 export function showLine(line: Line, shardName: (index: number) => string): string {
   const who = line.machine < 0 ? 'world' : `n${line.machine}`
   const where = line.shard < 0 ? '' : ` ${shardName(line.shard)}`
-  return `${showTime(line.timeMs)} ${who} ${line.what}${where}${line.detail === '' ? '' : ` ${line.detail}`}`
+  return `${showTime(line.timeMs)} ${who} ${line.what}${where}${line.detail === '' ? '' : ` ${shortened(line.detail)}`}`
 }

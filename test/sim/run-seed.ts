@@ -1,5 +1,6 @@
 /** One whole run: days with faults, then rest. */
 import { DAY_MS, showTime } from './clock.ts'
+import { checkFigures } from './figures.ts'
 import { showLine } from './journal.ts'
 import { type Converged, settle } from './liveness.ts'
 import type { SimOptions } from './options.ts'
@@ -26,7 +27,9 @@ export function runSeed(
     onProgress(sim.timeMs, sim)
   }
   let converged: Converged | null = null
+  if (sim.violations.length === 0) checkFigures(sim, 'end')
   if (sim.violations.length === 0) converged = settle(sim)
+  if (sim.violations.length === 0) checkFigures(sim, 'rest')
   return { summary: summarize(sim, converged), story: storyOf(sim) }
 }
 

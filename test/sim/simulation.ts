@@ -27,11 +27,12 @@ import { type Flight, Network } from './network.ts'
 import type { SimOptions } from './options.ts'
 import { perform } from './perform.ts'
 import { hash3, Prng } from './prng.ts'
+import type { Profile } from './profiles.ts'
 import { Promises } from './promises.ts'
 import { Transfers } from './transfers.ts'
 import { Truth } from './truth.ts'
 import { Updates } from './updates.ts'
-import { type SimShard, Upstream } from './upstream.ts'
+import { drawUpstream, type SimShard, type Upstream } from './upstream.ts'
 
 /** What the heap holds; a and b of an event are said behind. */
 const KINDS = [
@@ -43,6 +44,12 @@ const KINDS = [
   'check-all',
 ] as const
 type HeapKind = (typeof KINDS)[number]
+
+export interface World {
+  readonly upstream: Upstream
+  /** What is told of each machine, the coordinator's first. */
+  readonly profiles: readonly Partial<Profile>[]
+}
 
 /** Every invariant about everything, now and then; in between only about what an event touched. */
 const CHECK_ALL_MS = 3 * HOUR_MS
@@ -87,14 +94,15 @@ export class Simulation {
   readonly #freeCalls: number[] = []
   readonly #indexes = new Map<NodeId, number>()
 
-  constructor(options: SimOptions) {
+  /** `world`: shards and machines that are given, for stories; otherwise they are drawn from the seed. */
+  constructor(options: SimOptions, world: World | null = null) {
     this.options = options
     const seed = new Prng(options.seed)
     this.rng = seed.fork('world')
     const names = createNames()
     this.shared = { names, ranks: new RankCache(names) }
-    this.upstream = new Upstream(options.shards, options.days, seed.fork('upstream'))
-    this.machines = makeFleet(options, this.ring, seed.fork('fleet'))
+    this.upstream = world?.upstream ?? drawUpstream(options.shards, options.days, seed.fork('upstream'))
+    this.machines = makeFleet(options, this.ring, seed.fork('fleet'), world?.profiles)
     for (const machine of this.machines) this.#indexes.set(machine.id, machine.index)
     const home = this.machines[0] as Machine
     this.messages = new Messages(this.ring, new Set([home.id]))

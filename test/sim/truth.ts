@@ -27,6 +27,7 @@ export class Truth {
   readonly #proofs = new Map<number, Map<number, Map<number, number>>>()
   /** Machine and shard -> unix ms until when it promised to keep it. */
   readonly #promises = new Map<number, number>()
+  readonly #spoke = new Map<Machine, { life: number; timeMs: number }>()
   readonly #whole = new Map<number, Disk>()
 
   constructor(sim: Simulation) {
@@ -35,6 +36,7 @@ export class Truth {
 
   /** A machine seals its manifest: an honest one says one thing with one sequence. */
   sealed(machine: Machine, sequence: number, digest: Uint8Array): void {
+    this.#keepPace(machine)
     const last = this.#sequences.get(machine) ?? 0
     if (machine.honest && sequence <= last) {
       const detail = `signed sequence ${sequence} after ${last}`
@@ -46,6 +48,16 @@ export class Truth {
     if (signed.size <= SIGNED_MAX) return
     const oldest = signed.keys().next().value
     if (oldest !== undefined) signed.delete(oldest)
+  }
+
+  /** PROTOCOL 4: at most once in `publishMinMs`. A process that just started may speak again at once. */
+  #keepPace(machine: Machine): void {
+    const { timeMs, options } = this.#sim
+    const last = this.#spoke.get(machine)
+    this.#spoke.set(machine, { life: machine.life, timeMs })
+    if (!machine.honest || last === undefined || last.life !== machine.life) return
+    if (timeMs - last.timeMs >= options.parameters.publishMinMs) return
+    this.#sim.violate('keeps-pace', `spoke again after ${timeMs - last.timeMs} ms`, machine.index, -1)
   }
 
   /** Did the machine sign this state under this sequence? Null: too long ago to tell. */

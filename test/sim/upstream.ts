@@ -37,10 +37,9 @@ export class Upstream {
   readonly shards: readonly SimShard[]
   readonly byKey: ReadonlyMap<ShardKey, SimShard>
 
-  /** About `shardsMax` shards in all, of the runs that exist within `days` from the start. */
-  constructor(shardsMax: number, days: number, rng: Prng) {
-    this.shards = draw(shardsMax, days, rng)
-    this.byKey = new Map(this.shards.map((one) => [one.shard.key, one]))
+  constructor(shards: readonly SimShard[]) {
+    this.shards = shards
+    this.byKey = new Map(shards.map((one) => [one.shard.key, one]))
   }
 
   get(key: ShardKey): SimShard {
@@ -48,6 +47,11 @@ export class Upstream {
     if (found === undefined) throw new RangeError(`no such shard: ${key}`)
     return found
   }
+}
+
+/** About `shardsMax` shards in all, of the runs that exist within `days` from the start. */
+export function drawUpstream(shardsMax: number, days: number, rng: Prng): Upstream {
+  return new Upstream(draw(shardsMax, days, rng))
 }
 
 function draw(shardsMax: number, days: number, rng: Prng): SimShard[] {
@@ -104,6 +108,6 @@ function wikisFor(perMonth: number, rng: Prng): DrawnWiki[] {
   return drawn
 }
 
-function infohashOf(shard: Shard): Infohash {
+export function infohashOf(shard: Shard): Infohash {
   return shard.digest.slice(0, 40) as Infohash
 }

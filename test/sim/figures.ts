@@ -1,0 +1,125 @@
+/**
+ * What must hold of a whole run, looked at when the faults end and at rest: that the work was done, and not at any price. Bounds
+ * are far from the goals of a good run, which the report shows; these catch a rule that does not work at all.
+ */
+import { DAY_MS, HOUR_MS } from './clock.ts'
+import { targetOf } from './core-view.ts'
+import type { Broken } from './invariants.ts'
+import { operatorsByShard } from './metrics.ts'
+import type { FaultName } from './options.ts'
+import type { Simulation } from './simulation.ts'
+import type { SimShard } from './upstream.ts'
+
+/** Bytes from origin for each unique byte, without faults. */
+const ORIGIN_MAX = 3
+/** Replicas for each one that is wanted, without faults. */
+const SURPLUS_MAX = 1.25
+/** A replica of this age must have been proven once. */
+const PROVEN_WITHIN_MS = 6 * HOUR_MS
+/** A shard that is in a catalog for so long is held by somebody honest, whoever attacks. */
+const SERVED_WITHIN_MS = 30 * HOUR_MS
+
+const ATTACKS: ReadonlySet<FaultName> = new Set([
+  'liars',
+  'forgers',
+  'replayers',
+  'equivocators',
+  'sybils',
+  'hogs',
+  'free-riders',
+] as const)
+
+/** Without faults each byte leaves upstream about once. */
+export function originIsSpared(sim: Simulation): Broken {
+  if (sim.options.faults.size > 0 || sim.metrics.uniqueBytes === 0) return null
+  const ratio = sim.metrics.originBytes / sim.metrics.uniqueBytes
+  return ratio <= ORIGIN_MAX
+    ? null
+    : { detail: `${ratio.toFixed(2)} bytes from origin for each one`, shard: -1 }
+}
+
+/** Without faults nobody keeps much more than is wanted. */
+export function noSurplus(sim: Simulation): Broken {
+  if (sim.options.faults.size > 0) return null
+  let held = 0
+  for (const machine of sim.machines) {
+    if (!machine.honest || !machine.volunteer) continue
+    for (const copy of machine.disk.copies.values()) if (copy.whole) held++
+  }
+  const wanted = sim.coordinator.catalogued.size * sim.options.parameters.replicas
+  return held <= wanted * SURPLUS_MAX
+    ? null
+    : { detail: `${held} replicas, where ${wanted} are wanted`, shard: -1 }
+}
+
+/** Every honest replica that stands for a while, beside another one, was proven by somebody. */
+export function everythingIsProven(sim: Simulation): Broken {
+  if (sim.options.faults.size > 0) return null
+  const operators = operatorsByShard(sim)
+  for (const machine of sim.machines) {
+    if (!machine.honest || !machine.volunteer || machine.state === null) continue
+    for (const own of machine.state.own.values()) {
+      const shard = sim.upstream.get(own.shard.key)
+      const age = machine.clock.read(sim.timeMs).wallMs - own.sinceMs
+      if (own.state !== 'held' || age < PROVEN_WITHIN_MS || (operators.get(shard.index)?.size ?? 0) < 2)
+        continue
+      const proofs = sim.truth.proofs(shard).get(machine.index)
+      if (proofs === undefined)
+        return { detail: `nobody ever proved n${machine.index}'s replica`, shard: shard.index }
+      const newestMs = Math.max(...proofs.values())
+      const { auditEveryMs } = sim.options.parameters
+      if (sim.timeMs - newestMs > auditEveryMs + DAY_MS) {
+        return { detail: `n${machine.index}'s replica was not proven for long`, shard: shard.index }
+      }
+    }
+  }
+  return null
+}
+
+/** Attackers alone cannot keep the honest from taking what they should. */
+export function servedUnderAttack(sim: Simulation): Broken {
+  const { faults } = sim.options
+  if (faults.size === 0 || [...faults].some((fault) => !ATTACKS.has(fault))) return null
+  const operators = operatorsByShard(sim, true)
+  for (const index of sim.coordinator.catalogued) {
+    const shard = sim.upstream.shards[index] as SimShard
+    if (sim.timeMs - shard.settledAtMs < SERVED_WITHIN_MS || sim.timeMs < SERVED_WITHIN_MS) continue
+    const held = operators.get(index)?.size ?? 0
+    if (held === 0) return { detail: 'no honest node holds it, for attackers are in the way', shard: index }
+  }
+  return null
+}
+
+/** What is wanted of a shard is what the catalog and its age say: R for all while nothing is archived. */
+export function wantsEnough(sim: Simulation): Broken {
+  const { replicas } = sim.options.parameters
+  for (const machine of sim.machines) {
+    if (machine.state === null || machine.catalogs === null || !machine.volunteer) continue
+    for (const shard of machine.state.shards.values()) {
+      const target = targetOf(machine.state, shard.key)
+      if (target !== replicas) {
+        return {
+          detail: `n${machine.index} wants ${target} replicas`,
+          shard: sim.upstream.get(shard.key).index,
+        }
+      }
+    }
+  }
+  return null
+}
+
+/** Name and check; a broken one is a violation. */
+const AT_END = { 'served-under-attack': servedUnderAttack } as const
+const AT_REST = {
+  'origin-is-spared': originIsSpared,
+  'no-surplus': noSurplus,
+  'everything-is-proven': everythingIsProven,
+  'wants-enough': wantsEnough,
+} as const
+
+export function checkFigures(sim: Simulation, when: 'end' | 'rest'): void {
+  for (const [name, check] of Object.entries(when === 'end' ? AT_END : AT_REST)) {
+    const broken = check(sim)
+    if (broken !== null) sim.violate(name, broken.detail, -1, broken.shard)
+  }
+}
