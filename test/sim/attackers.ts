@@ -1,5 +1,5 @@
 /** Those who do not keep to the rules. Each runs the product's core; what it says, serves or sends besides is bent here. */
-import { AUDIT_CHALLENGE_DOMAIN } from '../../protocol/audit/messages.ts'
+import { AUDIT_CHALLENGE_DOMAIN, AUDIT_CHALLENGE_TYPE } from '../../protocol/audit/messages.ts'
 import { compareBytes } from '../../protocol/codec/bytes.ts'
 import type { FetchSource } from '../../protocol/core/effect.ts'
 import type { Infohash } from '../../protocol/ids.ts'
@@ -12,7 +12,7 @@ import {
   NODE_UPDATE_TYPE,
 } from '../../protocol/manifest/node-update.ts'
 import { score } from '../../protocol/placement/rank.ts'
-import { MINUTE_MS } from './clock.ts'
+import { DAY_MS, HOUR_MS, MINUTE_MS } from './clock.ts'
 import type { Copy } from './disk.ts'
 import type { NodeKey } from './keys.ts'
 import type { Machine } from './machine.ts'
@@ -36,7 +36,11 @@ export class Attackers {
   }
 
   start(): void {
-    for (const machine of this.#sim.machines) {
+    const { rng, options, machines } = this.#sim
+    for (const machine of machines) {
+      if (machine.profile.kind === 'sybil') {
+        this.#sim.call(rng.between(HOUR_MS, options.days * DAY_MS), () => this.#bear(machine))
+      }
       if (machine.profile.kind === 'forger') this.#every(machine, FORGE_EVERY_MS, () => this.#forge(machine))
       if (machine.profile.kind === 'replayer')
         this.#every(machine, REPLAY_EVERY_MS, () => this.#replay(machine))
@@ -89,8 +93,10 @@ export class Attackers {
   }
 
   /** Sybils are born when there is something to grind for: their keys rank first for one of these shards. */
-  birth(machine: Machine, target: SimShard): void {
-    const { ring, rng } = this.#sim
+  #bear(machine: Machine): void {
+    const { ring, rng, coordinator, upstream, faulty } = this.#sim
+    if (coordinator.catalogued.size === 0 || !faulty) return
+    const target = upstream.shards[rng.pick([...coordinator.catalogued])] as SimShard
     let best: NodeKey = machine.key
     let bestScore = score(target.shard.digest, best.nodeId, 1)
     for (let i = 0; i < GRIND_TRIES; i++) {
@@ -101,6 +107,7 @@ export class Attackers {
       bestScore = found
     }
     this.#sim.rename(machine, best)
+    this.#sim.lifecycle.boot(machine)
   }
 
   #every(machine: Machine, everyMs: number, act: () => void): void {
@@ -123,34 +130,35 @@ export class Attackers {
     const changed = sealed.slice()
     const at = rng.below(changed.length)
     changed[at] = ((changed[at] ?? 0) + 1 + rng.below(255)) & 255
-    // The victim's bytes with one changed; cut short; too many; an own text that was signed for another use; own nonsense.
-    const payload = encodeNodeUpdate(this.#saying(own, []))
+    // The victim's bytes with one changed; cut short; too many; an own text that was signed for another use; own nonsense, own words of tomorrow.
+    const payload = encodeNodeUpdate(this.#saying(own, 0))
     const otherDomain = machine.key.seal(AUDIT_CHALLENGE_DOMAIN, NODE_UPDATE_TYPE, payload)
+    const otherType = machine.key.seal(NODE_UPDATE_DOMAIN, AUDIT_CHALLENGE_TYPE, payload)
     const nonsense = machine.key.seal(
       NODE_UPDATE_DOMAIN,
       NODE_UPDATE_TYPE,
       Uint8Array.of(0x81, 0x81, 0x81, 0xa0),
     )
+    const future = this.#sim.messages.sealUpdate(machine.key, encodeNodeUpdate(this.#saying(own, DAY_MS)))
     const huge = new Uint8Array(GOSSIP_BYTES_MAX + 1)
-    for (const bytes of [changed, otherDomain, nonsense, huge, sealed.subarray(0, sealed.length - 1)]) {
+    for (const bytes of [
+      changed,
+      otherDomain,
+      nonsense,
+      future,
+      huge,
+      sealed.subarray(0, sealed.length - 1),
+    ]) {
       network.gossip(bytes, 'manifests', machine.index, { hostile: true })
     }
     network.gossip(changed, 'catalogs', machine.index, { hostile: true })
   }
 
-  /** The update by which a node would say this much more of itself. */
-  #saying(own: NodeRecord, entries: Statement['entries']) {
-    const { node, head, issuedAtMs, ttlMs, sequence } = own
-    const statement = {
-      node,
-      head,
-      issuedAtMs,
-      ttlMs,
-      sequence: sequence + 1,
-      entries,
-      refuted: [],
-      audits: [],
-    }
+  /** An update by which a node would take back all that it says, some time from now. */
+  #saying(own: NodeRecord, aheadMs: number) {
+    const { node, head, ttlMs } = own
+    const times = { issuedAtMs: own.issuedAtMs + aheadMs, sequence: own.sequence + 1 + aheadMs }
+    const statement = { node, head, ttlMs, ...times, entries: [], refuted: [], audits: [] }
     return nextUpdate(own, statement).update
   }
 

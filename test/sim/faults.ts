@@ -1,5 +1,5 @@
 /** What goes wrong when, drawn from the seed before it starts. */
-import { DAY_MS, HOUR_MS, MINUTE_MS } from './clock.ts'
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from './clock.ts'
 import { ownOf } from './core-view.ts'
 import type { Machine } from './machine.ts'
 import type { FaultName } from './options.ts'
@@ -59,7 +59,14 @@ export class FaultPlan {
   }
 
   restartLater(machine: Machine): void {
-    this.#sim.call(this.#rng.between(MINUTE_MS, 2 * HOUR_MS), () => this.#sim.lifecycle.boot(machine))
+    // Often at once, sometimes when somebody comes by. A clock without a battery may be wrong then.
+    const quick = this.#rng.chance({ of: 1, in: 2 })
+    const pauseMs = quick
+      ? this.#rng.between(SECOND_MS, MINUTE_MS)
+      : this.#rng.between(MINUTE_MS, 2 * HOUR_MS)
+    const skewed = this.#has('skew') && this.#rng.chance({ of: 1, in: 2 })
+    if (skewed) machine.clock.skewMs = this.#rng.between(0, 2 * SKEW_MAX_MS) - SKEW_MAX_MS
+    this.#sim.call(pauseMs, () => this.#sim.lifecycle.boot(machine))
   }
 
   /** Does upstream serve something else than it lists, this time? */
@@ -89,6 +96,7 @@ export class FaultPlan {
         if (!machine.up) return
         this.#sim.lifecycle.crash(machine)
         this.#sim.lifecycle.forget(machine)
+        machine.forgot = true
         this.restartLater(machine)
       })
     }

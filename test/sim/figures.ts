@@ -3,7 +3,7 @@
  * are far from the goals of a good run, which the report shows; these catch a rule that does not work at all.
  */
 import { DAY_MS, HOUR_MS } from './clock.ts'
-import { targetOf } from './core-view.ts'
+import { ownShard, targetOf } from './core-view.ts'
 import type { Broken } from './invariants.ts'
 import { operatorsByShard } from './metrics.ts'
 import type { FaultName } from './options.ts'
@@ -14,6 +14,8 @@ import type { SimShard } from './upstream.ts'
 const ORIGIN_MAX = 3
 /** Replicas for each one that is wanted, without faults. */
 const SURPLUS_MAX = 1.25
+/** Claims let go as too many, one in so many at most, without faults. */
+const OVER_CLAIMS_ONE_IN = 2
 /** A replica of this age must have been proven once. */
 const PROVEN_WITHIN_MS = 6 * HOUR_MS
 /** A shard that is in a catalog for so long is held by somebody honest, whoever attacks. */
@@ -90,6 +92,41 @@ export function servedUnderAttack(sim: Simulation): Broken {
   return null
 }
 
+/** Without faults claims are made in turn: few are one too many. */
+export function claimsInTurn(sim: Simulation): Broken {
+  const { claims, overClaims } = sim.metrics
+  if (sim.options.faults.size > 0 || overClaims * OVER_CLAIMS_ONE_IN <= claims) return null
+  return { detail: `${overClaims} of ${claims} claims were one too many`, shard: -1 }
+}
+
+/** A copy that others found damaged is read again, and is not said to be held as it is. */
+export function failuresAreHeeded(sim: Simulation): Broken {
+  for (const machine of sim.machines) {
+    if (!machine.honest || machine.state === null) continue
+    for (const [index, copy] of machine.disk.copies) {
+      const failedMs = sim.truth.failedAt(copy.shard, machine)
+      if (!copy.whole || copy.damaged.length === 0 || failedMs === null || sim.timeMs - failedMs < DAY_MS)
+        continue
+      if (ownShard(machine.state, copy.shard.shard.key)?.held === true) {
+        return { detail: `n${machine.index} still holds what others found damaged`, shard: index }
+      }
+    }
+  }
+  return null
+}
+
+/** What a node has whole it still says it holds, unless its store was lost. */
+export function forgetsNothing(sim: Simulation): Broken {
+  for (const machine of sim.machines) {
+    if (!machine.honest || machine.forgot || machine.state === null) continue
+    for (const [index, copy] of machine.disk.copies) {
+      if (!copy.whole || ownShard(machine.state, copy.shard.shard.key) !== null) continue
+      return { detail: `n${machine.index} has it whole and does not know`, shard: index }
+    }
+  }
+  return null
+}
+
 /** What is wanted of a shard is what the catalog and its age say: R for all while nothing is archived. */
 export function wantsEnough(sim: Simulation): Broken {
   const { replicas } = sim.options.parameters
@@ -113,6 +150,9 @@ const AT_END = { 'served-under-attack': servedUnderAttack } as const
 const AT_REST = {
   'origin-is-spared': originIsSpared,
   'no-surplus': noSurplus,
+  'claims-in-turn': claimsInTurn,
+  'failures-are-heeded': failuresAreHeeded,
+  'forgets-nothing': forgetsNothing,
   'everything-is-proven': everythingIsProven,
   'wants-enough': wantsEnough,
 } as const

@@ -102,6 +102,11 @@ function operatorOf(sim: Simulation, machine: number): string {
   return sim.machines[machine]?.profile.operator ?? ''
 }
 
+interface Known {
+  readonly node: NodeId
+  readonly sequence: number
+}
+
 export class Invariants {
   readonly #sim: Simulation
   #lastGenuine: NodeRecord | null = null
@@ -130,7 +135,16 @@ export class Invariants {
     if (!machine.honest || copy?.whole !== true || copy.damaged.length > 0) return
     const others = truth.holders(shard).filter((one) => one !== machine)
     if (others.length === 0) this.#sim.violate('last-copy', 'drops the last copy', machine.index, shard.index)
-    if (truth.promisedUntilMs(machine, shard) > machine.clock.read(timeMs).wallMs) {
+    const { wallMs } = machine.clock.read(timeMs)
+    const keepers = new Set<string>()
+    for (const one of others)
+      if (truth.promisedUntilMs(one, shard) > wallMs) keepers.add(one.profile.operator)
+    const { replicas } = this.#sim.options.parameters
+    if (keepers.size < replicas) {
+      const detail = `only ${keepers.size} operators promised to keep it`
+      this.#sim.violate('drops-what-others-keep', detail, machine.index, shard.index)
+    }
+    if (truth.promisedUntilMs(machine, shard) > wallMs) {
       this.#sim.violate('promise-kept', 'drops what it promised to keep', machine.index, shard.index)
     }
   }
@@ -147,6 +161,33 @@ export class Invariants {
     const signed = equivocates ? null : known
     if (signed === false) this.#forged(machine, record.node)
     else this.#lastGenuine = record
+    const { parameters } = this.#sim.options
+    const aheadMs = record.issuedAtMs - machine.clock.read(this.#sim.timeMs).wallMs
+    if (aheadMs > parameters.clockSkewMs) {
+      this.#sim.violate('no-future', `took an update from ${aheadMs} ms ahead`, machine.index, -1)
+    }
+  }
+
+  /** What is known of the node in whose name these bytes came, before they are heard; null when they do not open. */
+  before(machine: Machine, sealed: Uint8Array): Known | null {
+    const opened = this.#sim.messages.openUpdate(sealed)
+    if (!opened.ok || machine.state === null) return null
+    return { node: opened.value.node, sequence: this.#oldest(machine, opened.value.node) }
+  }
+
+  /** 4: what was sent to harm never takes a node's knowledge back. */
+  after(machine: Machine, { node, sequence }: Known): void {
+    this.checks++
+    const known = this.#oldest(machine, node)
+    if (machine.state !== null && known < sequence) {
+      this.#sim.violate('no-replay', `an old update took it from ${sequence} to ${known}`, machine.index, -1)
+    }
+  }
+
+  /** The older of what the book and the ledger know of a node. */
+  #oldest(machine: Machine, node: NodeId): number {
+    const inLedger = machine.state === null ? 0 : knownSequence(machine.state, node)
+    return Math.min(inLedger, machine.book?.get(node)?.sequence ?? 0)
   }
 
   /** An update opened that could not be applied yet. */

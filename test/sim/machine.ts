@@ -48,6 +48,8 @@ export class Machine {
   /** What its owner gives now, and whether he wants to leave: he says so again after a restart. */
   bytesTotal: number
   leaving = false
+  /** Its store was lost once: it may not know what lies on its disk. */
+  forgot = false
   /** What the core had given away at the last look. */
   reservedBytes = 0
 

@@ -122,7 +122,6 @@ export class Simulation {
     this.schedule(CHECK_ALL_MS, 'check-all', 0, 0)
     this.faultPlan.schedule()
     this.attackers.start()
-    this.#bearSybils()
   }
 
   schedule(inMs: number, kind: HeapKind, a: number, b: number): void {
@@ -282,20 +281,6 @@ export class Simulation {
       machine.effectsUntilCrash = -1
       if (!machine.honest) this.lifecycle.remove(machine)
       else this.lifecycle.boot(machine)
-    }
-  }
-
-  #bearSybils(): void {
-    for (const machine of this.machines) {
-      if (machine.profile.kind !== 'sybil') continue
-      this.call(this.rng.between(HOUR_MS, this.options.days * DAY_MS), () => {
-        const wanted = [...this.coordinator.catalogued].map(
-          (index) => this.upstream.shards[index] as SimShard,
-        )
-        if (wanted.length === 0 || !this.faulty) return
-        this.attackers.birth(machine, this.rng.pick(wanted))
-        this.lifecycle.boot(machine)
-      })
     }
   }
 }

@@ -27,6 +27,8 @@ export class Truth {
   readonly #proofs = new Map<number, Map<number, Map<number, number>>>()
   /** Machine and shard -> unix ms until when it promised to keep it. */
   readonly #promises = new Map<number, number>()
+  /** Failures of honest nodes that honest auditors saw: shard -> machine -> virtual ms of the newest. */
+  readonly #fails = new Map<number, Map<number, number>>()
   readonly #spoke = new Map<Machine, { life: number; timeMs: number }>()
   readonly #whole = new Map<number, Disk>()
 
@@ -92,6 +94,8 @@ export class Truth {
         shard.index,
       )
     }
+    if (outcome === 'fail' && auditor.honest && node.honest)
+      inner(this.#fails, shard.index).set(node.index, timeMs)
     if (outcome !== 'pass') return
     // A pass shows that the ranges asked for were there, not that all of it was.
     const copy = node.disk.copies.get(shard.index)
@@ -106,6 +110,10 @@ export class Truth {
     }
     const nodes = inner(this.#proofs, shard.index)
     inner(nodes, node.index).set(auditor.index, timeMs)
+  }
+
+  failedAt(shard: SimShard, node: Machine): number | null {
+    return this.#fails.get(shard.index)?.get(node.index) ?? null
   }
 
   /** Audited machine -> auditor -> virtual ms of the newest true pass. */

@@ -6,6 +6,7 @@
  * at these senders only, and a share of all exchanges is run in full, message by message. In a small one all are.
  */
 
+import { ShapeError } from '../../protocol/codec/shape.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { answerCatchUp } from '../../protocol/manifest/catch-up-answer.ts'
 import { type Conversation, compareWith, takeFrom } from '../../protocol/manifest/catch-up-ask.ts'
@@ -28,6 +29,7 @@ export class Updates {
   exchanges = 0
   fullExchanges = 0
   gaps = 0
+  refusedAnswers = 0
   /** Of requests and answers. */
   bytes = 0
 
@@ -43,8 +45,11 @@ export class Updates {
   /** Bytes came, by gossip or in an answer. */
   hear(machine: Machine, sealed: Uint8Array, flight: Flight | null): void {
     if (machine.book === null) return
-    const heard = machine.book.hear(sealed, machine.clock.read(this.#sim.timeMs).wallMs)
+    const { wallMs } = machine.clock.read(this.#sim.timeMs)
+    const before = flight?.hostile === true ? this.#sim.invariants.before(machine, sealed) : null
+    const heard = machine.book.hear(sealed, wallMs)
     this.#note(machine, heard, flight?.from ?? -1)
+    if (before !== null) this.#sim.invariants.after(machine, before)
   }
 
   #note(machine: Machine, heard: Heard, teller: number): void {
@@ -144,6 +149,14 @@ export class Updates {
     }
   }
 
+  /** A forger's answers have one wrong byte, mostly in the rows that only the digest protects. */
+  #bent(peer: Machine, answer: Uint8Array): Uint8Array {
+    if (peer.profile.kind !== 'forger' || !this.#sim.faulty || answer.length === 0) return answer
+    const at = this.#sim.rng.below(answer.length)
+    answer[at] = ((answer[at] ?? 0) + 1 + this.#sim.rng.below(255)) & 255
+    return answer
+  }
+
   /** A whole conversation at once: requests and answers as bytes. */
   #converse(
     machine: Machine,
@@ -166,9 +179,16 @@ export class Updates {
     })
     let step = conversation.next()
     while (step.done !== true) {
-      const answer = answerCatchUp(step.value, theirs)
+      const answer = this.#bent(peer, answerCatchUp(step.value, theirs))
       this.bytes += step.value.length + answer.length
-      step = conversation.next(answer)
+      try {
+        step = conversation.next(answer)
+      } catch (error) {
+        // What no honest peer answers ends the conversation; anything else is a fault of ours.
+        if (!(error instanceof ShapeError)) throw error
+        this.refusedAnswers++
+        return
+      }
     }
   }
 }
