@@ -144,6 +144,7 @@ export class Attackers {
     for (const bytes of [
       changed,
       otherDomain,
+      otherType,
       nonsense,
       future,
       huge,

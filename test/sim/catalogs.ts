@@ -25,7 +25,7 @@ export interface Catalogs {
 const DISCOVER_MS = 6 * HOUR_MS
 const NOTHING_ARCHIVED: ReadonlySet<ShardKey> = new Set()
 /** Pulling the catalogs after their index was heard. */
-const PULL_MAX_MS = 60 * SECOND_MS
+const PULL_MAX_MS = 5 * SECOND_MS
 
 export class Coordinator {
   readonly #sim: Simulation

@@ -12,7 +12,7 @@ const CRASH: Ratio = { of: 1, in: 8 }
 const AMNESIA: Ratio = { of: 1, in: 100 }
 const ROT: Ratio = { of: 1, in: 25 }
 const LEAVE: Ratio = { of: 1, in: 200 }
-const CLOCK_JUMP: Ratio = { of: 1, in: 50 }
+const CLOCK_JUMP: Ratio = { of: 1, in: 12 }
 /** Chances for each day. */
 const PARTITION: Ratio = { of: 1, in: 2 }
 const ORIGIN_AWAY: Ratio = { of: 1, in: 3 }

@@ -11,11 +11,11 @@ import type { Simulation } from './simulation.ts'
 import type { SimShard } from './upstream.ts'
 
 /** Bytes from origin for each unique byte, without faults. */
-const ORIGIN_MAX = 3
+const ORIGIN_MAX = 2.2
 /** Replicas for each one that is wanted, without faults. */
 const SURPLUS_MAX = 1.25
 /** Claims let go as too many, one in so many at most, without faults. */
-const OVER_CLAIMS_ONE_IN = 2
+const OVER_CLAIMS_ONE_IN = 5
 /** A replica of this age must have been proven once. */
 const PROVEN_WITHIN_MS = 6 * HOUR_MS
 /** A shard that is in a catalog for so long is held by somebody honest, whoever attacks. */
@@ -127,6 +127,22 @@ export function forgetsNothing(sim: Simulation): Broken {
   return null
 }
 
+/** PROTOCOL 5: while somebody reachable could take it, one of the replicas is reachable. */
+export function somebodyIsReachable(sim: Simulation): Broken {
+  const volunteers = sim.machines.filter((one) => one.up && one.honest && one.volunteer && !one.leaving)
+  for (const index of sim.coordinator.catalogued) {
+    const shard = sim.upstream.shards[index] as SimShard
+    const holders = volunteers.filter((one) => one.disk.copies.get(index)?.whole === true)
+    if (holders.length < sim.options.parameters.replicas || holders.some((one) => one.profile.reachable))
+      continue
+    const could = volunteers.some(
+      (one) => one.profile.reachable && one.disk.freeBytes > 2 * shard.shard.sizeBytes,
+    )
+    if (could) return { detail: `${holders.length} replicas, and nobody can connect to one`, shard: index }
+  }
+  return null
+}
+
 /** What is wanted of a shard is what the catalog and its age say: R for all while nothing is archived. */
 export function wantsEnough(sim: Simulation): Broken {
   const { replicas } = sim.options.parameters
@@ -154,6 +170,7 @@ const AT_REST = {
   'failures-are-heeded': failuresAreHeeded,
   'forgets-nothing': forgetsNothing,
   'everything-is-proven': everythingIsProven,
+  'somebody-is-reachable': somebodyIsReachable,
   'wants-enough': wantsEnough,
 } as const
 
