@@ -1,10 +1,9 @@
 /** Which shards to claim, and which claims to let go (PROTOCOL 5). */
 import { DATASETS } from '../ids.ts'
-import { NODE_MANIFEST_ENTRIES_MAX } from '../limits.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
-import { PROBATION_CLAIMS_MAX, probationHolds, review, takenBy, targetOf } from './shortage.ts'
+import { claimsLeft, isOffered, review, takenBy, targetOf } from './shortage.ts'
 import {
   bytesUsed,
   type CoreState,
@@ -29,11 +28,11 @@ export function claim(state: CoreState, now: Now, out: Effect[]): void {
 function claimShort(state: CoreState, now: Now, out: Effect[]): void {
   const due: number[] = []
   for (const [number, short] of state.short) if (short.dueAtMs <= now.monotonicMs) due.push(number)
-  if (due.length === 0) return
+  if (due.length === 0 || !isOffered(state, now)) return
   let room = claimsLeft(state)
   let freeBytes = state.bytesTotal - bytesUsed(state)
   for (const number of due.sort((a, b) => before(state, a, b))) {
-    if (room <= 0) return
+    if (room <= 0) break
     const shard = state.catalog[number]?.shard
     if (shard === undefined || reservedBytes(shard) > freeBytes) continue
     if ((state.failures.get(shard.key)?.retryAtMs ?? 0) > now.monotonicMs) continue
@@ -47,18 +46,7 @@ function claimShort(state: CoreState, now: Now, out: Effect[]): void {
     freeBytes -= reservedBytes(shard)
     out.push({ kind: 'notice', code: 'claimed', shard: shard.key, detail: 'claimed' })
   }
-}
-
-/** Claims that may be added now: the volunteer's own bound, and few while nobody has proven a replica of ours. */
-function claimsLeft(state: CoreState): number {
-  let outstanding = 0
-  for (const own of state.own.values()) if (own.state === 'claimed') outstanding++
-  const onProbation = !state.ledger.isProven(state.selfNumber) && probationHolds(state)
-  const max = onProbation
-    ? Math.min(PROBATION_CLAIMS_MAX, state.settings.claimsMax)
-    : state.settings.claimsMax
-  // A node cannot say more than this; a claim that it could not tell would silence it.
-  return Math.min(max - outstanding, NODE_MANIFEST_ENTRIES_MAX - state.own.size)
+  if (room <= 0) state.offeredAtMs = null
 }
 
 /** PROTOCOL 5: chosen languages first, then rarest, then small wikis, then by dataset, then the least recent. */

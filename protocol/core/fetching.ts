@@ -1,10 +1,10 @@
 /** Where each claimed shard comes from (PROTOCOL 6): one lead touches origin, the others wait for it and use the swarm. */
 import type { Infohash } from '../ids.ts'
 import type { Endpoint } from '../manifest/entry.ts'
-import type { Shard } from '../shard/shard.ts'
 import type { Effect, FetchSource } from './effect.ts'
 import type { Now } from './event.ts'
-import { type CoreState, doneSixteenths, type Own, reservedBytes } from './state.ts'
+import { hasRoom } from './shortage.ts'
+import { type CoreState, doneSixteenths, type Own } from './state.ts'
 
 export function planFetches(state: CoreState, now: Now, out: Effect[]): void {
   let active = 0
@@ -99,16 +99,20 @@ function feedOrRest(
     own.fetch = { ...source, peers }
     out.push({ kind: 'add-peers', infohash: source.infohash, peers })
   }
-  if (!state.settings.originFallback || now.monotonicMs - own.grewAtMs <= patienceMs(state, own.shard)) return
-  own.swarmRestsUntilMs = now.monotonicMs + patienceMs(state, own.shard)
+  if (
+    !state.settings.originFallback ||
+    now.monotonicMs - own.grewAtMs <= patienceMs(state, own.shard.sizeBytes)
+  )
+    return
+  own.swarmRestsUntilMs = now.monotonicMs + patienceMs(state, own.shard.sizeBytes)
   own.fetch = null
   out.push({ kind: 'stop-fetch', shard: own.shard.key })
 }
 
-/** PROTOCOL 6: no growth for 10 min, or no infohash after 10 min + bytes / (256 KiB/s). */
-function patienceMs(state: CoreState, shard: Shard): number {
+/** PROTOCOL 6: how long so many bytes may take: 10 min + bytes / (256 KiB/s). */
+function patienceMs(state: CoreState, bytes: number): number {
   const { leadStallMs, leadBytesPerSecondMin } = state.parameters
-  return leadStallMs + Math.floor((shard.sizeBytes / leadBytesPerSecondMin) * 1000)
+  return leadStallMs + Math.floor((bytes / leadBytesPerSecondMin) * 1000)
 }
 
 /**
@@ -146,10 +150,7 @@ function rivals(state: CoreState, now: Now, own: Own, node: number): boolean {
   if (!ledger.isLive(node, now.wallMs) || state.frozen.has(node)) return false
   const slot = ledger.slots.find(own.number, node)
   if (slot >= 0) return !ledger.slots.isHeld(slot)
-  return (
-    now.monotonicMs - own.claimedAtMs < state.parameters.waveMs &&
-    ledger.freeBytes(node) >= reservedBytes(own.shard)
-  )
+  return now.monotonicMs - own.claimedAtMs < state.parameters.waveMs && hasRoom(state, node, own.shard, now)
 }
 
 function stalls(state: CoreState, now: Now, own: Own, lead: { node: number; sinceMs: number }): boolean {
@@ -157,7 +158,11 @@ function stalls(state: CoreState, now: Now, own: Own, lead: { node: number; sinc
   const slot = state.ledger.slots.find(own.number, lead.node)
   const changedAtMs = slot < 0 ? 0 : state.ledger.slots.changedAtMs(slot)
   const quietMs = Math.min(watchedMs, now.wallMs - changedAtMs)
-  return quietMs > state.parameters.leadStallMs || watchedMs > patienceMs(state, own.shard)
+  // What others hear of a lead is its sixteenths: one of a big shard takes a while at any speed.
+  return (
+    quietMs > patienceMs(state, own.shard.sizeBytes / 16) ||
+    watchedMs > patienceMs(state, own.shard.sizeBytes)
+  )
 }
 
 /** A holder that nobody can dial dials those who fetch from it: it tells its engine of reachable claimants. */

@@ -65,6 +65,7 @@ export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreS
     tickedAtMs: Number.NEGATIVE_INFINITY,
     sweptAtMs: now.monotonicMs,
     publishedAtMs: null,
+    offeredAtMs: null,
     unpublished: true,
     unpersisted: false,
   }

@@ -4,6 +4,7 @@ import type { Statement } from '../manifest/next-update.ts'
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
 import { keptOf } from './kept.ts'
+import { claimsLeft } from './shortage.ts'
 import { bytesUsed, type CoreState, doneSixteenths, type Own } from './state.ts'
 
 /** Publishes when something changed (at most once per publishMinMs) or when the leases must be renewed. */
@@ -15,6 +16,8 @@ export function publish(state: CoreState, now: Now, out: Effect[]): void {
   // The sequence is stored before it is used: after a crash it must not be used for another text.
   state.unpersisted = true
   persist(state, out)
+  if (claimsLeft(state) > 0) state.offeredAtMs ??= now.monotonicMs
+  else state.offeredAtMs = null
   const { ttlMs, claimTtlMs } = state.parameters
   out.push({ kind: 'publish', statement: statementOf(state, now, hasClaims(state) ? claimTtlMs : ttlMs) })
 }
@@ -41,7 +44,7 @@ export function persist(state: CoreState, out: Effect[]): void {
 
 function statementOf(state: CoreState, now: Now, ttlMs: number): Statement {
   const isCollector = state.settings.role === 'collector'
-  const { operator, agent, languages } = state.settings
+  const { operator, agent, languages, claimsMax } = state.settings
   const bytesTotal = state.leaving ? 0 : state.bytesTotal
   return {
     node: state.self,
@@ -52,7 +55,9 @@ function statementOf(state: CoreState, now: Now, ttlMs: number): Statement {
       parameters: state.parametersFingerprint,
       // A collector offers no room, so nobody waits for a claim of it; nor does a node that leaves, whose replicas do not
       // count any more.
-      capacity: isCollector ? { bytesTotal: 0, bytesUsed: 0 } : { bytesTotal, bytesUsed: bytesUsed(state) },
+      capacity: isCollector
+        ? { bytesTotal: 0, bytesUsed: 0, claimsMax: 0 }
+        : { bytesTotal, bytesUsed: bytesUsed(state), claimsMax },
       agent,
       operator,
       languages,

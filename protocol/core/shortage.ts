@@ -1,11 +1,12 @@
 /** Which shards are short of their target, and when this node's turn to claim them comes (PROTOCOL 5). */
-import { wave } from '../placement/rank.ts'
+import { NODE_MANIFEST_ENTRIES_MAX } from '../limits.ts'
+import { waitMs } from '../placement/rank.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { Now } from './event.ts'
 import { type CoreState, reservedBytes } from './state.ts'
 
 /** Claims that a node allows itself while it is on probation. */
-export const PROBATION_CLAIMS_MAX = 4
+const PROBATION_CLAIMS_MAX = 4
 /** A node without a proven replica that claims more than this is hogging: its claims do not count. */
 const HOG_CLAIMS_MIN = 32
 
@@ -86,17 +87,55 @@ export function review(state: CoreState, number: number, now: Now): void {
     return
   }
   const before = state.short.get(number)
-  const sinceMs = before?.sinceMs ?? now.monotonicMs
   const turn = turnOf(state, known.shard, operators, hasReachable, need, now)
-  const dueAtMs = turn === NEVER ? NEVER : sinceMs + wave(turn, need) * state.parameters.waveMs
-  state.short.set(number, { sinceMs, dueAtMs, taken: operators.length })
+  // Whoever comes before this node now has had no time yet: the wait begins anew with each other turn.
+  const sinceMs = before?.turn === turn ? before.sinceMs : now.monotonicMs
+  const dueAtMs = turn === NEVER ? NEVER : sinceMs + waitMs(turn, need, state.parameters.waveMs)
+  state.short.set(number, { sinceMs, turn, dueAtMs, taken: operators.length })
+}
+
+/**
+ * A node claims only when the others have known for a while that it has room: by then everybody agrees on who comes first, and
+ * two that became free at once do not take the same shard.
+ */
+export function isOffered(state: CoreState, now: Now): boolean {
+  return state.offeredAtMs !== null && now.monotonicMs >= offeredFromMs(state)
+}
+
+/** Monotonic ms when the offer of room has gone round; never, while it was not made. */
+export function offeredFromMs(state: CoreState): number {
+  return state.offeredAtMs === null ? NEVER : state.offeredAtMs + state.parameters.publishMinMs
+}
+
+/** Claims that may be added now: the volunteer's own bound, and few while nobody has proven a replica of ours. */
+export function claimsLeft(state: CoreState): number {
+  let outstanding = 0
+  for (const own of state.own.values()) if (own.state === 'claimed') outstanding++
+  const max = claimsAllowed(state, state.selfNumber, state.settings.claimsMax)
+  // A node cannot say more than this; a claim that it could not tell would silence it.
+  return Math.min(max - outstanding, NODE_MANIFEST_ENTRIES_MAX - state.own.size)
+}
+
+function claimsAllowed(state: CoreState, node: number, claimsMax: number): number {
+  const onProbation = !state.ledger.isProven(node) && probationHolds(state)
+  return onProbation ? Math.min(PROBATION_CLAIMS_MAX, claimsMax) : claimsMax
+}
+
+/** Could that node claim the shard now, as far as its words tell: it is live and has room for it? */
+export function hasRoom(state: CoreState, node: number, shard: Shard, now: Now): boolean {
+  const { ledger } = state
+  return (
+    ledger.isLive(node, now.wallMs) &&
+    ledger.freeBytes(node) >= reservedBytes(shard) &&
+    ledger.claims(node) < claimsAllowed(state, node, ledger.claimsMax(node))
+  )
 }
 
 const NEVER = Number.POSITIVE_INFINITY
 
 /**
- * This node's place among those who may take the shard: live, with room, of another operator than those that have it. One of
- * the replicas must be reachable, so while none is, the last place is kept for a reachable node.
+ * How many come before this node of those who may take the shard: live, with room, of another operator than those that have it.
+ * One of the replicas must be reachable, so while none is, the last place is kept for a reachable node, the best ranked first.
  */
 function turnOf(
   state: CoreState,
@@ -107,15 +146,15 @@ function turnOf(
   now: Now,
 ): number {
   const { ledger, selfNumber } = state
-  const wanted = reservedBytes(shard)
   let better = 0
+  let betterReachable = 0
   for (const node of state.ranks.order(shard.digest)) {
     if (node === selfNumber) break
-    if (!ledger.isLive(node, now.wallMs) || ledger.freeBytes(node) < wanted) continue
-    if (operators.includes(ledger.operatorNumber(node))) continue
+    if (!hasRoom(state, node, shard, now) || operators.includes(ledger.operatorNumber(node))) continue
     better++
+    if (ledger.isReachable(node)) betterReachable++
   }
   if (hasReachable) return better
-  if (state.reachable) return Math.min(better, need - 1)
+  if (state.reachable) return Math.min(better, need - 1 + betterReachable)
   return better >= need - 1 ? NEVER : better
 }

@@ -85,11 +85,14 @@ export interface Damage {
 
 /** A shard that is short of its target and could be taken by this node. Monotonic ms. */
 export interface Short {
+  /** Since when it waits with its present turn. */
   readonly sinceMs: number
-  /** When this node's wave comes. */
-  dueAtMs: number
+  /** Nodes that come before this one. */
+  readonly turn: number
+  /** When this node's turn comes. */
+  readonly dueAtMs: number
   /** Operators on it, at the last look: the rarest is taken first. */
-  taken: number
+  readonly taken: number
 }
 
 /** What all cores of a process may share: numbers for names, and rendezvous orders. */
@@ -146,6 +149,8 @@ export interface CoreState {
   /** Monotonic ms of the last look for silent nodes. */
   sweptAtMs: number
   publishedAtMs: number | null
+  /** Monotonic ms since when the others were told that this node has room for another claim; null: they were not. */
+  offeredAtMs: number | null
   /** Something that others should know changed since the last publish. */
   unpublished: boolean
   /** Something that must survive a crash changed since the last persist. */

@@ -2,6 +2,7 @@
 import { AUDITS_AT_ONCE_MAX } from './auditing.ts'
 import type { Now } from './event.ts'
 import { publishAtMs } from './publishing.ts'
+import { offeredFromMs } from './shortage.ts'
 import type { CoreState } from './state.ts'
 
 /** How late a rule may notice that a node fell silent: a share of its life. */
@@ -18,11 +19,11 @@ export function nextWakeMs(state: CoreState, now: Now): number {
   let next = state.sweptAtMs + sweepEveryMs(state)
   if (state.joinedAtMs !== null) {
     next = Math.min(next, publishAtMs(state))
-    const settledAtMs = state.joinedAtMs + state.parameters.settleMs
+    const readyAtMs = Math.max(state.joinedAtMs + state.parameters.settleMs, offeredFromMs(state))
     for (const [number, { dueAtMs }] of state.short) {
       const key = state.catalog[number]?.shard.key
       const retryAtMs = key === undefined ? 0 : (state.failures.get(key)?.retryAtMs ?? 0)
-      const turnAtMs = Math.max(dueAtMs, settledAtMs, retryAtMs)
+      const turnAtMs = Math.max(dueAtMs, readyAtMs, retryAtMs)
       // A turn that a tick has seen and could not use, for want of room, is looked at again with the next sweep.
       if (turnAtMs > state.tickedAtMs) next = Math.min(next, turnAtMs)
     }

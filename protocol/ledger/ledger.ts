@@ -50,6 +50,7 @@ export class Ledger {
   #operator = new Int32Array(16)
   #freeBytes = new Float64Array(16)
   #reachable = new Uint8Array(16)
+  #claimsMax = new Int32Array(16)
   /** Claims of a node; and 1 once a replica of it was proven. */
   #claims = new Int32Array(16)
   #proven = new Uint8Array(16)
@@ -192,6 +193,11 @@ export class Ledger {
     return this.#freeBytes[node] ?? 0
   }
 
+  /** Claims under way at once that it says it allows itself. */
+  claimsMax(node: number): number {
+    return this.#claimsMax[node] ?? 0
+  }
+
   /** A replica of it was proven by an audit that counts: it is off probation (PROTOCOL 5). */
   isProven(node: number): boolean {
     this.#settle()
@@ -299,6 +305,7 @@ export class Ledger {
       else this.#judgeLater(record, node)
     }
     this.#freeBytes[node] = Math.max(0, capacity.bytesTotal - capacity.bytesUsed)
+    this.#claimsMax[node] = capacity.claimsMax
     this.ranks.setTickets(node, tickets(capacity.bytesTotal))
   }
 
@@ -493,6 +500,7 @@ export class Ledger {
     this.#freeBytes = grow(this.#freeBytes, new Float64Array(length))
     this.#reachable = grow(this.#reachable, new Uint8Array(length))
     this.#claims = grow(this.#claims, new Int32Array(length))
+    this.#claimsMax = grow(this.#claimsMax, new Int32Array(length))
     this.#proven = grow(this.#proven, new Uint8Array(length))
     this.#class = grow(this.#class, new Uint8Array(length))
     this.#listed = grow(this.#listed, new Int32Array(length))

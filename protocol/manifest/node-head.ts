@@ -2,13 +2,18 @@
 import { equalBytes } from '../codec/bytes.ts'
 import { decodeCbor, encodeCbor } from '../codec/cbor.ts'
 import { boolean, integer, list, record, ShapeError } from '../codec/shape.ts'
-import { ENDPOINTS_MAX, LANGUAGES_MAX, NODE_HEAD_BYTES_MAX } from '../limits.ts'
+import { ENDPOINTS_MAX, LANGUAGES_MAX, NODE_HEAD_BYTES_MAX, NODE_MANIFEST_ENTRIES_MAX } from '../limits.ts'
 import { type Endpoint, readEndpoint, readText, tuple } from './entry.ts'
 
 export interface NodeHead {
   /** Fingerprint of the federation parameters it runs with. */
   readonly parameters: string
-  readonly capacity: { readonly bytesTotal: number; readonly bytesUsed: number }
+  /** claimsMax: claims under way at once that it allows itself. */
+  readonly capacity: {
+    readonly bytesTotal: number
+    readonly bytesUsed: number
+    readonly claimsMax: number
+  }
   /** Software and version. */
   readonly agent: string
   /** Who runs it; empty: the node stands for itself. */
@@ -24,7 +29,7 @@ const KEYS = ['parameters', 'capacity', 'agent', 'operator', 'languages', 'endpo
 export function headToValue(head: NodeHead): Record<string, unknown> {
   return {
     parameters: head.parameters,
-    capacity: [head.capacity.bytesTotal, head.capacity.bytesUsed],
+    capacity: [head.capacity.bytesTotal, head.capacity.bytesUsed, head.capacity.claimsMax],
     agent: head.agent,
     operator: head.operator,
     languages: head.languages,
@@ -39,13 +44,14 @@ export function headToValue(head: NodeHead): Record<string, unknown> {
 /** Throws ShapeError with the path that failed. */
 export function readHead(value: unknown, path: string): NodeHead {
   const fields = record(value, path, KEYS)
-  const [bytesTotal, bytesUsed] = tuple(fields.capacity, `${path}.capacity`, 2)
+  const [bytesTotal, bytesUsed, claimsMax] = tuple(fields.capacity, `${path}.capacity`, 3)
   const endpoints = record(fields.endpoints, `${path}.endpoints`, ['libp2p', 'bittorrent'])
   return {
     parameters: readText(fields.parameters, `${path}.parameters`),
     capacity: {
       bytesTotal: integer(bytesTotal, `${path}.capacity.total`),
       bytesUsed: integer(bytesUsed, `${path}.capacity.used`),
+      claimsMax: integer(claimsMax, `${path}.capacity.claims`, 0, NODE_MANIFEST_ENTRIES_MAX),
     },
     agent: readText(fields.agent, `${path}.agent`),
     operator: readText(fields.operator, `${path}.operator`),

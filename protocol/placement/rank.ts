@@ -35,9 +35,18 @@ export function score(digest: ShardDigest, node: NodeId, ticketCount: number): S
   return best
 }
 
-/** Wave k = floor(log2(rank / need)) + 1 for rank >= need; 0 = at once (PROTOCOL 5). Both are whole numbers, need >= 1. */
-export function wave(rankIndex: number, need: number): number {
-  let k = 0
-  for (let bound = need; rankIndex >= bound; bound *= 2) k++
-  return k
+/**
+ * How long a node of this rank waits before it claims (PROTOCOL 5): nothing below need; from there on one `waveMs` for each
+ * doubling of the rank, and inside a doubling in proportion, so that no two ranks act at the same moment. Ms, whole; both
+ * ranks are whole numbers, need >= 1.
+ */
+export function waitMs(rankIndex: number, need: number, waveMs: number): number {
+  if (rankIndex < need) return 0
+  let waves = 1
+  let from = need
+  while (rankIndex >= from * 2) {
+    from *= 2
+    waves++
+  }
+  return waves * waveMs + Math.floor((waveMs * (rankIndex - from)) / from)
 }

@@ -90,7 +90,7 @@ const seal = (by: HostIdentity, payload: Uint8Array) => by.seal(NODE_UPDATE_DOMA
 function own(by: HostIdentity, said: { sequence?: number; operator?: string } = {}): Uint8Array {
   const head: NodeHead = {
     parameters: 'test',
-    capacity: { bytesTotal: 1e12, bytesUsed: 0 },
+    capacity: { bytesTotal: 1e12, bytesUsed: 0, claimsMax: 8 },
     agent: 'test',
     operator: said.operator ?? '',
     languages: [],

@@ -156,8 +156,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'everybody claims at once',
     clause: '5',
     file: SHORTAGE,
-    old: 'wave(turn, need) * state.parameters.waveMs',
-    new: '(wave(turn, need) - wave(turn, need)) * state.parameters.waveMs',
+    old: 'waitMs(turn, need, state.parameters.waveMs)',
+    new: 'waitMs(0, need, state.parameters.waveMs)',
     run: { ...CALM, nodes: 40, shards: 20 },
   },
   {

@@ -26,7 +26,7 @@ export interface Said {
 export function recordOf(node: NodeId, said: Said = {}): NodeRecord {
   const head: NodeHead = {
     parameters: '0123456789abcdef',
-    capacity: { bytesTotal: said.bytesTotal ?? 1e12, bytesUsed: 0 },
+    capacity: { bytesTotal: said.bytesTotal ?? 1e12, bytesUsed: 0, claimsMax: 8 },
     agent: 'test',
     operator: said.operator ?? '',
     languages: [],

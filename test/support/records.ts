@@ -29,7 +29,7 @@ export function testIdentity(number: number): HostIdentity {
 
 export const HEAD: NodeHead = {
   parameters: '0123456789abcdef',
-  capacity: { bytesTotal: 1e12, bytesUsed: 0 },
+  capacity: { bytesTotal: 1e12, bytesUsed: 0, claimsMax: 8 },
   agent: 'wikiseed/test',
   operator: 'somebody',
   languages: ['ta'],
@@ -145,7 +145,7 @@ const audit: fc.Arbitrary<AuditRecord> = fc.record({
 export const anySaying: fc.Arbitrary<Saying> = fc.record({
   head: fc.record({
     parameters: fc.constant('0123456789abcdef'),
-    capacity: fc.record({ bytesTotal: fc.nat(), bytesUsed: fc.nat() }),
+    capacity: fc.record({ bytesTotal: fc.nat(), bytesUsed: fc.nat(), claimsMax: fc.nat(100) }),
     agent: fc.constant('test'),
     operator: fc.string({ maxLength: 20 }),
     languages: fc.array(fc.constantFrom('ta', 'de', 'sw'), { maxLength: 3 }),

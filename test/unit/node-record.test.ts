@@ -134,7 +134,7 @@ describe('a record', () => {
     const head = sha256(
       encodeCbor({
         ...HEAD,
-        capacity: [1e12, 0],
+        capacity: [1e12, 0, 8],
         endpoints: { libp2p: HEAD.endpoints.libp2p, bittorrent: [['127.0.0.1', 6881]] },
       }),
     )
