@@ -58,14 +58,14 @@ const DAY = 24 * HOUR
 /** The starting values of PROTOCOL for a real federation. */
 export const DEFAULT_PARAMETERS: Parameters = {
   replicas: 3,
-  ttlMs: 4 * HOUR,
-  renewMs: 80 * MINUTE,
-  claimTtlMs: 30 * MINUTE,
-  claimRenewMs: 10 * MINUTE,
+  ttlMs: 12 * HOUR,
+  renewMs: 4 * HOUR,
+  claimTtlMs: 2 * HOUR,
+  claimRenewMs: 40 * MINUTE,
   publishMinMs: 15 * SECOND,
   settleMs: 2 * MINUTE,
   waveMs: MINUTE,
-  claimStallMs: 6 * HOUR,
+  claimStallMs: 12 * HOUR,
   claimBytesPerSecondMin: 64 * 1024,
   leadStallMs: 10 * MINUTE,
   leadBytesPerSecondMin: 256 * 1024,
@@ -74,11 +74,12 @@ export const DEFAULT_PARAMETERS: Parameters = {
   auditTimeoutMs: MINUTE,
   // A copy that lacks half of its bytes passes one audit with 2^-16.
   auditRanges: 16,
-  restMs: DAY,
+  restMs: 16 * HOUR,
   goneMs: 14 * DAY,
   settledAfterMs: DAY,
   antiEntropyMs: 5 * MINUTE,
-  clockSkewMs: 5 * MINUTE,
+  // Clocks that are each off by four minutes, the one late and the other early, still agree.
+  clockSkewMs: 10 * MINUTE,
 }
 
 const KEYS = Object.keys(DEFAULT_PARAMETERS) as (keyof Parameters)[]

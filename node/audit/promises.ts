@@ -62,8 +62,11 @@ export class Promises {
   }
 
   async #ask(shard: Shard, node: NodeId): Promise<boolean> {
-    const { auditor, network, identity } = this.#parts
-    if ((await auditor.audit(shard, node)) !== 'pass') return false
+    const { auditor, network, identity, dispatch } = this.#parts
+    const outcome = await auditor.audit(shard, node)
+    // An audit like any other: a holder that fails must hear of it.
+    dispatch({ kind: 'audited', shard: shard.key, node, outcome })
+    if (outcome !== 'pass') return false
     const request = encodeCbor({ shard: shard.key })
     const reply = await network.request(node, 'promise', request, { timeoutMs: REQUEST_TIMEOUT_MS })
     if (reply.length === 0) return false

@@ -8,6 +8,8 @@ import { type CoreState, changed, type Own } from './state.ts'
 
 /** Audits under way at once: they read 2 MiB each on both sides. */
 export const AUDITS_AT_ONCE_MAX = 4
+/** An audit that does not pass is tried again after a wave, two, four, ...: at most 17 hours in a real federation. */
+const BACKOFF_DOUBLINGS_MAX = 10
 /** Failure reports remembered; each is looked into once. */
 const HEEDED_MAX = 10_000
 /** Ranks of auditors change with the day, so every copy is looked at that often. */
@@ -33,7 +35,7 @@ function planAuditsOf(state: CoreState, own: Own, now: Now, out: Effect[]): void
     const id = state.names.nodes.key(node)
     const pair = auditKey(own.shard.key, id)
     if (state.auditing.has(pair)) continue
-    const restMs = (state.auditRests.get(pair) ?? 0) - now.monotonicMs
+    const restMs = (state.auditRests.get(pair)?.untilMs ?? 0) - now.monotonicMs
     const dueMs =
       auditDueAtMs(ledger, own.number, slot, state.selfNumber, parameters, now.wallMs) - now.wallMs
     const waitMs = Math.max(restMs, dueMs)
@@ -54,8 +56,10 @@ export function recordAudit(
 ): void {
   const pair = auditKey(event.shard, event.node)
   state.auditing.delete(pair)
-  // Whatever came out, the same pair is not asked again at once.
-  state.auditRests.set(pair, now.monotonicMs + state.parameters.waveMs)
+  // Whatever came out, the same pair is not asked again at once; one that does not pass again and again ever more rarely.
+  const tries = event.outcome === 'pass' ? 0 : (state.auditRests.get(pair)?.tries ?? 0) + 1
+  const restMs = state.parameters.waveMs * 2 ** Math.min(Math.max(0, tries - 1), BACKOFF_DOUBLINGS_MAX)
+  state.auditRests.set(pair, { untilMs: now.monotonicMs + restMs, tries })
   const own = state.own.get(event.shard)
   if (own !== undefined) own.auditCheckAtMs = now.monotonicMs
   const last = state.audits.get(pair)
@@ -99,6 +103,7 @@ export function forgetOldAudits(state: CoreState, now: Now): void {
     state.audits.delete(pair)
     changed(state)
   }
-  for (const [pair, untilMs] of state.auditRests)
-    if (untilMs <= now.monotonicMs) state.auditRests.delete(pair)
+  // How often it did not pass is remembered for a while.
+  for (const [pair, { untilMs, tries }] of state.auditRests)
+    if (untilMs + (tries === 0 ? 0 : LOOK_AGAIN_MS) <= now.monotonicMs) state.auditRests.delete(pair)
 }

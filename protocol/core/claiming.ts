@@ -1,9 +1,8 @@
 /** Which shards to claim, and which claims to let go (PROTOCOL 5). */
 import { DATASETS } from '../ids.ts'
-import type { Shard } from '../shard/shard.ts'
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
-import { claimsLeft, isOffered, review, takenBy, targetOf } from './shortage.ts'
+import { claimsLeft, isOffered, review, satisfied, takenBy, targetOf } from './shortage.ts'
 import {
   bytesUsed,
   type CoreState,
@@ -26,21 +25,19 @@ export function claim(state: CoreState, now: Now, out: Effect[]): void {
 }
 
 function claimShort(state: CoreState, now: Now, out: Effect[]): void {
-  const due: number[] = []
-  for (const [number, short] of state.short) if (short.dueAtMs <= now.monotonicMs) due.push(number)
-  if (due.length === 0 || !isOffered(state, now)) return
+  const ready = state.short.ready(now.monotonicMs)
+  if (ready.size === 0 || !isOffered(state, now)) return
   let room = claimsLeft(state)
   let freeBytes = state.bytesTotal - bytesUsed(state)
-  for (const number of due.sort((a, b) => before(state, a, b))) {
+  for (const number of [...ready].sort((a, b) => before(state, a, b))) {
     if (room <= 0) break
     const shard = state.catalog[number]?.shard
     if (shard === undefined || reservedBytes(shard) > freeBytes) continue
-    if ((state.failures.get(shard.key)?.retryAtMs ?? 0) > now.monotonicMs) continue
-    // What was due may have been taken meanwhile, by a node that rests now, or a turn may have moved.
+    // It was looked at when its turn began: somebody may have taken it meanwhile, or the turn may have moved.
     review(state, number, now)
     if ((state.short.get(number)?.dueAtMs ?? Number.POSITIVE_INFINITY) > now.monotonicMs) continue
     state.own.set(shard.key, newOwn(state, shard, now))
-    state.short.delete(number)
+    satisfied(state, number)
     changed(state)
     room--
     freeBytes -= reservedBytes(shard)
@@ -51,26 +48,17 @@ function claimShort(state: CoreState, now: Now, out: Effect[]): void {
 
 /** PROTOCOL 5: chosen languages first, then rarest, then small wikis, then by dataset, then the least recent. */
 function before(state: CoreState, a: number, b: number): number {
-  const [left, right] = [state.catalog[a]?.shard, state.catalog[b]?.shard]
-  if (left === undefined || right === undefined) return a - b
+  const [one, other] = [state.catalog[a], state.catalog[b]]
+  if (one === undefined || other === undefined) return a - b
+  const [left, right] = [one.shard, other.shard]
   return (
-    Number(chosen(state, right)) - Number(chosen(state, left)) ||
-    (state.short.get(a)?.taken ?? 0) - (state.short.get(b)?.taken ?? 0) ||
+    Number(other.chosen) - Number(one.chosen) ||
+    state.short.taken(a) - state.short.taken(b) ||
     left.sizeBytes - right.sizeBytes ||
     DATASETS.indexOf(left.dataset) - DATASETS.indexOf(right.dataset) ||
     (left.key < right.key ? -1 : 1)
   )
 }
-
-/** `yo` chooses yowiki, yowiktionary, ...: the language code is what stands before the project in a dbname. */
-function chosen(state: CoreState, shard: Shard): boolean {
-  const { languages } = state.settings
-  return (
-    languages.length > 0 &&
-    languages.some((code) => LANGUAGE.exec(shard.wiki)?.[1] === code.replace(/-/g, '_'))
-  )
-}
-const LANGUAGE = /^([a-z_]+?)wik(?:i|tionary|ibooks|iquote|inews|isource|iversity|ivoyage)$/
 
 /** A collector takes every shard that somebody holds; its entries are not told to others. */
 function collect(state: CoreState, now: Now): void {

@@ -3,26 +3,47 @@ import type { Infohash } from '../ids.ts'
 import type { Endpoint } from '../manifest/entry.ts'
 import type { Effect, FetchSource } from './effect.ts'
 import type { Now } from './event.ts'
-import { hasRoom } from './shortage.ts'
+import { hasRoom, RANKS_COUNTED_MAX } from './shortage.ts'
 import { type CoreState, doneSixteenths, type Own } from './state.ts'
 
+/** Fetches from origin at once: it serves two connections of a node (PROTOCOL 6), and one fetch after the other ends sooner. */
+const ORIGIN_FETCHES_MAX = 2
+
+/** Others wait for what comes from origin, so that is begun first. */
 export function planFetches(state: CoreState, now: Now, out: Effect[]): void {
-  let active = 0
-  for (const own of state.own.values()) if (own.fetch !== null) active++
+  const active = { all: 0, origin: 0 }
+  const waiting: { own: Own; wanted: FetchSource }[] = []
   for (const own of state.own.values()) {
     if (own.state !== 'claimed') continue
     const holders = usableHolders(state, now, own)
     const wanted = wantedSource(state, now, own, holders, out)
     if (own.fetch === null) {
-      if (wanted === null || active >= state.settings.fetchesMax) continue
-      active++
-      start(own, wanted, now, out)
-    } else if (wanted !== null && differs(own.fetch, wanted)) {
-      start(own, wanted, now, out)
-    } else if (own.fetch.kind === 'swarm') {
-      feedOrRest(state, own, own.fetch, holders, now, out)
+      if (wanted?.kind === 'origin') waiting.unshift({ own, wanted })
+      else if (wanted !== null) waiting.push({ own, wanted })
+      continue
     }
+    if (wanted === null) {
+      own.fetch = null
+      out.push({ kind: 'stop-fetch', shard: own.shard.key })
+      continue
+    }
+    if (differs(own.fetch, wanted)) start(own, wanted, now, out)
+    else if (own.fetch.kind === 'swarm') feedOrRest(state, own, own.fetch, holders, now, out)
+    if (own.fetch !== null) count(active, own.fetch)
   }
+  for (const { own, wanted } of waiting) {
+    if (active.all >= state.settings.fetchesMax) return
+    if (wanted.kind === 'origin' && active.origin >= ORIGIN_FETCHES_MAX) continue
+    start(own, wanted, now, out)
+    // That it has begun is news: others leave the lead to it.
+    if (wanted.kind === 'origin') state.unpublished = true
+    count(active, wanted)
+  }
+}
+
+function count(active: { all: number; origin: number }, source: FetchSource): void {
+  active.all++
+  if (source.kind === 'origin') active.origin++
 }
 
 function start(own: Own, source: FetchSource, now: Now, out: Effect[]): void {
@@ -50,7 +71,7 @@ function wantedSource(
   out: Effect[],
 ): FetchSource | null {
   const first = holders[0]
-  if (first !== undefined && now.monotonicMs >= own.swarmRestsUntilMs) {
+  if (first !== undefined) {
     // Bytes that came far from origin already are not thrown away for the swarm.
     if (own.fetch?.kind === 'origin' && doneSixteenths(own) >= 8) return own.fetch
     const current = own.fetch?.kind === 'swarm' ? own.fetch.infohash : null
@@ -58,7 +79,9 @@ function wantedSource(
       holders.some((holder) => holder.infohash === current) && current !== null ? current : first.infohash
     return { kind: 'swarm', infohash, peers: endpointsOf(state, holders, infohash) }
   }
-  if (own.fetch?.kind === 'origin') return own.fetch
+  if (own.fetch?.kind === 'origin') return yields(state, now, own) ? null : own.fetch
+  // Upstream did not answer a while ago.
+  if ((state.failures.get(own.shard.key)?.retryAtMs ?? 0) > now.monotonicMs) return null
   return leads(state, now, own, out) ? { kind: 'origin' } : null
 }
 
@@ -71,6 +94,7 @@ function usableHolders(state: CoreState, now: Now, own: Own): Holder[] {
     const node = ledger.slots.node(slot)
     if (node === state.selfNumber || !ledger.slots.isHeld(slot) || !ledger.isLive(node, now.wallMs)) continue
     if (!state.reachable && !ledger.isReachable(node)) continue
+    if ((own.dry.get(node) ?? 0) > now.monotonicMs) continue
     const infohash = ledger.record(node)?.entries.get(own.shard.key)?.infohash
     if (infohash !== undefined && infohash !== null && refuted?.has(infohash) !== true)
       usable.push({ node, infohash })
@@ -99,14 +123,19 @@ function feedOrRest(
     own.fetch = { ...source, peers }
     out.push({ kind: 'add-peers', infohash: source.infohash, peers })
   }
-  if (
-    !state.settings.originFallback ||
-    now.monotonicMs - own.grewAtMs <= patienceMs(state, own.shard.sizeBytes)
-  )
-    return
-  own.swarmRestsUntilMs = now.monotonicMs + patienceMs(state, own.shard.sizeBytes)
+  const waitMs = patienceMs(state, own.shard.sizeBytes)
+  if (!state.settings.originFallback || now.monotonicMs - own.grewAtMs <= waitMs) return
+  restFrom(state, own, now.monotonicMs + waitMs)
   own.fetch = null
   out.push({ kind: 'stop-fetch', shard: own.shard.key })
+}
+
+/** Nothing came from those who hold it now: they are left alone for a while. Others who come to hold it are tried. */
+export function restFrom(state: CoreState, own: Own, untilMs: number): void {
+  const { slots } = state.ledger
+  for (let slot = slots.first(own.number); slot >= 0; slot = slots.next(slot)) {
+    if (slots.isHeld(slot)) own.dry.set(slots.node(slot), untilMs)
+  }
 }
 
 /** PROTOCOL 6: how long so many bytes may take: 10 min + bytes / (256 KiB/s). */
@@ -116,41 +145,101 @@ function patienceMs(state: CoreState, bytes: number): number {
 }
 
 /**
- * Is this node the lead: the best ranked reachable claimant (PROTOCOL 6)? A lead that stalls is passed over and the next
- * rank leads. Unreachable nodes do not lead, unless nobody reachable claimed it for long: a copy that others cannot fetch
- * yet beats none.
+ * Is this node the lead (PROTOCOL 6)? That is who has begun, else the best ranked reachable claimant. One that stalls is passed
+ * over and the next leads. Unreachable nodes do not lead, unless nobody reachable claimed it for long: a copy that others
+ * cannot fetch yet beats none.
  */
 function leads(state: CoreState, now: Now, own: Own, out: Effect[]): boolean {
   if (state.settings.role === 'collector') return false
-  const { ledger, selfNumber } = state
-  const order = state.ranks.order(own.shard.digest)
-  const onlyReachable =
-    state.reachable || order.some((node) => ledger.isReachable(node) && rivals(state, now, own, node))
-  if (onlyReachable && !state.reachable) return false
   if (!state.reachable && now.monotonicMs - own.claimedAtMs < state.parameters.leadStallMs) return false
-  for (const node of order) {
-    if (node === selfNumber) return true
-    if (own.passedOver.has(node) || (onlyReachable && !ledger.isReachable(node))) continue
-    if (!rivals(state, now, own, node)) continue
+  if (isElsewhere(state, now, own)) return false
+  for (;;) {
+    const node = firstRival(state, now, own)
+    if (node === null) return true
     if (own.lead?.node !== node) own.lead = { node, sinceMs: now.monotonicMs }
     if (!state.settings.originFallback || !stalls(state, now, own, own.lead)) return false
     own.passedOver.add(node)
     const detail = `${state.names.nodes.key(node)} made no progress`
     out.push({ kind: 'notice', code: 'lead-passed', shard: own.shard.key, detail })
   }
+}
+
+/**
+ * Should the bytes come from somebody who has them already, though not now? A holder that fell silent comes back most days, and
+ * where only unreachable nodes hold the shard, a reachable one can have it from them and hand it on. Upstream is asked again only
+ * when that takes too long.
+ */
+function isElsewhere(state: CoreState, now: Now, own: Own): boolean {
+  const { ledger, parameters } = state
+  const { slots } = ledger
+  for (let slot = slots.first(own.number); slot >= 0; slot = slots.next(slot)) {
+    const node = slots.node(slot)
+    if (node === state.selfNumber || !slots.isHeld(slot) || (own.dry.get(node) ?? 0) > now.monotonicMs)
+      continue
+    const isLive = ledger.isLive(node, now.wallMs)
+    // A live holder that could be used would have been: neither of the two can be reached.
+    const sinceMs = isLive ? slots.changedAtMs(slot) : ledger.silentAfterMs(node)
+    const waitMs = isLive ? parameters.claimStallMs : parameters.restMs
+    if (now.wallMs - sinceMs < waitMs >> 1) return true
+  }
   return false
 }
 
 /**
- * Does that node claim the shard too? For the first wave after our claim, live nodes with room count as claimants: their
- * claim may be on its way, and two leads would fetch the bytes twice.
+ * Who comes before this node: one that has begun, else one of better rank. For the first wave after our claim, live nodes with
+ * room count as claimants: their claim may be on its way, and two leads would fetch the bytes twice.
  */
-function rivals(state: CoreState, now: Now, own: Own, node: number): boolean {
-  const { ledger } = state
-  if (!ledger.isLive(node, now.wallMs) || state.frozen.has(node)) return false
-  const slot = ledger.slots.find(own.number, node)
-  if (slot >= 0) return !ledger.slots.isHeld(slot)
-  return now.monotonicMs - own.claimedAtMs < state.parameters.waveMs && hasRoom(state, node, own.shard, now)
+function firstRival(state: CoreState, now: Now, own: Own): number | null {
+  const { ledger, ranks, selfNumber } = state
+  const { slots } = ledger
+  const mine = ranks.place(own.shard.digest, selfNumber)
+  let first: { node: number; begun: boolean; place: number } | null = null
+  let someReachable = state.reachable
+  for (let slot = slots.first(own.number); slot >= 0; slot = slots.next(slot)) {
+    const node = slots.node(slot)
+    if (node === selfNumber || slots.isHeld(slot) || !mayLead(state, now, own, node)) continue
+    const isReachable = ledger.isReachable(node)
+    const begun = slots.done(slot) > 0
+    if (someReachable && !isReachable && !begun) continue
+    if (isReachable && !someReachable && first?.begun === false) first = null
+    someReachable ||= isReachable
+    const place = ranks.place(own.shard.digest, node)
+    const isBetter = first === null || (begun === first.begun ? place < first.place : begun)
+    if (isBetter) first = { node, begun, place }
+  }
+  // An unreachable node leaves the lead to any reachable one, and of its own kind to the better ranked.
+  if (first !== null && (first.begun || first.place < mine || (someReachable && !state.reachable)))
+    return first.node
+  if (now.monotonicMs - own.claimedAtMs >= state.parameters.waveMs) return null
+  const order = ranks.order(own.shard.digest)
+  for (let place = 0; place < mine && place < RANKS_COUNTED_MAX; place++) {
+    const node = order[place] as number
+    if (slots.find(own.number, node) >= 0 || !ledger.isReachable(node)) continue
+    if (mayLead(state, now, own, node) && hasRoom(state, node, own.shard, now)) return node
+  }
+  return null
+}
+
+function mayLead(state: CoreState, now: Now, own: Own, node: number): boolean {
+  return state.ledger.isLive(node, now.wallMs) && !state.frozen.has(node) && !own.passedOver.has(node)
+}
+
+/** Two have begun: who has less, of equals the worse ranked, leaves it to the other. */
+function yields(state: CoreState, now: Now, own: Own): boolean {
+  const { ledger, ranks, selfNumber } = state
+  const { slots } = ledger
+  const mine = doneSixteenths(own)
+  if (mine >= 8) return false
+  const place = ranks.place(own.shard.digest, selfNumber)
+  for (let slot = slots.first(own.number); slot >= 0; slot = slots.next(slot)) {
+    const node = slots.node(slot)
+    const theirs = slots.done(slot)
+    if (node === selfNumber || slots.isHeld(slot) || theirs < mine || !mayLead(state, now, own, node))
+      continue
+    if (!ledger.isReachable(node)) continue
+    if (theirs > mine || ranks.place(own.shard.digest, node) < place) return true
+  }
+  return false
 }
 
 function stalls(state: CoreState, now: Now, own: Own, lead: { node: number; sinceMs: number }): boolean {

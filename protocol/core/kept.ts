@@ -5,6 +5,7 @@ import { type AuditRecord, auditKey } from '../manifest/entry.ts'
 import type { Parameters } from '../parameters.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { Now } from './event.ts'
+import { Shortages } from './shortages.ts'
 import { type CoreState, type Damage, newOwn, type Own, refute, type Settings, type Shared } from './state.ts'
 
 /** What survives a restart. Claims and replicas come back; progress is found on disk. */
@@ -61,12 +62,13 @@ export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreS
     reachable: false,
     libp2p: [],
     bittorrent: [],
-    short: new Map(),
+    short: new Shortages(),
     tickedAtMs: Number.NEGATIVE_INFINITY,
     sweptAtMs: now.monotonicMs,
     publishedAtMs: null,
     offeredAtMs: null,
     unpublished: true,
+    grewUnpublished: false,
     unpersisted: false,
   }
   for (const one of kept?.own ?? []) state.own.set(one.shard.key, revive(state, one, now))

@@ -13,6 +13,7 @@ export function publish(state: CoreState, now: Now, out: Effect[]): void {
   state.sequence = Math.max(state.sequence + 1, now.wallMs)
   state.publishedAtMs = now.monotonicMs
   state.unpublished = false
+  state.grewUnpublished = false
   // The sequence is stored before it is used: after a crash it must not be used for another text.
   state.unpersisted = true
   persist(state, out)
@@ -25,9 +26,11 @@ export function publish(state: CoreState, now: Now, out: Effect[]): void {
 /** Monotonic ms when this node should speak next. */
 export function publishAtMs(state: CoreState): number {
   if (state.publishedAtMs === null) return 0
-  const { publishMinMs, renewMs, claimRenewMs } = state.parameters
+  const { publishMinMs, renewMs, claimRenewMs, leadStallMs } = state.parameters
   if (state.unpublished) return state.publishedAtMs + publishMinMs
-  return state.publishedAtMs + (hasClaims(state) ? claimRenewMs : renewMs)
+  const renewAtMs = state.publishedAtMs + (hasClaims(state) ? claimRenewMs : renewMs)
+  // Often enough that nobody takes a lead that grows for one that stands still.
+  return state.grewUnpublished ? Math.min(renewAtMs, state.publishedAtMs + (leadStallMs >> 1)) : renewAtMs
 }
 
 function hasClaims(state: CoreState): boolean {

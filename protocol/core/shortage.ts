@@ -35,7 +35,7 @@ export function takenBy(state: CoreState, shard: number, now: Now): Taken {
     if (node === state.selfNumber || ledger.isLeaving(node)) continue
     const live = ledger.isLive(node, now.wallMs)
     const counts = slots.isHeld(slot)
-      ? live || (mayRest && ledger.isLiveOrResting(node, now.wallMs))
+      ? !isDisproven(state, slot, now) && (live || (mayRest && ledger.isLiveOrResting(node, now.wallMs)))
       : live && now.wallMs - slots.changedAtMs(slot) <= parameters.claimStallMs && mayClaim(state, node)
     if (!counts) continue
     const operator = ledger.operatorNumber(node)
@@ -44,6 +44,12 @@ export function takenBy(state: CoreState, shard: number, now: Now): Taken {
   }
   scratch.hasReachable = scratch.reachable > 0
   return scratch
+}
+
+/** Somebody whose word counts found the replica wrong, and its node had the time of a claim to repair it (PROTOCOL 7). */
+function isDisproven(state: CoreState, slot: number, now: Now): boolean {
+  const proof = state.ledger.proofOf(slot)
+  return proof < 0 && now.wallMs + proof > state.parameters.claimStallMs
 }
 
 function hasLiveProof(state: CoreState, shard: number, now: Now): boolean {
@@ -76,22 +82,33 @@ export function review(state: CoreState, number: number, now: Now): void {
   const own = state.own.get(known.shard.key)
   if (own !== undefined) {
     own.auditCheckAtMs = 0
-    state.short.delete(number)
+    satisfied(state, number)
     return
   }
   if (state.settings.role === 'collector') return
   const { operators, hasReachable } = takenBy(state, number, now)
   const need = known.target - operators.length
   if (need <= 0 || operators.includes(state.operatorNumber)) {
-    state.short.delete(number)
+    satisfied(state, number)
     return
   }
   const before = state.short.get(number)
   const turn = turnOf(state, known.shard, operators, hasReachable, need, now)
   // Whoever comes before this node now has had no time yet: the wait begins anew with each other turn.
   const sinceMs = before?.turn === turn ? before.sinceMs : now.monotonicMs
-  const dueAtMs = turn === NEVER ? NEVER : sinceMs + waitMs(turn, need, state.parameters.waveMs)
-  state.short.set(number, { sinceMs, turn, dueAtMs, taken: operators.length })
+  const retryAtMs = state.failures.get(known.shard.key)?.retryAtMs ?? 0
+  const dueAtMs =
+    turn === NEVER ? NEVER : Math.max(retryAtMs, sinceMs + waitMs(turn, need, state.parameters.waveMs))
+  state.short.put(number, { sinceMs, turn, dueAtMs, taken: operators.length })
+  // Until its turn comes, what happens to it changes nothing; then it is looked at again.
+  if (dueAtMs === NEVER) state.ledger.watch(number)
+  else state.ledger.unwatch(number)
+}
+
+/** This node has no need to take it; whatever happens to it is looked at. */
+export function satisfied(state: CoreState, number: number): void {
+  state.short.delete(number)
+  state.ledger.watch(number)
 }
 
 /**
@@ -132,6 +149,8 @@ export function hasRoom(state: CoreState, node: number, shard: Shard, now: Now):
 }
 
 const NEVER = Number.POSITIVE_INFINITY
+/** Ranks that are looked at one by one; of those beyond, everybody counts as able to take it. */
+export const RANKS_COUNTED_MAX = 64
 
 /**
  * How many come before this node of those who may take the shard: live, with room, of another operator than those that have it.
@@ -148,12 +167,17 @@ function turnOf(
   const { ledger, selfNumber } = state
   let better = 0
   let betterReachable = 0
-  for (const node of state.ranks.order(shard.digest)) {
-    if (node === selfNumber) break
+  const order = state.ranks.order(shard.digest)
+  const place = state.ranks.place(shard.digest, selfNumber)
+  for (let rank = 0; rank < place && rank < RANKS_COUNTED_MAX; rank++) {
+    const node = order[rank] as number
     if (!hasRoom(state, node, shard, now) || operators.includes(ledger.operatorNumber(node))) continue
     better++
     if (ledger.isReachable(node)) betterReachable++
   }
+  const beyond = Math.max(0, place - RANKS_COUNTED_MAX)
+  better += beyond
+  betterReachable += beyond
   if (hasReachable) return better
   if (state.reachable) return Math.min(better, need - 1 + betterReachable)
   return better >= need - 1 ? NEVER : better

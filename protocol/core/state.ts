@@ -9,6 +9,7 @@ import type { RankCache } from '../placement/rank-cache.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { FetchSource } from './effect.ts'
 import type { FetchFailure, Now } from './event.ts'
+import type { Shortages } from './shortages.ts'
 
 /**
  * volunteer: claims, holds and is counted. collector: a coordinator, which fetches every shard from the swarm to preserve and
@@ -50,8 +51,8 @@ export interface Own {
   lead: { node: number; sinceMs: number } | null
   /** Leads that were passed over because they stalled, by node number. */
   readonly passedOver: Set<number>
-  /** The swarm made no progress: until then (monotonic ms) it is not tried again. */
-  swarmRestsUntilMs: number
+  /** Holders from whom nothing came, by node number: until then (monotonic ms) they are not tried again. */
+  readonly dry: Map<number, number>
   /** Monotonic ms when the audits of the other replicas are looked at next. */
   auditCheckAtMs: number
   /** Unix ms until when we promised somebody to keep it; 0: no promise. */
@@ -83,16 +84,12 @@ export interface Damage {
   readonly repairedAtMs: number | null
 }
 
-/** A shard that is short of its target and could be taken by this node. Monotonic ms. */
-export interface Short {
-  /** Since when it waits with its present turn. */
-  readonly sinceMs: number
-  /** Nodes that come before this one. */
-  readonly turn: number
-  /** When this node's turn comes. */
-  readonly dueAtMs: number
-  /** Operators on it, at the last look: the rarest is taken first. */
-  readonly taken: number
+export interface Catalogued {
+  readonly shard: Shard
+  /** Replicas wanted (PROTOCOL 5). */
+  readonly target: number
+  /** Of a language that the volunteer chose. */
+  readonly chosen: boolean
 }
 
 /** What all cores of a process may share: numbers for names, and rendezvous orders. */
@@ -113,8 +110,8 @@ export interface CoreState {
   readonly ranks: RankCache
   readonly ledger: Ledger
   shards: ReadonlyMap<ShardKey, Shard>
-  /** By shard number; target is the number of replicas wanted (PROTOCOL 5). */
-  catalog: readonly ({ readonly shard: Shard; readonly target: number } | undefined)[]
+  /** By shard number. */
+  catalog: readonly (Catalogued | undefined)[]
   listed: ReadonlyMap<NodeId, string>
   readonly own: Map<ShardKey, Own>
   readonly refuted: Map<ShardKey, Set<Infohash>>
@@ -122,8 +119,8 @@ export interface CoreState {
   readonly damages: Damage[]
   /** Own audits of others, by `auditKey`. */
   readonly audits: Map<string, AuditRecord>
-  /** Audits just tried: monotonic ms until when this pair rests, by `auditKey`. */
-  readonly auditRests: Map<string, number>
+  /** Audits just tried: monotonic ms until when this pair rests, and how often in a row it did not pass, by `auditKey`. */
+  readonly auditRests: Map<string, { readonly untilMs: number; readonly tries: number }>
   readonly auditing: Set<string>
   /** Own copies being read again. */
   readonly checking: Set<ShardKey>
@@ -142,8 +139,7 @@ export interface CoreState {
   reachable: boolean
   libp2p: readonly string[]
   bittorrent: readonly Endpoint[]
-  /** By shard number. */
-  readonly short: Map<number, Short>
+  readonly short: Shortages
   /** Monotonic ms of the last tick: turns that came since were not looked at. */
   tickedAtMs: number
   /** Monotonic ms of the last look for silent nodes. */
@@ -153,15 +149,21 @@ export interface CoreState {
   offeredAtMs: number | null
   /** Something that others should know changed since the last publish. */
   unpublished: boolean
+  /** A lead grew since the last publish: said soon, not at once. */
+  grewUnpublished: boolean
   /** Something that must survive a crash changed since the last persist. */
   unpersisted: boolean
 }
 
-/** Sixteenths of a shard that are there, 0..16; 16 only for all of it (PROTOCOL 4: `done`). */
-export function doneSixteenths(own: Pick<Own, 'state' | 'shard' | 'doneBytes'>): number {
+/**
+ * Sixteenths of a shard that are there, 0..16; 16 only for all of it, and at least 1 once its fetch from origin has begun
+ * (PROTOCOL 4: `done`).
+ */
+export function doneSixteenths(own: Pick<Own, 'state' | 'shard' | 'doneBytes' | 'fetch'>): number {
   if (own.state === 'held') return 16
   const size = own.shard.sizeBytes
-  return size === 0 ? 0 : Math.min(15, Math.floor((own.doneBytes * 16) / size))
+  const sixteenths = size === 0 ? 0 : Math.min(15, Math.floor((own.doneBytes * 16) / size))
+  return own.fetch?.kind === 'origin' ? Math.max(1, sixteenths) : sixteenths
 }
 
 /** Bytes that a shard may take on disk: its dump files and a generous bound for the three metadata files. */
@@ -204,7 +206,7 @@ export function newOwn(state: Pick<CoreState, 'names'>, shard: Shard, now: Now):
     fetch: null,
     lead: null,
     passedOver: new Set(),
-    swarmRestsUntilMs: 0,
+    dry: new Map(),
     auditCheckAtMs: 0,
     promisedUntilMs: 0,
     dropping: null,

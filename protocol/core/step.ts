@@ -5,7 +5,7 @@ import { claim, release } from './claiming.ts'
 import { planDrops, promiseAsked, promised } from './dropping.ts'
 import type { Effect } from './effect.ts'
 import type { Event, Now } from './event.ts'
-import { offerToClaimants, planFetches } from './fetching.ts'
+import { offerToClaimants, planFetches, restFrom } from './fetching.ts'
 import { persist, publish } from './publishing.ts'
 import { review } from './shortage.ts'
 import { type CoreState, changed, doneSixteenths, type Failure, type Own, refute } from './state.ts'
@@ -153,7 +153,7 @@ function reach(state: CoreState, reachable: boolean, now: Now, out: Effect[]): v
   if (state.reachable === reachable) return
   state.reachable = reachable
   state.unpublished = true
-  for (const number of state.short.keys()) review(state, number, now)
+  for (const number of state.short.shards()) review(state, number, now)
   for (const own of state.own.values()) offerToClaimants(state, own, now, out)
 }
 
@@ -163,7 +163,8 @@ function grow(state: CoreState, shard: ShardKey, doneBytes: number, now: Now): v
   const before = doneSixteenths(own)
   own.doneBytes = Math.min(doneBytes, own.shard.sizeBytes)
   own.grewAtMs = now.monotonicMs
-  if (doneSixteenths(own) !== before) state.unpublished = true
+  // Others wait for a lead and watch it grow; of the others the next renewal tells.
+  if (doneSixteenths(own) !== before && own.fetch?.kind === 'origin') state.grewUnpublished = true
 }
 
 function fetched(
@@ -208,7 +209,6 @@ function fetched(
 const FINAL_FOR_NOW: ReadonlySet<string> = new Set([
   'digest-mismatch',
   'catalog-disagrees',
-  'origin-unavailable',
   'disk-full',
   'disk-error',
 ])
@@ -235,7 +235,7 @@ function failed(
     changed(state)
     out.push({ kind: 'notice', code: 'refuted', shard: event.shard, detail: event.infohash })
   } else if (event.code === 'swarm-failed') {
-    own.swarmRestsUntilMs = now.monotonicMs + state.parameters.waveMs
+    restFrom(state, own, now.monotonicMs + state.parameters.waveMs)
   } else if (FINAL_FOR_NOW.has(event.code) && !own.repairing) {
     state.own.delete(event.shard)
     changed(state)

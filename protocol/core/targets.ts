@@ -2,7 +2,8 @@
 import { parseShardId, type ShardKey } from '../ids.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { Event } from './event.ts'
-import type { CoreState } from './state.ts'
+import { satisfied } from './shortage.ts'
+import type { Catalogued, CoreState } from './state.ts'
 
 /** Runs of a wiki and dataset, the newest first, that are kept at R even when they are archived. */
 const FRESH_RUNS = 2
@@ -10,19 +11,30 @@ const FRESH_RUNS = 2
 /** Takes the catalogs: every shard gets its number and its target, and is looked at again. */
 export function takeCatalogs(state: CoreState, event: Extract<Event, { kind: 'catalogs' }>): void {
   const targets = targetsOf(event.shards, event.archived, state.parameters.replicas)
-  const catalog: { shard: Shard; target: number }[] = []
+  const catalog: Catalogued[] = []
   for (const shard of event.shards) {
     const number = state.names.shards.number(shard.key)
     if (number < 0) continue
-    catalog[number] = { shard, target: targets.get(shard.key) ?? state.parameters.replicas }
+    const target = targets.get(shard.key) ?? state.parameters.replicas
+    catalog[number] = { shard, target, chosen: isChosen(state, shard) }
+    state.ledger.watch(number)
     state.ledger.touch(number)
   }
   state.shards = new Map(event.shards.map((shard) => [shard.key, shard]))
   state.catalog = catalog
-  for (const number of state.short.keys()) if (catalog[number] === undefined) state.short.delete(number)
+  for (const number of state.short.shards()) if (catalog[number] === undefined) satisfied(state, number)
   state.listed = event.listed
   state.ledger.setListed(event.listed)
 }
+
+/** `yo` chooses yowiki, yowiktionary, ...: the language code is what stands before the project in a dbname. */
+function isChosen(state: CoreState, shard: Shard): boolean {
+  const { languages } = state.settings
+  if (languages.length === 0) return false
+  const language = LANGUAGE.exec(shard.wiki)?.[1]
+  return languages.some((code) => language === code.replace(/-/g, '_'))
+}
+const LANGUAGE = /^([a-z_]+?)wik(?:i|tionary|ibooks|iquote|inews|isource|iversity|ivoyage)$/
 
 /**
  * R for the two newest runs of a wiki in a dataset, and for every run without a verified archive copy; 1 for the others. In

@@ -19,14 +19,12 @@ export function nextWakeMs(state: CoreState, now: Now): number {
   let next = state.sweptAtMs + sweepEveryMs(state)
   if (state.joinedAtMs !== null) {
     next = Math.min(next, publishAtMs(state))
-    const readyAtMs = Math.max(state.joinedAtMs + state.parameters.settleMs, offeredFromMs(state))
-    for (const [number, { dueAtMs }] of state.short) {
-      const key = state.catalog[number]?.shard.key
-      const retryAtMs = key === undefined ? 0 : (state.failures.get(key)?.retryAtMs ?? 0)
-      const turnAtMs = Math.max(dueAtMs, readyAtMs, retryAtMs)
-      // A turn that a tick has seen and could not use, for want of room, is looked at again with the next sweep.
-      if (turnAtMs > state.tickedAtMs) next = Math.min(next, turnAtMs)
-    }
+    // Turns are of interest once this node may claim. Those that a tick has seen and could not use, for want of room, are looked
+    // at again with the next sweep.
+    const mayClaimAtMs = Math.max(state.joinedAtMs + state.parameters.settleMs, offeredFromMs(state))
+    const firstAtMs = state.short.readyCount > 0 ? mayClaimAtMs : Number.POSITIVE_INFINITY
+    const nextAtMs = Math.max(mayClaimAtMs, state.short.nextDueAtMs)
+    for (const atMs of [firstAtMs, nextAtMs]) if (atMs > state.tickedAtMs) next = Math.min(next, atMs)
   }
   // While as many audits as may be are under way, the next waits for one to come back.
   const mayAudit = state.auditing.size < AUDITS_AT_ONCE_MAX

@@ -61,6 +61,8 @@ export class Ledger {
   #listedOperators: ReadonlyMap<NodeId, string> = new Map()
   #provenNodes = 0
   readonly #touched = new Set<number>()
+  /** By shard number: 1 when nobody wants to know of what happens to it. */
+  #unwatched = new Uint8Array(64)
   /** Slots whose proof must be found anew, with their shards; done before anybody reads a proof, so that a restart pays once. */
   readonly #unjudged = new Map<number, number>()
   /** Replicas (`pairOf`) that some record has an audit of which is in no slot: heard before the entry, or older than it. */
@@ -159,7 +161,22 @@ export class Ledger {
   }
 
   touch(shard: number): void {
-    this.#touched.add(shard)
+    if (this.#unwatched[shard] !== 1) this.#touched.add(shard)
+  }
+
+  /** What happens to it is of no interest until it is watched again. */
+  unwatch(shard: number): void {
+    if (shard >= this.#unwatched.length) {
+      const more = new Uint8Array(Math.ceil((shard + 1) * 1.5))
+      more.set(this.#unwatched)
+      this.#unwatched = more
+    }
+    this.#unwatched[shard] = 1
+    this.#touched.delete(shard)
+  }
+
+  watch(shard: number): void {
+    if (shard < this.#unwatched.length) this.#unwatched[shard] = 0
   }
 
   // ------------------------------------------------------------- by number, for the rules
@@ -170,6 +187,11 @@ export class Ledger {
 
   isLive(node: number, nowMs: number): boolean {
     return this.#records[node] !== undefined && nowMs <= (this.#silentAfterMs[node] as number)
+  }
+
+  /** Unix ms until when it is live without saying anything more. */
+  silentAfterMs(node: number): number {
+    return this.#silentAfterMs[node] ?? 0
   }
 
   isLiveOrResting(node: number, nowMs: number): boolean {
@@ -235,6 +257,12 @@ export class Ledger {
     this.#settle()
     const proof = this.slots.proof(slot)
     return proof > 0 && nowMs - proof <= this.#parameters.auditValidMs ? proof : null
+  }
+
+  /** > 0: unix ms of the newest pass that counts, however old; < 0: of a failure that counts; 0: neither. */
+  proofOf(slot: number): number {
+    this.#settle()
+    return this.slots.proof(slot)
   }
 
   // ------------------------------------------------------------- by name, for status and tests
@@ -336,7 +364,7 @@ export class Ledger {
       const mayHaveAudits = isNewNode || this.#loose.has(pairOf(shard, node))
       if (proof === 0 ? mayHaveAudits : Math.abs(proof) < entry.sinceMs) this.#unjudged.set(slot, shard)
     }
-    if (before < 0 || wasHeld !== isHeld) this.#touched.add(shard)
+    if (before < 0 || wasHeld !== isHeld) this.touch(shard)
   }
 
   #drop(key: ShardKey, node: number): void {
@@ -351,7 +379,7 @@ export class Ledger {
     if (!this.slots.isHeld(slot)) this.#claims[node] = (this.#claims[node] as number) - 1
     this.#forgetProof(slot, shard, node)
     this.slots.remove(shard, node)
-    this.#touched.add(shard)
+    this.touch(shard)
   }
 
   #hearAudit(audit: AuditRecord, auditor: number): void {
@@ -393,7 +421,7 @@ export class Ledger {
     if (proof === 0) this.#loose.add(pairOf(shard, node))
     else this.#loose.delete(pairOf(shard, node))
     this.slots.setProof(slot, proof)
-    this.#touched.add(shard)
+    this.touch(shard)
     if (proof < 0 || proof === 0 || this.#proven[node] === 1) return
     this.#proven[node] = 1
     this.#provenNodes++
@@ -484,7 +512,7 @@ export class Ledger {
   #touchAll(record: NodeRecord): void {
     for (const key of record.entries.keys()) {
       const shard = this.names.shards.find(key)
-      if (shard >= 0) this.#touched.add(shard)
+      if (shard >= 0) this.touch(shard)
     }
   }
 

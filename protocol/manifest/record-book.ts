@@ -88,7 +88,7 @@ export class RecordBook {
     const refusal = this.#refusal(update, sealed, nowMs)
     if (refusal !== null) return refusal
     const applied = applyUpdate(this.#records.get(update.node) ?? null, update, sealed)
-    if (applied.ok) return this.#take(applied.record)
+    if (applied.ok) return this.#take(applied.record, applied.change)
     if (applied.code === 'too-large') return { kind: 'too-large' }
     const waiting = this.#waiting.get(update.node)
     if (waiting === undefined || update.sequence > waiting.update.sequence) {
@@ -109,7 +109,7 @@ export class RecordBook {
     if (refusal !== null) return refusal
     const record = recordFromBuckets(update, sealed, head, buckets)
     if (record === null) return { kind: 'refused', code: 'wrong-rows', detail: 'not what its digest names' }
-    return this.#take(record)
+    return this.#take(record, null)
   }
 
   /** One's own next update. Throws RangeError as nextUpdate does. */
@@ -181,12 +181,14 @@ export class RecordBook {
     return { kind: 'ahead', sequence }
   }
 
-  #take(next: NodeRecord): Heard {
+  /** `change`: against what is known, null = compare. */
+  #take(next: NodeRecord, change: RecordChange | null): Heard {
     if (this.#isFull(next)) return { kind: 'full' }
     const previous = this.#records.get(next.node) ?? null
     const record = this.#catchUp(next)
     this.#replace(record)
-    return { kind: 'applied', record, change: diffRecords(previous, record) }
+    const known = record === next ? change : null
+    return { kind: 'applied', record, change: known ?? diffRecords(previous, record) }
   }
 
   /** What waited for this record may follow now. */

@@ -197,9 +197,11 @@ export class FaultPlan {
     const night = (day: number) => {
       this.#sim.call(day * DAY_MS + hour * HOUR_MS + this.#rng.below(HOUR_MS) - this.#sim.timeMs, () => {
         if (!this.#sim.faulty) return
+        // What is not born yet, or lies broken, is not switched on in the morning.
+        const wasUp = machine.up
         this.#sim.lifecycle.stop(machine)
         const hours = NIGHT_HOURS * HOUR_MS + this.#rng.below(HOUR_MS)
-        this.#sim.call(hours, () => this.#sim.lifecycle.boot(machine))
+        if (wasUp) this.#sim.call(hours, () => this.#sim.lifecycle.boot(machine))
         night(day + this.#rng.between(1, 2))
       })
     }

@@ -124,8 +124,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'a lease is not renewed',
     clause: '4',
     file: PUBLISHING,
-    old: 'return state.publishedAtMs + (hasClaims(state) ? claimRenewMs : renewMs)',
-    new: 'return state.publishedAtMs + 100 * (hasClaims(state) ? claimRenewMs : renewMs)',
+    old: 'const renewAtMs = state.publishedAtMs + (hasClaims(state) ? claimRenewMs : renewMs)',
+    new: 'const renewAtMs = state.publishedAtMs + 100 * (hasClaims(state) ? claimRenewMs : renewMs)',
     run: { ...CALM, days: 3 },
   },
   {

@@ -21,6 +21,7 @@ export class Promises {
 
   ask(machine: Machine, shard: SimShard, node: Machine): void {
     this.#sim.audits.ask(machine, shard, node, (outcome) => {
+      this.#sim.dispatch(machine, { kind: 'audited', shard: shard.shard.key, node: node.id, outcome })
       if (outcome === 'pass') this.#request(machine, shard, node)
       else this.#tell(machine, shard, node, false)
     })

@@ -73,6 +73,10 @@ export class Updates {
       case 'refused':
         sim.metrics.refused++
         return
+      case 'future':
+        // A clock that is far off: what came too early for it comes again with an exchange.
+        if (teller >= 0) machine.missed(teller)
+        return
       default:
         return
     }
@@ -130,7 +134,16 @@ export class Updates {
   #forgetMissing(machine: Machine, peer: Machine): void {
     if (machine.freshVisits > 0) machine.freshVisits--
     if (peer.freshVisits > 0) return
-    for (const sender of machine.behind) if (!peer.behind.has(sender)) machine.behind.delete(sender)
+    for (const sender of machine.behind) {
+      if (!peer.behind.has(sender) && !this.#isAhead(peer, machine, sender)) machine.behind.delete(sender)
+    }
+  }
+
+  /** What a peer knows may still be too early for this machine's clock. */
+  #isAhead(peer: Machine, machine: Machine, sender: number): boolean {
+    const node = this.#sim.machines[sender]?.id
+    if (node === undefined) return false
+    return (peer.book?.get(node)?.sequence ?? 0) > (machine.book?.get(node)?.sequence ?? 0)
   }
 
   #takeMissing(machine: Machine, peer: Machine): void {

@@ -35,7 +35,7 @@ export function recordOf(node: NodeId, said: Said = {}): NodeRecord {
   }
   const state = changeState(null, head, { ...NO_CHANGE, set: said.entries ?? [], audits: said.audits ?? [] })
   if (state === null) throw new RangeError('more than a node may say')
-  const { sequence = 1, issuedAtMs = NOW, ttlMs = 4 * 3_600_000 } = said
+  const { sequence = 1, issuedAtMs = NOW, ttlMs = 12 * 3_600_000 } = said
   return makeRecord({ node, sequence, issuedAtMs, ttlMs }, state, new Uint8Array())
 }
 
