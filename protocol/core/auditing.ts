@@ -2,14 +2,13 @@
 import { auditDueAtMs } from '../audit/plan.ts'
 import type { NodeId, ShardKey } from '../ids.ts'
 import { type AuditOutcome, type AuditRecord, auditKey } from '../manifest/entry.ts'
+import { backOffMs } from './back-off.ts'
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
 import { type CoreState, changed, type Own } from './state.ts'
 
 /** Audits under way at once: they read 2 MiB each on both sides. */
 export const AUDITS_AT_ONCE_MAX = 4
-/** An audit that does not pass is tried again after a wave, two, four, ...: at most 17 hours in a real federation. */
-const BACKOFF_DOUBLINGS_MAX = 10
 /** Failure reports remembered; each is looked into once. */
 const HEEDED_MAX = 10_000
 /** Ranks of auditors change with the day, so every copy is looked at that often. */
@@ -58,7 +57,7 @@ export function recordAudit(
   state.auditing.delete(pair)
   // Whatever came out, the same pair is not asked again at once; one that does not pass again and again ever more rarely.
   const tries = event.outcome === 'pass' ? 0 : (state.auditRests.get(pair)?.tries ?? 0) + 1
-  const restMs = state.parameters.waveMs * 2 ** Math.min(Math.max(0, tries - 1), BACKOFF_DOUBLINGS_MAX)
+  const restMs = backOffMs(state.parameters.waveMs, tries)
   state.auditRests.set(pair, { untilMs: now.monotonicMs + restMs, tries })
   const own = state.own.get(event.shard)
   if (own !== undefined) own.auditCheckAtMs = now.monotonicMs

@@ -116,7 +116,7 @@ export function satisfied(state: CoreState, number: number): void {
  * two that became free at once do not take the same shard.
  */
 export function isOffered(state: CoreState, now: Now): boolean {
-  return state.offeredAtMs !== null && now.monotonicMs >= offeredFromMs(state)
+  return now.monotonicMs >= offeredFromMs(state)
 }
 
 /** Monotonic ms when the offer of room has gone round; never, while it was not made. */

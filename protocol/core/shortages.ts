@@ -3,6 +3,7 @@
  * simulator has a thousand cores with thousands of them. Those whose turn is to come lie in a heap by when it comes; when it has
  * come they are ready.
  */
+import { grown } from '../ledger/grown.ts'
 
 export interface Shortage {
   /** Monotonic ms since when it waits with its present turn. */
@@ -81,9 +82,7 @@ export class Shortages {
       return
     }
     if (this.#waiting === this.#heap.length) {
-      const heap = new Int32Array(this.#heap.length * 2)
-      heap.set(this.#heap)
-      this.#heap = heap
+      this.#heap = grown(this.#heap, new Int32Array(this.#heap.length * 2))
     }
     this.#set(this.#waiting, shard)
     this.#rise(this.#waiting++)
@@ -158,14 +157,10 @@ export class Shortages {
   #grow(shard: number): void {
     if (shard < this.#place.length) return
     const length = Math.max(shard + 1, Math.ceil(this.#place.length * 1.5))
-    const grow = <A extends Float64Array | Int32Array | Uint8Array>(from: A, to: A): A => {
-      to.set(from)
-      return to
-    }
-    this.#sinceMs = grow(this.#sinceMs, new Float64Array(length))
-    this.#dueAtMs = grow(this.#dueAtMs, new Float64Array(length))
-    this.#turn = grow(this.#turn, new Int32Array(length))
-    this.#taken = grow(this.#taken, new Uint8Array(length))
-    this.#place = grow(this.#place, new Int32Array(length))
+    this.#sinceMs = grown(this.#sinceMs, new Float64Array(length))
+    this.#dueAtMs = grown(this.#dueAtMs, new Float64Array(length))
+    this.#turn = grown(this.#turn, new Int32Array(length))
+    this.#taken = grown(this.#taken, new Uint8Array(length))
+    this.#place = grown(this.#place, new Int32Array(length))
   }
 }

@@ -1,6 +1,7 @@
 /** The core: (state, event, time) -> effects. Dispatch only; the rules are in the files beside it. */
 import type { ShardKey } from '../ids.ts'
 import { forgetOldAudits, heedFailures, planAudits, recordAudit } from './auditing.ts'
+import { backOffMs } from './back-off.ts'
 import { claim, release } from './claiming.ts'
 import { planDrops, promiseAsked, promised } from './dropping.ts'
 import type { Effect } from './effect.ts'
@@ -212,9 +213,6 @@ const FINAL_FOR_NOW: ReadonlySet<string> = new Set([
   'disk-full',
   'disk-error',
 ])
-/** 2^10 times the base is over a week for a real federation. */
-const BACKOFF_DOUBLINGS_MAX = 10
-
 function failed(
   state: CoreState,
   event: Extract<Event, { kind: 'fetch-failed' }>,
@@ -225,8 +223,7 @@ function failed(
   if (own === undefined) return
   own.fetch = null
   const attempts = (state.failures.get(event.shard)?.attempts ?? 0) + 1
-  const backoffMs = state.parameters.leadStallMs * 2 ** Math.min(attempts - 1, BACKOFF_DOUBLINGS_MAX)
-  const retryAtMs = now.monotonicMs + backoffMs
+  const retryAtMs = now.monotonicMs + backOffMs(state.parameters.leadStallMs, attempts)
   const failure: Failure = { code: event.code, detail: event.detail, atMs: now.wallMs, attempts, retryAtMs }
   state.failures.set(event.shard, failure)
   out.push({ kind: 'notice', code: 'failed', shard: event.shard, detail: `${event.code}: ${event.detail}` })

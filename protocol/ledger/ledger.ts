@@ -11,6 +11,7 @@ import { diffRecords, type NodeRecord, type RecordChange } from '../manifest/nod
 import type { Parameters } from '../parameters.ts'
 import { tickets } from '../placement/rank.ts'
 import type { RankCache } from '../placement/rank-cache.ts'
+import { grown } from './grown.ts'
 import type { Names } from './names.ts'
 import { Slots } from './slots.ts'
 
@@ -167,9 +168,7 @@ export class Ledger {
   /** What happens to it is of no interest until it is watched again. */
   unwatch(shard: number): void {
     if (shard >= this.#unwatched.length) {
-      const more = new Uint8Array(Math.ceil((shard + 1) * 1.5))
-      more.set(this.#unwatched)
-      this.#unwatched = more
+      this.#unwatched = grown(this.#unwatched, new Uint8Array(Math.ceil((shard + 1) * 1.5)))
     }
     this.#unwatched[shard] = 1
     this.#touched.delete(shard)
@@ -519,19 +518,15 @@ export class Ledger {
   #growNodes(node: number): void {
     if (node < this.#silentAfterMs.length) return
     const length = Math.max(node + 1, this.#silentAfterMs.length * 2)
-    const grow = <A extends Float64Array | Int32Array | Uint8Array>(from: A, to: A): A => {
-      to.set(from)
-      return to
-    }
-    this.#silentAfterMs = grow(this.#silentAfterMs, new Float64Array(length))
-    this.#operator = grow(this.#operator, new Int32Array(length))
-    this.#freeBytes = grow(this.#freeBytes, new Float64Array(length))
-    this.#reachable = grow(this.#reachable, new Uint8Array(length))
-    this.#claims = grow(this.#claims, new Int32Array(length))
-    this.#claimsMax = grow(this.#claimsMax, new Int32Array(length))
-    this.#proven = grow(this.#proven, new Uint8Array(length))
-    this.#class = grow(this.#class, new Uint8Array(length))
-    this.#listed = grow(this.#listed, new Int32Array(length))
+    this.#silentAfterMs = grown(this.#silentAfterMs, new Float64Array(length))
+    this.#operator = grown(this.#operator, new Int32Array(length))
+    this.#freeBytes = grown(this.#freeBytes, new Float64Array(length))
+    this.#reachable = grown(this.#reachable, new Uint8Array(length))
+    this.#claims = grown(this.#claims, new Int32Array(length))
+    this.#claimsMax = grown(this.#claimsMax, new Int32Array(length))
+    this.#proven = grown(this.#proven, new Uint8Array(length))
+    this.#class = grown(this.#class, new Uint8Array(length))
+    this.#listed = grown(this.#listed, new Int32Array(length))
   }
 }
 

@@ -3,6 +3,8 @@
  * so that a thousand ledgers of ten thousand replicas fit into a simulator's memory.
  */
 
+import { grown } from './grown.ts'
+
 const NONE = -1
 /** Bit of `#state` that says held; the low bits are `done`, 0..16. */
 const HELD = 32
@@ -127,9 +129,4 @@ export class Slots {
     const length = Math.max(shard + 1, Math.ceil(this.#first.length * 1.5))
     this.#first = grown(this.#first, new Int32Array(length).fill(NONE))
   }
-}
-
-function grown<A extends Int32Array | Uint16Array | Uint8Array | Float64Array>(from: A, to: A): A {
-  to.set(from)
-  return to
 }
