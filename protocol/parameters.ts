@@ -10,12 +10,9 @@ import { integer, type Reader, record, ShapeError } from './codec/shape.ts'
 export interface Parameters {
   /** R: audited replicas wanted of a shard that counts as fresh (PROTOCOL 5). */
   readonly replicas: number
-  /** Life of a node manifest without claims in progress, and when it is renewed. */
+  /** Life of a node manifest, and when it is renewed. */
   readonly ttlMs: number
   readonly renewMs: number
-  /** The same while a claim is in progress. */
-  readonly claimTtlMs: number
-  readonly claimRenewMs: number
   /** At most one manifest of a node is published in this time; changes in between are gathered. */
   readonly publishMinMs: number
   /** A node that just joined waits this long after its first peers before it claims. */
@@ -60,12 +57,10 @@ export const DEFAULT_PARAMETERS: Parameters = {
   replicas: 3,
   ttlMs: 12 * HOUR,
   renewMs: 4 * HOUR,
-  claimTtlMs: 2 * HOUR,
-  claimRenewMs: 40 * MINUTE,
   publishMinMs: 15 * SECOND,
   settleMs: 2 * MINUTE,
   waveMs: MINUTE,
-  claimStallMs: 12 * HOUR,
+  claimStallMs: 24 * HOUR,
   claimBytesPerSecondMin: 64 * 1024,
   leadStallMs: 10 * MINUTE,
   leadBytesPerSecondMin: 256 * 1024,

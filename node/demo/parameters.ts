@@ -8,8 +8,6 @@ export const DEMO_PARAMETERS: Parameters = {
   ...DEFAULT_PARAMETERS,
   ttlMs: 15_000,
   renewMs: 5_000,
-  claimTtlMs: 12_000,
-  claimRenewMs: 3_000,
   publishMinMs: 250,
   settleMs: 3_000,
   waveMs: 3_000,

@@ -9,6 +9,7 @@ import {
   changed,
   doneSixteenths,
   newOwn,
+  noteFailure,
   type Own,
   reservedBytes,
 } from './state.ts'
@@ -86,11 +87,16 @@ export function release(state: CoreState, now: Now, out: Effect[]): void {
     const inAllMs = claimStallMs + (own.shard.sizeBytes / claimBytesPerSecondMin) * 1000
     const died = now.monotonicMs - own.grewAtMs > claimStallMs || now.monotonicMs - own.claimedAtMs > inAllMs
     if (state.leaving) letGo(state, own, 'this node is leaving', now, out)
-    else if (died) letGo(state, own, 'the claim made no progress', now, out)
-    else if (overClaimed(state, own, now)) letGo(state, own, OVER_CLAIMED, now, out)
+    else if (died) {
+      // Others may have more luck.
+      const what = { code: 'no-progress', detail: STALLED } as const
+      noteFailure(state, own.shard.key, what, now, () => now.monotonicMs + claimStallMs)
+      letGo(state, own, STALLED, now, out)
+    } else if (overClaimed(state, own, now)) letGo(state, own, OVER_CLAIMED, now, out)
   }
 }
 
+const STALLED = 'the claim made no progress'
 /** Also what the simulator counts. */
 export const OVER_CLAIMED = 'more nodes than needed claimed it'
 

@@ -22,6 +22,8 @@ export type FetchFailure =
   | 'swarm-failed'
   | 'disk-full'
   | 'disk-error'
+  /** The claim ended because nothing came for too long. */
+  | 'no-progress'
 
 export type Event =
   | { readonly kind: 'tick' }

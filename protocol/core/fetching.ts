@@ -4,7 +4,7 @@ import type { Endpoint } from '../manifest/entry.ts'
 import type { Effect, FetchSource } from './effect.ts'
 import type { Now } from './event.ts'
 import { hasRoom, RANKS_COUNTED_MAX } from './shortage.ts'
-import { type CoreState, doneSixteenths, type Own } from './state.ts'
+import { type CoreState, doneSixteenths, type Own, type WatchedLead } from './state.ts'
 
 /** Fetches from origin at once: it serves two connections of a node (PROTOCOL 6), and one fetch after the other ends sooner. */
 const ORIGIN_FETCHES_MAX = 2
@@ -48,6 +48,9 @@ function count(active: { all: number; origin: number }, source: FetchSource): vo
 
 function start(own: Own, source: FetchSource, now: Now, out: Effect[]): void {
   own.fetch = source
+  own.fetchSinceMs = now.monotonicMs
+  // Whoever may lead after the swarm has been tried is waited for anew.
+  if (source.kind === 'swarm') own.leads.clear()
   own.grewAtMs = now.monotonicMs
   out.push({ kind: 'fetch', shard: own.shard, from: source })
 }
@@ -109,7 +112,7 @@ function endpointsOf(state: CoreState, holders: readonly Holder[], infohash: Inf
     .flatMap((holder) => state.ledger.record(holder.node)?.head.endpoints.bittorrent ?? [])
 }
 
-/** Tells the engine of new holders; lets the swarm rest when it made no progress for too long. */
+/** Tells the engine of new holders; lets the swarm rest when it made no progress for too long, or far too little. */
 function feedOrRest(
   state: CoreState,
   own: Own,
@@ -124,7 +127,10 @@ function feedOrRest(
     out.push({ kind: 'add-peers', infohash: source.infohash, peers })
   }
   const waitMs = patienceMs(state, own.shard.sizeBytes)
-  if (!state.settings.originFallback || now.monotonicMs - own.grewAtMs <= waitMs) return
+  const isQuiet = now.monotonicMs - own.grewAtMs > waitMs
+  // A home's line may give bytes for weeks: then one more copy comes from upstream, and there are two to fetch from.
+  const isSlow = now.monotonicMs - own.fetchSinceMs > Math.max(2 * waitMs, state.parameters.claimStallMs)
+  if (!state.settings.originFallback || (!isQuiet && !isSlow)) return
   restFrom(state, own, now.monotonicMs + waitMs)
   own.fetch = null
   out.push({ kind: 'stop-fetch', shard: own.shard.key })
@@ -156,9 +162,10 @@ function leads(state: CoreState, now: Now, own: Own, out: Effect[]): boolean {
   for (;;) {
     const node = firstRival(state, now, own)
     if (node === null) return true
-    if (own.lead?.node !== node) own.lead = { node, sinceMs: now.monotonicMs }
-    if (!state.settings.originFallback || !stalls(state, now, own, own.lead)) return false
-    own.passedOver.add(node)
+    const lead = own.leads.get(node) ?? { sinceMs: now.monotonicMs, passedAtMs: 0 }
+    own.leads.set(node, lead)
+    if (!state.settings.originFallback || !stalls(state, now, own, node, lead)) return false
+    lead.passedAtMs = now.wallMs
     const detail = `${state.names.nodes.key(node)} made no progress`
     out.push({ kind: 'notice', code: 'lead-passed', shard: own.shard.key, detail })
   }
@@ -179,37 +186,42 @@ function isElsewhere(state: CoreState, now: Now, own: Own): boolean {
     const isLive = ledger.isLive(node, now.wallMs)
     // A live holder that could be used would have been: neither of the two can be reached.
     const sinceMs = isLive ? slots.changedAtMs(slot) : ledger.silentAfterMs(node)
-    const waitMs = isLive ? parameters.claimStallMs : parameters.restMs
-    if (now.wallMs - sinceMs < waitMs >> 1) return true
+    const waitMs = isLive ? patienceMs(state, own.shard.sizeBytes) : parameters.restMs >> 1
+    if (now.wallMs - sinceMs < waitMs) return true
   }
   return false
 }
 
 /**
- * Who comes before this node: one that has begun, else one of better rank. For the first wave after our claim, live nodes with
+ * Who comes before this node: who has more of it already, else one of better rank. For the first wave after our claim, live nodes with
  * room count as claimants: their claim may be on its way, and two leads would fetch the bytes twice.
  */
 function firstRival(state: CoreState, now: Now, own: Own): number | null {
   const { ledger, ranks, selfNumber } = state
   const { slots } = ledger
   const mine = ranks.place(own.shard.digest, selfNumber)
-  let first: { node: number; begun: boolean; place: number } | null = null
+  const told = slots.find(own.number, selfNumber)
+  // As others know it: two who have begun must see the same one ahead.
+  const mineDone = told < 0 ? 0 : slots.done(told)
+  let first: { node: number; done: number; place: number } | null = null
   let someReachable = state.reachable
   for (let slot = slots.first(own.number); slot >= 0; slot = slots.next(slot)) {
     const node = slots.node(slot)
     if (node === selfNumber || slots.isHeld(slot) || !mayLead(state, now, own, node)) continue
     const isReachable = ledger.isReachable(node)
-    const begun = slots.done(slot) > 0
-    if (someReachable && !isReachable && !begun) continue
-    if (isReachable && !someReachable && first?.begun === false) first = null
+    const done = slots.done(slot)
+    if (someReachable && !isReachable && done === 0) continue
+    if (isReachable && !someReachable && first?.done === 0) first = null
     someReachable ||= isReachable
     const place = ranks.place(own.shard.digest, node)
-    const isBetter = first === null || (begun === first.begun ? place < first.place : begun)
-    if (isBetter) first = { node, begun, place }
+    const isBetter = first === null || (done === first.done ? place < first.place : done > first.done)
+    if (isBetter) first = { node, done, place }
   }
-  // An unreachable node leaves the lead to any reachable one, and of its own kind to the better ranked.
-  if (first !== null && (first.begun || first.place < mine || (someReachable && !state.reachable)))
-    return first.node
+  if (first !== null) {
+    // Who has most leads; of those who have not begun an unreachable node leaves it to any reachable one.
+    const isAhead = first.done === mineDone ? first.place < mine : first.done > mineDone
+    if (isAhead || (mineDone === 0 && someReachable && !state.reachable)) return first.node
+  }
   if (now.monotonicMs - own.claimedAtMs >= state.parameters.waveMs) return null
   const order = ranks.order(own.shard.digest)
   for (let place = 0; place < mine && place < RANKS_COUNTED_MAX; place++) {
@@ -221,7 +233,19 @@ function firstRival(state: CoreState, now: Now, own: Own): number | null {
 }
 
 function mayLead(state: CoreState, now: Now, own: Own, node: number): boolean {
-  return state.ledger.isLive(node, now.wallMs) && !state.frozen.has(node) && !own.passedOver.has(node)
+  return (
+    state.ledger.isLive(node, now.wallMs) && !state.frozen.has(node) && !isPassedOver(state, now, own, node)
+  )
+}
+
+/** Passed over, and it has not grown since: one that came back from a night is a lead again, within its time in all. */
+function isPassedOver(state: CoreState, now: Now, own: Own, node: number): boolean {
+  const lead = own.leads.get(node)
+  if (lead === undefined || lead.passedAtMs === 0) return false
+  const { slots } = state.ledger
+  const slot = slots.find(own.number, node)
+  if (slot < 0 || slots.changedAtMs(slot) <= lead.passedAtMs) return true
+  return now.monotonicMs - lead.sinceMs > patienceMs(state, own.shard.sizeBytes)
 }
 
 /** Two have begun: who has less, of equals the worse ranked, leaves it to the other. */
@@ -242,15 +266,25 @@ function yields(state: CoreState, now: Now, own: Own): boolean {
   return false
 }
 
-function stalls(state: CoreState, now: Now, own: Own, lead: { node: number; sinceMs: number }): boolean {
+/** What a lead that has begun gets in addition, as if it had so much more: home lines share their speed. */
+const BEGUN_SIXTEENTHS = 3
+const WAITED_SIXTEENTHS_MAX = 8
+
+/**
+ * What others hear of a lead is its sixteenths: one of a big shard takes a while at any speed. One that has much already is waited
+ * for about as long as it takes to fetch that again, at most half of all, so that a night or an upstream that is away does not
+ * cost the bytes twice.
+ */
+function stalls(state: CoreState, now: Now, own: Own, node: number, lead: WatchedLead): boolean {
+  const { sizeBytes } = own.shard
+  const { slots } = state.ledger
+  const slot = slots.find(own.number, node)
   const watchedMs = now.monotonicMs - lead.sinceMs
-  const slot = state.ledger.slots.find(own.number, lead.node)
-  const changedAtMs = slot < 0 ? 0 : state.ledger.slots.changedAtMs(slot)
-  const quietMs = Math.min(watchedMs, now.wallMs - changedAtMs)
-  // What others hear of a lead is its sixteenths: one of a big shard takes a while at any speed.
+  const quietMs = Math.min(watchedMs, now.wallMs - (slot < 0 ? 0 : slots.changedAtMs(slot)))
+  const done = slot < 0 ? 0 : slots.done(slot)
+  const sixteenths = done === 0 ? 1 : Math.min(WAITED_SIXTEENTHS_MAX, done + BEGUN_SIXTEENTHS)
   return (
-    quietMs > patienceMs(state, own.shard.sizeBytes / 16) ||
-    watchedMs > patienceMs(state, own.shard.sizeBytes)
+    quietMs > patienceMs(state, (sizeBytes * sixteenths) / 16) || watchedMs > patienceMs(state, sizeBytes)
   )
 }
 

@@ -19,24 +19,17 @@ export function publish(state: CoreState, now: Now, out: Effect[]): void {
   persist(state, out)
   if (claimsLeft(state) > 0) state.offeredAtMs ??= now.monotonicMs
   else state.offeredAtMs = null
-  const { ttlMs, claimTtlMs } = state.parameters
-  out.push({ kind: 'publish', statement: statementOf(state, now, hasClaims(state) ? claimTtlMs : ttlMs) })
+  out.push({ kind: 'publish', statement: statementOf(state, now) })
 }
 
 /** Monotonic ms when this node should speak next. */
 export function publishAtMs(state: CoreState): number {
   if (state.publishedAtMs === null) return 0
-  const { publishMinMs, renewMs, claimRenewMs, leadStallMs } = state.parameters
+  const { publishMinMs, renewMs, leadStallMs } = state.parameters
   if (state.unpublished) return state.publishedAtMs + publishMinMs
-  const renewAtMs = state.publishedAtMs + (hasClaims(state) ? claimRenewMs : renewMs)
+  const renewAtMs = state.publishedAtMs + renewMs
   // Often enough that nobody takes a lead that grows for one that stands still.
   return state.grewUnpublished ? Math.min(renewAtMs, state.publishedAtMs + (leadStallMs >> 1)) : renewAtMs
-}
-
-function hasClaims(state: CoreState): boolean {
-  if (state.settings.role !== 'volunteer') return false
-  for (const own of state.own.values()) if (own.state === 'claimed') return true
-  return false
 }
 
 export function persist(state: CoreState, out: Effect[]): void {
@@ -45,7 +38,7 @@ export function persist(state: CoreState, out: Effect[]): void {
   out.push({ kind: 'persist', kept: keptOf(state) })
 }
 
-function statementOf(state: CoreState, now: Now, ttlMs: number): Statement {
+function statementOf(state: CoreState, now: Now): Statement {
   const isCollector = state.settings.role === 'collector'
   const { operator, agent, languages, claimsMax } = state.settings
   const bytesTotal = state.leaving ? 0 : state.bytesTotal
@@ -53,7 +46,7 @@ function statementOf(state: CoreState, now: Now, ttlMs: number): Statement {
     node: state.self,
     sequence: state.sequence,
     issuedAtMs: now.wallMs,
-    ttlMs,
+    ttlMs: state.parameters.ttlMs,
     head: {
       parameters: state.parametersFingerprint,
       // A collector offers no room, so nobody waits for a claim of it; nor does a node that leaves, whose replicas do not

@@ -20,8 +20,8 @@ export interface Taken {
 const scratch: Taken = { operators: [], hasReachable: false, reachable: 0 }
 
 /**
- * Operators whose live nodes hold or claim it, or whose resting ones hold it; this node's own entry is left out. Resting
- * replicas count only while some live replica is proven (PROTOCOL 4): the last ones must not be waited for.
+ * Operators whose live or resting nodes hold or claim it; this node's own entry is left out. While no live replica is proven,
+ * resting replicas count half as long (PROTOCOL 4): the last ones must not be waited for.
  */
 export function takenBy(state: CoreState, shard: number, now: Now): Taken {
   const { ledger, parameters } = state
@@ -29,14 +29,17 @@ export function takenBy(state: CoreState, shard: number, now: Now): Taken {
   scratch.operators.length = 0
   scratch.hasReachable = false
   scratch.reachable = 0
-  const mayRest = hasLiveProof(state, shard, now)
+  // Nobody would fetch them again before that from elsewhere (PROTOCOL 6).
+  const restMs = hasLiveProof(state, shard, now) ? parameters.restMs : parameters.restMs >> 1
   for (let slot = slots.first(shard); slot >= 0; slot = slots.next(slot)) {
     const node = slots.node(slot)
-    if (node === state.selfNumber || ledger.isLeaving(node)) continue
-    const live = ledger.isLive(node, now.wallMs)
+    if (node === state.selfNumber || ledger.isLeaving(node) || state.frozen.has(node)) continue
+    const silentMs = now.wallMs - ledger.silentAfterMs(node)
     const counts = slots.isHeld(slot)
-      ? !isDisproven(state, slot, now) && (live || (mayRest && ledger.isLiveOrResting(node, now.wallMs)))
-      : live && now.wallMs - slots.changedAtMs(slot) <= parameters.claimStallMs && mayClaim(state, node)
+      ? silentMs <= restMs && !isDisproven(state, slot, now)
+      : silentMs <= parameters.restMs &&
+        now.wallMs - slots.changedAtMs(slot) <= parameters.claimStallMs &&
+        mayClaim(state, node)
     if (!counts) continue
     const operator = ledger.operatorNumber(node)
     if (!scratch.operators.includes(operator)) scratch.operators.push(operator)

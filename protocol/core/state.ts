@@ -34,6 +34,14 @@ export interface Settings {
   readonly originFallback: boolean
 }
 
+/** A lead that this node waits for, or did (PROTOCOL 6). */
+export interface WatchedLead {
+  /** Monotonic ms since when. */
+  readonly sinceMs: number
+  /** Unix ms when it was passed over because it stalled; 0: it was not. */
+  passedAtMs: number
+}
+
 /** A shard that this node claims or holds. */
 export interface Own {
   readonly shard: Shard
@@ -47,10 +55,10 @@ export interface Own {
   claimedAtMs: number
   grewAtMs: number
   fetch: FetchSource | null
-  /** The lead that is waited for (node number), and since when (monotonic ms). */
-  lead: { node: number; sinceMs: number } | null
-  /** Leads that were passed over because they stalled, by node number. */
-  readonly passedOver: Set<number>
+  /** Monotonic ms when the present fetch began. */
+  fetchSinceMs: number
+  /** Leads that were waited for, by node number. */
+  readonly leads: Map<number, WatchedLead>
   /** Holders from whom nothing came, by node number: until then (monotonic ms) they are not tried again. */
   readonly dry: Map<number, number>
   /** Monotonic ms when the audits of the other replicas are looked at next. */
@@ -182,6 +190,18 @@ export function viewOf(state: Pick<CoreState, 'ledger' | 'parameters'>, now: Pic
   return { ledger: state.ledger, parameters: state.parameters, nowMs: now.wallMs }
 }
 
+/** Remembers a failure; the shard is not claimed, nor asked of origin, before `retryAtMs`. */
+export function noteFailure(
+  state: CoreState,
+  shard: ShardKey,
+  what: { code: FetchFailure; detail: string },
+  now: Now,
+  retryAtMs: (attempts: number) => number,
+): void {
+  const attempts = (state.failures.get(shard)?.attempts ?? 0) + 1
+  state.failures.set(shard, { ...what, atMs: now.wallMs, attempts, retryAtMs: retryAtMs(attempts) })
+}
+
 export function refute(state: CoreState, shard: ShardKey, infohash: Infohash): void {
   const known = state.refuted.get(shard) ?? new Set<Infohash>()
   state.refuted.set(shard, known.add(infohash))
@@ -204,8 +224,8 @@ export function newOwn(state: Pick<CoreState, 'names'>, shard: Shard, now: Now):
     claimedAtMs: now.monotonicMs,
     grewAtMs: now.monotonicMs,
     fetch: null,
-    lead: null,
-    passedOver: new Set(),
+    fetchSinceMs: 0,
+    leads: new Map(),
     dry: new Map(),
     auditCheckAtMs: 0,
     promisedUntilMs: 0,

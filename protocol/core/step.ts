@@ -5,11 +5,11 @@ import { backOffMs } from './back-off.ts'
 import { claim, release } from './claiming.ts'
 import { planDrops, promiseAsked, promised } from './dropping.ts'
 import type { Effect } from './effect.ts'
-import type { Event, Now } from './event.ts'
+import type { Event, FetchFailure, Now } from './event.ts'
 import { offerToClaimants, planFetches, restFrom } from './fetching.ts'
 import { persist, publish } from './publishing.ts'
 import { review } from './shortage.ts'
-import { type CoreState, changed, doneSixteenths, type Failure, type Own, refute } from './state.ts'
+import { type CoreState, changed, doneSixteenths, noteFailure, type Own, refute } from './state.ts'
 import { takeCatalogs } from './targets.ts'
 import { sweepEveryMs } from './wake.ts'
 
@@ -164,8 +164,10 @@ function grow(state: CoreState, shard: ShardKey, doneBytes: number, now: Now): v
   const before = doneSixteenths(own)
   own.doneBytes = Math.min(doneBytes, own.shard.sizeBytes)
   own.grewAtMs = now.monotonicMs
-  // Others wait for a lead and watch it grow; of the others the next renewal tells.
-  if (doneSixteenths(own) !== before && own.fetch?.kind === 'origin') state.grewUnpublished = true
+  // Others wait for a lead and watch it grow, and for a reachable node that fetches from where they cannot; of the others the next
+  // renewal tells.
+  const isWatched = own.fetch?.kind === 'origin' || state.reachable
+  if (doneSixteenths(own) !== before && isWatched) state.grewUnpublished = true
 }
 
 function fetched(
@@ -207,12 +209,13 @@ function fetched(
 }
 
 /** Failures that end the claim: others may have more luck, and we try again later. */
-const FINAL_FOR_NOW: ReadonlySet<string> = new Set([
-  'digest-mismatch',
-  'catalog-disagrees',
-  'disk-full',
-  'disk-error',
-])
+const FINAL_FOR_NOW: ReadonlySet<string> = new Set(['catalog-disagrees', 'disk-full', 'disk-error'])
+
+/** Of wrong bytes from origin the files that are right stay, and the others are asked for once more. */
+function endsClaim(code: FetchFailure, before: FetchFailure | undefined): boolean {
+  return FINAL_FOR_NOW.has(code) || (code === 'digest-mismatch' && before === 'digest-mismatch')
+}
+
 function failed(
   state: CoreState,
   event: Extract<Event, { kind: 'fetch-failed' }>,
@@ -222,10 +225,9 @@ function failed(
   const own = state.own.get(event.shard)
   if (own === undefined) return
   own.fetch = null
-  const attempts = (state.failures.get(event.shard)?.attempts ?? 0) + 1
-  const retryAtMs = now.monotonicMs + backOffMs(state.parameters.leadStallMs, attempts)
-  const failure: Failure = { code: event.code, detail: event.detail, atMs: now.wallMs, attempts, retryAtMs }
-  state.failures.set(event.shard, failure)
+  const before = state.failures.get(event.shard)?.code
+  const retryAtMs = (attempts: number) => now.monotonicMs + backOffMs(state.parameters.leadStallMs, attempts)
+  noteFailure(state, event.shard, { code: event.code, detail: event.detail }, now, retryAtMs)
   out.push({ kind: 'notice', code: 'failed', shard: event.shard, detail: `${event.code}: ${event.detail}` })
   if (event.code === 'bad-infohash' && event.infohash !== null) {
     refute(state, event.shard, event.infohash)
@@ -233,7 +235,7 @@ function failed(
     out.push({ kind: 'notice', code: 'refuted', shard: event.shard, detail: event.infohash })
   } else if (event.code === 'swarm-failed') {
     restFrom(state, own, now.monotonicMs + state.parameters.waveMs)
-  } else if (FINAL_FOR_NOW.has(event.code) && !own.repairing) {
+  } else if (endsClaim(event.code, before) && !own.repairing) {
     state.own.delete(event.shard)
     changed(state)
     review(state, own.number, now)

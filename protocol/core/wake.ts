@@ -9,7 +9,7 @@ import type { CoreState } from './state.ts'
 const SWEEPS_A_LIFE = 6
 
 export function sweepEveryMs(state: CoreState): number {
-  return Math.ceil(Math.min(state.parameters.ttlMs, state.parameters.claimTtlMs) / SWEEPS_A_LIFE)
+  return Math.ceil(state.parameters.ttlMs / SWEEPS_A_LIFE)
 }
 
 /** Monotonic ms, never before now. Any event may make it earlier: ask again after each step. */

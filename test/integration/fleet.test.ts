@@ -77,7 +77,7 @@ describe('a fleet of nodes over libp2p', () => {
   })
 
   it('misses a killed node once its ttl is over, and makes its copies anew when it does not come back', async () => {
-    const parameters = { ttlMs: 3_000, renewMs: 1_000, claimTtlMs: 3_000, claimRenewMs: 1_000, restMs: 3_000 }
+    const parameters = { ttlMs: 3_000, renewMs: 1_000, restMs: 3_000 }
     const fleet = await newFleet({ shards: 3, parameters: { ...parameters, clockSkewMs: 500 } })
     await fleet.add(5)
     await until(() => everyShardHas(3, fleet) && agreed(fleet.up), 'three copies of each')

@@ -115,6 +115,16 @@ export class Disk {
       .map((file) => file.path)
   }
 
+  /** One of its files has not the digest that upstream lists: it goes, the others stay. `pick` says which. */
+  loseFile(shard: SimShard, pick: number): void {
+    const copy = this.copies.get(shard.index)
+    if (copy === undefined) return
+    const file = pick % shard.shard.files.length
+    const from = fileStart(shard, file)
+    copy.damaged.push({ from, to: from + (shard.shard.files[file]?.sizeBytes ?? 0) })
+    this.keepGood(shard)
+  }
+
   /** After the copy was found damaged: its bad bytes go, the good ones stay to build on. */
   keepGood(shard: SimShard): void {
     const copy = this.copies.get(shard.index)

@@ -9,6 +9,7 @@ import type { Endpoint } from '../../protocol/manifest/entry.ts'
 import { MINUTE_MS, SECOND_MS } from './clock.ts'
 import type { Copy } from './disk.ts'
 import { type Machine, machineOfHost } from './machine.ts'
+import { hash3 } from './prng.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimShard } from './upstream.ts'
 
@@ -224,10 +225,10 @@ export class Transfers {
     const { machine, shard, copy } = transfer
     const fromOrigin = transfer.infohash === null
     const wrong = fromOrigin && (copy.torn || sim.faultPlan.wrongBytes(shard))
-    // BitTorrent reads a torn file's pieces again and fetches the bad ones; from origin nobody can tell which bytes are bad.
+    // BitTorrent reads a torn file's pieces again and fetches the bad ones; from origin the whole file goes.
     copy.torn = false
     if (wrong) {
-      machine.disk.remove(shard)
+      machine.disk.loseFile(shard, hash3(machine.index, shard.index, sim.timeMs))
       this.#fail(transfer, 'digest-mismatch', 'a file has not the digest that upstream lists')
       return
     }

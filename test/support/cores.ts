@@ -26,8 +26,6 @@ export const TEST_PARAMETERS: Parameters = {
   ...DEFAULT_PARAMETERS,
   ttlMs: 10_000,
   renewMs: 3_000,
-  claimTtlMs: 6_000,
-  claimRenewMs: 2_000,
   publishMinMs: 200,
   settleMs: 2_000,
   waveMs: 2_000,

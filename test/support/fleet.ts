@@ -25,8 +25,6 @@ export const FLEET_PARAMETERS: Parameters = {
   ...DEFAULT_PARAMETERS,
   ttlMs: 15_000,
   renewMs: 5_000,
-  claimTtlMs: 12_000,
-  claimRenewMs: 4_000,
   publishMinMs: 250,
   settleMs: 1_500,
   waveMs: 1_500,
