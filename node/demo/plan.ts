@@ -1,4 +1,5 @@
 /** Who takes part in the demo, where, and how each process is started. Nothing here is known to the processes themselves. */
+import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 
@@ -44,23 +45,29 @@ export async function makePlan(dir: string, nodeCount: number): Promise<Plan> {
   }
 }
 
-/** Ports that nobody listens on now. They are fixed for the demo, so that a process that is started again is found again. */
+/**
+ * Ports that nobody listens on now. They are fixed for the demo, so that a process that is started again is found again; and they
+ * lie below those that systems give to outgoing connections, one of which would take a port while its process is away.
+ */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () => {
-      const server = createServer()
-      return new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-        server.once('error', reject)
-        server.listen(0, '127.0.0.1', () => resolve(server))
-      })
-    }),
-  )
-  const ports = servers.map((server) => {
-    const address = server.address()
-    return typeof address === 'object' && address !== null ? address.port : 0
+  const ports = new Set<number>()
+  for (let tries = 0; ports.size < count; tries++) {
+    if (tries > 100 * count) throw new Error(`fewer than ${count} free ports on 127.0.0.1`)
+    const port = randomInt(PORT_MIN, EPHEMERAL_PORT_MIN)
+    if (!ports.has(port) && (await isFree(port))) ports.add(port)
+  }
+  return [...ports]
+}
+const PORT_MIN = 10_240
+/** Linux's `net.ipv4.ip_local_port_range` begins here, those of other systems above (RFC 6335: at 49152). */
+const EPHEMERAL_PORT_MIN = 32_768
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer()
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
   })
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }
 
 export const multiaddrOf = (node: PlannedNode): string => `/ip4/127.0.0.1/tcp/${node.libp2pPort}`

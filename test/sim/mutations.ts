@@ -43,6 +43,7 @@ const APPLY = 'protocol/manifest/apply-update.ts'
 const CLAIMING = 'protocol/core/claiming.ts'
 const SHORTAGE = 'protocol/core/shortage.ts'
 const FETCHING = 'protocol/core/fetching.ts'
+const LEADING = 'protocol/core/leading.ts'
 const DROPPING = 'protocol/core/dropping.ts'
 const PUBLISHING = 'protocol/core/publishing.ts'
 const AUDITING = 'protocol/core/auditing.ts'
@@ -203,7 +204,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a lead that stands still is waited for',
     clause: '6',
-    file: FETCHING,
+    file: LEADING,
     old: '!stalls(state, now, own, node, lead)) return false',
     new: '!stalls(state, now, own, node, lead) || now.monotonicMs > 0) return false',
     run: { nodes: 12, days: 3, shards: 24, faults: ['hogs', 'sybils'] },
