@@ -1,12 +1,13 @@
-/** Writes the catalog of each cycle and the signed index that names them (PROTOCOL 1). */
-
+/** Writes the catalog of each cycle, what is archived of it, and the signed index that names them (PROTOCOL 1). */
 import type { Clock, Identity, Log } from '../node/ports.ts'
 import type { CatalogExchange } from '../node/runtime/catalogs.ts'
-import { type Cycle, cycleOf, type NodeId } from '../protocol/ids.ts'
+import { type Cycle, cycleOf, type NodeId, type ShardKey } from '../protocol/ids.ts'
+import { encodeArchiveList } from '../protocol/manifest/archive-list.ts'
 import {
   CATALOG_INDEX_DOMAIN,
   CATALOG_INDEX_TYPE,
   type CatalogIndex,
+  type CatalogReference,
   encodeCatalog,
   encodeCatalogIndex,
   referenceOf,
@@ -30,29 +31,48 @@ export class CatalogWriter {
     this.#operators = operators
   }
 
-  /** Signs and publishes these shards as the whole catalog, unless the last index says just that. */
-  async write(shards: readonly Shard[]): Promise<void> {
+  /**
+   * Signs and publishes these shards as the whole catalog, unless the last index says just that. `verifiedAtMs`: unix ms when the
+   * archive's copy of a shard was verified by hash.
+   */
+  async write(
+    shards: readonly Shard[],
+    verifiedAtMs: (shard: ShardKey) => number | undefined,
+  ): Promise<void> {
     const { identity, catalogs, clock, log } = this.#parts
     const cycles = new Map<Cycle, Shard[]>()
     for (const shard of [...shards].sort((a, b) => (a.key < b.key ? -1 : 1))) {
       const cycle = cycleOf(shard.date)
       cycles.set(cycle, [...(cycles.get(cycle) ?? []), shard])
     }
-    const written = [...cycles].sort().map(([cycle, members]) => {
-      const raw = encodeCatalog({ cycle, shards: members })
-      return { reference: referenceOf(cycle, raw), raw }
-    })
+    const documents = new Map<string, Uint8Array>()
+    const refer = (cycle: Cycle, raw: Uint8Array): CatalogReference => {
+      const reference = referenceOf(cycle, raw)
+      documents.set(reference.sha256, raw)
+      return reference
+    }
+    const written: CatalogReference[] = []
+    const archives: CatalogReference[] = []
+    for (const [cycle, members] of [...cycles].sort()) {
+      written.push(refer(cycle, encodeCatalog({ cycle, shards: members })))
+      const verified = members.flatMap(({ key }) => {
+        const atMs = verifiedAtMs(key)
+        return atMs === undefined ? [] : [{ shard: key, verifiedAtMs: atMs }]
+      })
+      if (verified.length > 0) archives.push(refer(cycle, encodeArchiveList({ cycle, verified })))
+    }
     const last = catalogs.indexOf(identity.nodeId)
     const index: CatalogIndex = {
       coordinator: identity.nodeId,
       sequence: Math.max((last?.sequence ?? 0) + 1, clock.wallMs()),
       issuedAtMs: clock.wallMs(),
-      catalogs: written.map((one) => one.reference),
+      catalogs: written,
+      archives,
       operators: this.#operators,
     }
     if (last !== undefined && saysTheSame(last, index)) return
     const sealed = identity.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, encodeCatalogIndex(index))
-    await catalogs.publish(sealed, written)
+    await catalogs.publish(sealed, documents)
     log.info(
       { shards: shards.length, cycles: written.length, sequence: index.sequence },
       'signed the catalog',
@@ -61,6 +81,6 @@ export class CatalogWriter {
 }
 
 function saysTheSame(a: CatalogIndex, b: CatalogIndex): boolean {
-  const facts = (index: CatalogIndex) => JSON.stringify([index.catalogs, index.operators])
+  const facts = (index: CatalogIndex) => JSON.stringify([index.catalogs, index.archives, index.operators])
   return facts(a) === facts(b)
 }

@@ -106,22 +106,27 @@ async function assemble(
   let runProblems: readonly RunProblem[] = []
   let discoverProblem: string | null = null
 
+  const verifiedAtMs = (key: ShardKey) => archived.get(key)?.verifiedAtMs
   const discoverRound = async () => {
+    let found: readonly Shard[] = []
     try {
-      const found = await discover(
+      const discovery = await discover(
         { origin, clock, log, settledAfterMs: parameters.settledAfterMs },
         (shard) => state.shards.has(shard.key),
         signal,
       )
-      runProblems = found.problems
+      runProblems = discovery.problems
+      found = discovery.shards
       discoverProblem = null
-      await catalog.write([...state.shards.values(), ...found.shards])
     } catch (error) {
       if (signal.aborted) return
       if (!(error instanceof OriginError || error instanceof ShapeError)) throw error
       discoverProblem = error.message
       log.warn({ error: error.message }, 'could not read upstream')
+      if (state.shards.size === 0) return
     }
+    // What was archived meanwhile is told also while upstream is away.
+    await catalog.write([...state.shards.values(), ...found], verifiedAtMs)
   }
   const local = new Map<ShardKey, LocalShard>()
   const mergeRound = async () => {
@@ -148,7 +153,7 @@ async function assemble(
     }))
   const healthOf = (shard: Shard) => {
     const now = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
-    return health(shard.key, viewOf(state, now), archived.get(shard.key)?.verifiedAtMs ?? null)
+    return health(shard.key, viewOf(state, now), verifiedAtMs(shard.key))
   }
 
   const loops = [
@@ -168,7 +173,7 @@ async function assemble(
   const outside = (key: ShardKey): OutsideFacts => ({
     infohash: accepted.get(key)?.infohash ?? null,
     archiveItem: archived.get(key)?.item ?? null,
-    archiveVerifiedAtMs: archived.get(key)?.verifiedAtMs ?? null,
+    archiveVerifiedAtMs: verifiedAtMs(key) ?? null,
     published: publish.isPublished(key),
   })
   const problems = () =>

@@ -37,8 +37,6 @@ export interface Member {
   stop(): Promise<void>
 }
 
-/** What is archived is not told to nodes yet (docs/PROTOCOL.md, 5): every run counts as not archived. */
-const NOTHING_ARCHIVED: ReadonlySet<ShardKey> = new Set()
 /** Peers dialled at start (PROTOCOL 10). */
 const REMEMBERED_MAX = 200
 /** How often the core is asked whether it is due; every rule that waits is in ms, so this only bounds how late it acts. */
@@ -99,7 +97,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     store,
     log,
     coordinators: new Set(root.coordinators.map((one) => one.nodeId)),
-    changed: (shards, listed) => dispatch({ kind: 'catalogs', shards, listed, archived: NOTHING_ARCHIVED }),
+    changed: (known) => dispatch({ kind: 'catalogs', ...known }),
   })
   const auditor = new Auditor({
     identity,

@@ -26,6 +26,8 @@ export const CATALOG_INDEX_CYCLES_MAX = 240
 export const CATALOG_BYTES_MAX = 64 * MiB
 export const CATALOG_SHARDS_MAX = 20_000
 export const CATALOG_OPERATORS_MAX = 10_000
+/** The list of what is archived of one cycle. */
+export const ARCHIVE_LIST_BYTES_MAX = 4 * MiB
 /** PROTOCOL 1: parts of a big run. */
 export const SHARD_BYTES_MAX = 20 * 1024 * MiB
 export const SHARD_FILES_MAX = 2_000

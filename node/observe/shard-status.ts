@@ -8,7 +8,7 @@ import {
   type ShardId,
   type ShardKey,
 } from '../../protocol/ids.ts'
-import { health, type Replica } from '../../protocol/ledger/health.ts'
+import { health, isArchived, type Replica } from '../../protocol/ledger/health.ts'
 import type { Standing } from '../../protocol/ledger/ledger.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 
@@ -52,7 +52,7 @@ export interface Holder {
   readonly auditedAtMs: number | null
 }
 
-/** What is known of a shard beside the manifests: a coordinator's ledger. A node knows nothing of the kind. */
+/** What is known of a shard beside manifests and catalogs: a coordinator's ledger. A node knows nothing of the kind. */
 export interface OutsideFacts {
   /** The infohash that the coordinators accepted. */
   readonly infohash: Infohash | null
@@ -73,7 +73,7 @@ const HOLDERS_MAX = 256
 
 /** All shards of the catalogs, in order of id. */
 export function shardStatuses(
-  state: Pick<CoreState, 'self' | 'parameters' | 'ledger' | 'listed' | 'shards' | 'own'>,
+  state: Pick<CoreState, 'self' | 'parameters' | 'ledger' | 'listed' | 'archived' | 'shards' | 'own'>,
   nowMs: number,
   outside: Outside = () => null,
 ): ShardStatus[] {
@@ -81,7 +81,8 @@ export function shardStatuses(
   const shards = [...state.shards.values()].sort((a, b) => (a.key < b.key ? -1 : 1))
   return shards.map((shard) => {
     const facts = outside(shard.key) ?? NOTHING
-    const { archiveVerifiedAtMs } = facts
+    // A coordinator knows it before its index tells the others.
+    const archiveVerifiedAtMs = facts.archiveVerifiedAtMs ?? state.archived.get(shard.key)
     const found = health(shard.key, view, archiveVerifiedAtMs)
     const own = state.own.get(shard.key)
     return {
@@ -92,7 +93,7 @@ export function shardStatuses(
       held: found.replicas.length,
       claimed: found.claims.length,
       safe: found.safe,
-      archived: archiveVerifiedAtMs !== null && nowMs - archiveVerifiedAtMs <= state.parameters.auditValidMs,
+      archived: isArchived(archiveVerifiedAtMs, nowMs, state.parameters),
       published: facts.published,
       archiveItem: facts.archiveItem,
       own: own?.state ?? null,

@@ -105,6 +105,7 @@ export type StatusState = Pick<
   | 'ledger'
   | 'shards'
   | 'listed'
+  | 'archived'
   | 'own'
   | 'failures'
   | 'damages'

@@ -47,7 +47,7 @@ function claimShort(state: CoreState, now: Now, out: Effect[]): void {
   if (room <= 0) state.offeredAtMs = null
 }
 
-/** PROTOCOL 5: chosen languages first, then rarest, then small wikis, then by dataset, then the least recent. */
+/** PROTOCOL 5: chosen languages first, then rarest, then small wikis, then by dataset, then least recently archived first. */
 function before(state: CoreState, a: number, b: number): number {
   const [one, other] = [state.catalog[a], state.catalog[b]]
   if (one === undefined || other === undefined) return a - b
@@ -57,6 +57,7 @@ function before(state: CoreState, a: number, b: number): number {
     state.short.taken(a) - state.short.taken(b) ||
     left.sizeBytes - right.sizeBytes ||
     DATASETS.indexOf(left.dataset) - DATASETS.indexOf(right.dataset) ||
+    one.archivedAtMs - other.archivedAtMs ||
     (left.key < right.key ? -1 : 1)
   )
 }

@@ -120,11 +120,12 @@ function mayGo(state: CoreState, own: Own, now: Now): boolean {
   return operators.size >= Math.max(1, targetOf(state, own.number))
 }
 
-/** As many better ranked holders as are wanted: ours is the one too many. */
+/** As many better ranked holders as are wanted, one of them reachable: ours is the one too many. */
 function isSurplus(state: CoreState, own: Own, now: Now): boolean {
   const place = (node: number) => state.ranks.place(own.shard.digest, node)
   const better = otherHolders(state, own, now).filter((node) => place(node) < place(state.selfNumber))
-  return better.length >= targetOf(state, own.number)
+  if (better.length < targetOf(state, own.number)) return false
+  return !state.reachable || better.some((node) => state.ledger.isReachable(node))
 }
 
 /** Live holders of other operators that are not on their way out. */

@@ -33,12 +33,15 @@ export type Event =
   | { readonly kind: 'ahead'; readonly sequence: number }
   /** Two different updates of one node under one sequence were seen (PROTOCOL 4). */
   | { readonly kind: 'equivocation'; readonly node: NodeId }
-  /** All shards of all catalogs that are trusted now, the listed operators by node, and what is known to be archived. */
+  /**
+   * All shards of all catalogs that are trusted now, the listed operators by node, and when the archive's copy of a shard was
+   * verified by hash (unix ms).
+   */
   | {
       readonly kind: 'catalogs'
       readonly shards: readonly Shard[]
       readonly listed: ReadonlyMap<NodeId, string>
-      readonly archived: ReadonlySet<ShardKey>
+      readonly archived: ReadonlyMap<ShardKey, number>
     }
   | { readonly kind: 'connections'; readonly count: number }
   | { readonly kind: 'reachability'; readonly reachable: boolean }

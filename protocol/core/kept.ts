@@ -44,6 +44,8 @@ export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreS
     shards: new Map(),
     catalog: [],
     listed: new Map(),
+    archived: new Map(),
+    retargetAtMs: Number.POSITIVE_INFINITY,
     own: new Map(),
     refuted: new Map(),
     failures: new Map(),

@@ -98,6 +98,8 @@ export interface Catalogued {
   readonly target: number
   /** Of a language that the volunteer chose. */
   readonly chosen: boolean
+  /** Unix ms when the archive's copy was last verified by hash, 0 when that is not known. */
+  readonly archivedAtMs: number
 }
 
 /** What all cores of a process may share: numbers for names, and rendezvous orders. */
@@ -121,6 +123,10 @@ export interface CoreState {
   /** By shard number. */
   catalog: readonly (Catalogued | undefined)[]
   listed: ReadonlyMap<NodeId, string>
+  /** Unix ms when the archive's copy was last verified by hash, as coordinators say. */
+  archived: ReadonlyMap<ShardKey, number>
+  /** Unix ms when the next of these verifications begins or ceases to count. */
+  retargetAtMs: number
   readonly own: Map<ShardKey, Own>
   readonly refuted: Map<ShardKey, Set<Infohash>>
   readonly failures: Map<ShardKey, Failure>

@@ -10,7 +10,7 @@ import { offerToClaimants, planFetches, restFrom } from './fetching.ts'
 import { persist, publish } from './publishing.ts'
 import { review } from './shortage.ts'
 import { type CoreState, changed, doneSixteenths, noteFailure, type Own, refute } from './state.ts'
-import { takeCatalogs } from './targets.ts'
+import { retargetWhenDue, takeCatalogs } from './targets.ts'
 import { sweepEveryMs } from './wake.ts'
 
 export function step(state: CoreState, event: Event, now: Now): Effect[] {
@@ -38,7 +38,7 @@ function happen(state: CoreState, event: Event, now: Now, out: Effect[]): void {
       freeze(state, event, out)
       return
     case 'catalogs':
-      takeCatalogs(state, event)
+      takeCatalogs(state, event, now)
       return
     case 'connections':
       state.connections = event.count
@@ -89,6 +89,7 @@ function tick(state: CoreState, now: Now, out: Effect[]): void {
     state.sweptAtMs = now.monotonicMs
     for (const node of state.ledger.sweep(now.wallMs)) out.push({ kind: 'forget', node })
     forgetOldAudits(state, now)
+    retargetWhenDue(state, now)
   }
   reviewTouched(state, now, out)
   release(state, now, out)

@@ -1,30 +1,56 @@
 /** How many replicas each shard should have (PROTOCOL 5). */
 import { parseShardId, type ShardKey } from '../ids.ts'
+import { isArchived } from '../ledger/health.ts'
 import type { Shard } from '../shard/shard.ts'
-import type { Event } from './event.ts'
+import type { Event, Now } from './event.ts'
 import { satisfied } from './shortage.ts'
 import type { Catalogued, CoreState } from './state.ts'
 
 /** Runs of a wiki and dataset, the newest first, that are kept at R even when they are archived. */
 const FRESH_RUNS = 2
 
-/** Takes the catalogs: every shard gets its number and its target, and is looked at again. */
-export function takeCatalogs(state: CoreState, event: Extract<Event, { kind: 'catalogs' }>): void {
-  const targets = targetsOf(event.shards, event.archived, state.parameters.replicas)
+/** Takes the catalogs: every shard gets its number and its target; those of which something changed are looked at again. */
+export function takeCatalogs(state: CoreState, event: Extract<Event, { kind: 'catalogs' }>, now: Now): void {
+  state.shards = new Map(event.shards.map((shard) => [shard.key, shard]))
+  state.archived = event.archived
+  state.listed = event.listed
+  state.ledger.setListed(event.listed)
+  retarget(state, now)
+}
+
+/** Verifications of the archive grow old, whether anybody says something or not. */
+export function retargetWhenDue(state: CoreState, now: Now): void {
+  if (now.wallMs >= state.retargetAtMs) retarget(state, now)
+}
+
+export function retarget(state: CoreState, now: Now): void {
+  const { archived, parameters, names } = state
+  const { auditValidMs, clockSkewMs } = parameters
+  const counting = new Set<ShardKey>()
+  state.retargetAtMs = Number.POSITIVE_INFINITY
+  for (const [key, atMs] of archived) {
+    const counts = isArchived(atMs, now.wallMs, parameters)
+    if (counts) counting.add(key)
+    const changesAtMs = counts ? atMs + auditValidMs + 1 : atMs - clockSkewMs
+    if (changesAtMs > now.wallMs) state.retargetAtMs = Math.min(state.retargetAtMs, changesAtMs)
+  }
+  const shards = [...state.shards.values()]
+  const targets = targetsOf(shards, counting, parameters.replicas)
+  const before = state.catalog
   const catalog: Catalogued[] = []
-  for (const shard of event.shards) {
-    const number = state.names.shards.number(shard.key)
+  for (const shard of shards) {
+    const number = names.shards.number(shard.key)
     if (number < 0) continue
-    const target = targets.get(shard.key) ?? state.parameters.replicas
-    catalog[number] = { shard, target, chosen: isChosen(state, shard) }
+    const known = before[number]
+    const target = targets.get(shard.key) ?? parameters.replicas
+    const archivedAtMs = archived.get(shard.key) ?? 0
+    catalog[number] = { shard, target, chosen: known?.chosen ?? isChosen(state, shard), archivedAtMs }
+    if (known?.target === target) continue
     state.ledger.watch(number)
     state.ledger.touch(number)
   }
-  state.shards = new Map(event.shards.map((shard) => [shard.key, shard]))
   state.catalog = catalog
   for (const number of state.short.shards()) if (catalog[number] === undefined) satisfied(state, number)
-  state.listed = event.listed
-  state.ledger.setListed(event.listed)
 }
 
 /** `yo` chooses yowiki, yowiktionary, ...: the language code is what stands before the project in a dbname. */

@@ -31,8 +31,18 @@ export interface Health {
   readonly safe: boolean
 }
 
-/** `archiveVerifiedAtMs`: when the Internet Archive copy was last re-verified by hash, else null. */
-export function health(shard: ShardKey, view: View, archiveVerifiedAtMs: number | null): Health {
+/** PROTOCOL 0: a verification of the archive's copy counts for as long as an audit, and not before its time. */
+export function isArchived(
+  verifiedAtMs: number | null | undefined,
+  nowMs: number,
+  { auditValidMs, clockSkewMs }: Pick<Parameters, 'auditValidMs' | 'clockSkewMs'>,
+): boolean {
+  if (verifiedAtMs === null || verifiedAtMs === undefined) return false
+  return nowMs - verifiedAtMs <= auditValidMs && verifiedAtMs - nowMs <= clockSkewMs
+}
+
+/** `archiveVerifiedAtMs`: when the Internet Archive copy was last re-verified by hash, if that is known. */
+export function health(shard: ShardKey, view: View, archiveVerifiedAtMs: number | null | undefined): Health {
   const { ledger, nowMs, parameters } = view
   const number = ledger.names.shards.find(shard)
   const replicas: Replica[] = []
@@ -59,6 +69,6 @@ export function health(shard: ShardKey, view: View, archiveVerifiedAtMs: number 
   const proven = replicas.filter((replica) => replica.audited)
   const audited = new Set(proven.map((replica) => replica.operator)).size
   const someReachable = proven.some((replica) => replica.reachable)
-  const archived = archiveVerifiedAtMs !== null && nowMs - archiveVerifiedAtMs <= parameters.auditValidMs
+  const archived = isArchived(archiveVerifiedAtMs, nowMs, parameters)
   return { replicas, claims, audited, safe: someReachable && (audited >= parameters.replicas || archived) }
 }

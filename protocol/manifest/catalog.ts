@@ -6,9 +6,10 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '../codec/bytes.ts'
 import { decodeCbor, encodeCbor } from '../codec/cbor.ts'
-import { branded, integer, list, type Reader, record, ShapeError, text } from '../codec/shape.ts'
+import { branded, integer, list, optional, type Reader, record, ShapeError, text } from '../codec/shape.ts'
 import { type Cycle, cycleOf, isCycle, isFederationId, type NodeId } from '../ids.ts'
 import {
+  ARCHIVE_LIST_BYTES_MAX,
   CATALOG_BYTES_MAX,
   CATALOG_INDEX_BYTES_MAX,
   CATALOG_INDEX_CYCLES_MAX,
@@ -36,6 +37,8 @@ export interface CatalogIndex {
   readonly sequence: number
   readonly issuedAtMs: number
   readonly catalogs: readonly CatalogReference[]
+  /** What is archived, by cycle: lists that are content-addressed as catalogs are (archive-list.ts). */
+  readonly archives: readonly CatalogReference[]
   /** Listed operators by node: their audits count for `safe`. */
   readonly operators: readonly { readonly node: NodeId; readonly operator: string }[]
 }
@@ -45,25 +48,39 @@ export interface Catalog {
   readonly shards: readonly Shard[]
 }
 
+const INDEX_KEYS = ['coordinator', 'sequence', 'issuedAt', 'catalogs', 'operators', 'archives'] as const
+
 export function encodeCatalogIndex(index: CatalogIndex): Uint8Array {
   return encodeCbor({
     coordinator: index.coordinator,
     sequence: index.sequence,
     issuedAt: index.issuedAtMs,
-    catalogs: index.catalogs.map((one) => [one.cycle, one.sha256, one.sizeBytes]),
+    catalogs: index.catalogs.map(referenceToValue),
     operators: index.operators.map((one) => [one.node, one.operator]),
+    ...(index.archives.length > 0 ? { archives: index.archives.map(referenceToValue) } : {}),
   })
 }
 
 /** Throws ShapeError. */
 export function decodeCatalogIndex(payload: Uint8Array): CatalogIndex {
   const value = decodeCbor(payload, 'index', CATALOG_INDEX_BYTES_MAX)
-  const fields = record(value, 'index', ['coordinator', 'sequence', 'issuedAt', 'catalogs', 'operators'])
+  const fields = record(value, 'index', INDEX_KEYS)
+  const archives = optional(fields.archives, 'index.archives', (found, path) =>
+    list(found, path, CATALOG_INDEX_CYCLES_MAX, referenceReader(ARCHIVE_LIST_BYTES_MAX)),
+  )
+  // One encoding: a list that says nothing is left out.
+  if (archives?.length === 0) throw new ShapeError('index.archives', 'at least one list')
   return {
     coordinator: readNodeId(fields.coordinator, 'index.coordinator'),
     sequence: integer(fields.sequence, 'index.sequence', 1),
     issuedAtMs: integer(fields.issuedAt, 'index.issuedAt'),
-    catalogs: list(fields.catalogs, 'index.catalogs', CATALOG_INDEX_CYCLES_MAX, readReference),
+    catalogs: list(
+      fields.catalogs,
+      'index.catalogs',
+      CATALOG_INDEX_CYCLES_MAX,
+      referenceReader(CATALOG_BYTES_MAX),
+    ),
+    archives: archives ?? [],
     operators: list(fields.operators, 'index.operators', CATALOG_OPERATORS_MAX, readOperator),
   }
 }
@@ -94,14 +111,18 @@ export function openCatalog(bytes: Uint8Array, reference: CatalogReference): Cat
 
 const readCycle = branded(isCycle, 'YYYY-MM')
 
-const readReference: Reader<CatalogReference> = (value, path) => {
-  if (!Array.isArray(value) || value.length !== 3) throw new ShapeError(path, 'a list of 3')
-  return {
-    cycle: readCycle(value[0], `${path}.cycle`),
-    sha256: branded(isFederationId, 'a sha256')(value[1], `${path}.sha256`),
-    sizeBytes: integer(value[2], `${path}.size`, 1, CATALOG_BYTES_MAX),
+const referenceToValue = (one: CatalogReference) => [one.cycle, one.sha256, one.sizeBytes]
+
+const referenceReader =
+  (sizeBytesMax: number): Reader<CatalogReference> =>
+  (value, path) => {
+    if (!Array.isArray(value) || value.length !== 3) throw new ShapeError(path, 'a list of 3')
+    return {
+      cycle: readCycle(value[0], `${path}.cycle`),
+      sha256: branded(isFederationId, 'a sha256')(value[1], `${path}.sha256`),
+      sizeBytes: integer(value[2], `${path}.size`, 1, sizeBytesMax),
+    }
   }
-}
 
 const readOperator: Reader<{ node: NodeId; operator: string }> = (value, path) => {
   if (!Array.isArray(value) || value.length !== 2) throw new ShapeError(path, 'a list of 2')

@@ -78,7 +78,7 @@ const catalogs = (): Event => ({
   kind: 'catalogs',
   shards,
   listed: new Map(nodes.map((node, i) => [node, `operator-${i}`])),
-  archived: new Set(),
+  archived: new Map(),
 })
 
 function run(): Measure[] {

@@ -61,7 +61,7 @@ async function meet(coordinators: readonly NodeId[] = []) {
     store: createMemoryStore(),
     log: silentLog,
     coordinators: new Set(coordinators),
-    changed: (shards) => catalogs.push(shards.map((shard) => shard.id)),
+    changed: ({ shards }) => catalogs.push(shards.map((shard) => shard.id)),
   })
   const peer = await start(sender)
   peer.onGossip('manifests', () => 'accept')
@@ -154,7 +154,14 @@ describe('an update that no honest node would send', () => {
 describe('a catalog', () => {
   it('index that no coordinator signed changes nothing and costs the sender score', async () => {
     const { victim, peer, sender, catalogs } = await meet([identityOf(4).nodeId])
-    const index = { coordinator: sender.nodeId, sequence: 1, issuedAtMs: 1, catalogs: [], operators: [] }
+    const index = {
+      coordinator: sender.nodeId,
+      sequence: 1,
+      issuedAtMs: 1,
+      catalogs: [],
+      archives: [],
+      operators: [],
+    }
     const sealed = sender.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, encodeCatalogIndex(index))
     await publish(peer, 'catalogs', sealed)
     await expect.poll(() => victim.score(sender.nodeId)).toBeLessThan(0)
@@ -186,6 +193,7 @@ describe('a catalog', () => {
       sequence: 1,
       issuedAtMs: 1,
       catalogs: [reference],
+      archives: [],
       operators: [],
     }
     await publish(

@@ -23,7 +23,6 @@ export interface Catalogs {
 
 /** The coordinator looks at upstream this often. */
 const DISCOVER_MS = 6 * HOUR_MS
-const NOTHING_ARCHIVED: ReadonlySet<ShardKey> = new Set()
 /** Pulling the catalogs after their index was heard. */
 const PULL_MAX_MS = 5 * SECOND_MS
 
@@ -35,7 +34,7 @@ export class Coordinator {
   #listed: { node: NodeId; operator: string }[] = []
   /** Indexes of the machines whose audits count for everybody. */
   readonly listedMachines = new Set<number>()
-  #sequence = 0
+  sequence = 0
   /** Dead: it neither discovers nor publishes; what it signed stands. */
   dead = false
   /** Shards that a published catalog names. */
@@ -54,16 +53,18 @@ export class Coordinator {
   discover(): void {
     this.#sim.schedule(DISCOVER_MS, 'discover', 0, 0)
     if (this.dead) return
-    const changed = this.#refresh()
-    if (!changed) return
-    const { timeMs, messages, network } = this.#sim
+    const { timeMs, messages, network, archive } = this.#sim
     const home = this.#sim.machines[0] as Machine
-    this.#sequence++
+    const settled = this.#refresh()
+    const archived = archive.look(home)
+    if (!settled && !archived) return
+    this.sequence++
     const index: CatalogIndex = {
       coordinator: home.id,
-      sequence: this.#sequence,
+      sequence: this.sequence,
       issuedAtMs: home.clock.read(timeMs).wallMs,
       catalogs: [...this.#cycles.values()].map((one) => one.reference),
+      archives: archive.references,
       operators: this.#listed,
     }
     const sealed = messages.sealCatalogIndex(home.key, index)
@@ -72,7 +73,7 @@ export class Coordinator {
       -1,
       -1,
       'catalog',
-      `index ${this.#sequence} names ${this.catalogued.size} shards`,
+      `index ${this.sequence} names ${this.catalogued.size} shards`,
     )
     this.heard(home, sealed)
     network.gossip(sealed, 'catalogs', home.index)
@@ -136,7 +137,12 @@ export class Coordinator {
         shards.push(this.#sim.upstream.get(shard.key).shard)
     }
     const listed = new Map(index.operators.map((one) => [one.node, one.operator]))
-    const event = { kind: 'catalogs', shards, listed, archived: NOTHING_ARCHIVED } as const
+    const archived = new Map<ShardKey, number>()
+    for (const reference of index.archives) {
+      const { verified } = this.#sim.archive.open(reference)
+      for (const { shard, verifiedAtMs } of verified) archived.set(shard, verifiedAtMs)
+    }
+    const event = { kind: 'catalogs', shards, listed, archived } as const
     const catalogs = { sequence: index.sequence, sealed, event }
     this.#opened.set(index, catalogs)
     return catalogs

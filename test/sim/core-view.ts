@@ -49,7 +49,7 @@ export function knownSequence(state: CoreState, node: NodeId): number {
 /** What this core believes of a shard, by the product's own definitions. */
 export function healthOf(state: CoreState, key: ShardKey, timeMs: number): Health {
   const { ledger, parameters } = state
-  return health(key, { ledger, parameters, nowMs: START_WALL_MS + timeMs }, null)
+  return health(key, { ledger, parameters, nowMs: START_WALL_MS + timeMs }, state.archived.get(key))
 }
 
 /** How many replicas this core wants of a shard. */

@@ -2,6 +2,7 @@
  * What must hold of a whole run, looked at when the faults end and at rest: that the work was done, and not at any price. Bounds
  * are far from the goals of a good run, which the report shows; these catch a rule that does not work at all.
  */
+import { EXPIRY_SLACK_MS } from './archive.ts'
 import { DAY_MS, HOUR_MS } from './clock.ts'
 import { ownShard, targetOf } from './core-view.ts'
 import type { Broken } from './invariants.ts'
@@ -133,8 +134,8 @@ export function somebodyIsReachable(sim: Simulation): Broken {
   for (const index of sim.coordinator.catalogued) {
     const shard = sim.upstream.shards[index] as SimShard
     const holders = volunteers.filter((one) => one.disk.copies.get(index)?.whole === true)
-    if (holders.length < sim.options.parameters.replicas || holders.some((one) => one.profile.reachable))
-      continue
+    const wanted = sim.archive.wanted(shard, sim.wallMs, 0)
+    if (holders.length < wanted || holders.some((one) => one.profile.reachable)) continue
     const could = volunteers.some(
       (one) => one.profile.reachable && one.disk.freeBytes > 2 * shard.shard.sizeBytes,
     )
@@ -143,19 +144,17 @@ export function somebodyIsReachable(sim: Simulation): Broken {
   return null
 }
 
-/** What is wanted of a shard is what the catalog and its age say: R for all while nothing is archived. */
+/** What is wanted of a shard is what its age and the archive say, to every node that heard the newest index. */
 export function wantsEnough(sim: Simulation): Broken {
-  const { replicas } = sim.options.parameters
   for (const machine of sim.machines) {
-    if (machine.state === null || machine.catalogs === null || !machine.volunteer) continue
+    if (machine.state === null || machine.catalogs?.sequence !== sim.coordinator.sequence) continue
+    const { wallMs } = machine.clock.read(sim.timeMs)
     for (const shard of machine.state.shards.values()) {
+      const one = sim.upstream.get(shard.key)
       const target = targetOf(machine.state, shard.key)
-      if (target !== replicas) {
-        return {
-          detail: `n${machine.index} wants ${target} replicas`,
-          shard: sim.upstream.get(shard.key).index,
-        }
-      }
+      const sooner = sim.archive.wanted(one, wallMs, -EXPIRY_SLACK_MS)
+      if (target === sooner || target === sim.archive.wanted(one, wallMs, EXPIRY_SLACK_MS)) continue
+      return { detail: `n${machine.index} wants ${target} replicas, not ${sooner}`, shard: one.index }
     }
   }
   return null

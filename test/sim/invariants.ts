@@ -4,6 +4,7 @@
  */
 import type { NodeId } from '../../protocol/ids.ts'
 import type { NodeRecord } from '../../protocol/manifest/node-record.ts'
+import { EXPIRY_SLACK_MS } from './archive.ts'
 import { healthOf, knownSequence, ownOf, reservedOf } from './core-view.ts'
 import type { Machine } from './machine.ts'
 import type { Simulation } from './simulation.ts'
@@ -75,7 +76,7 @@ export function knowsOnlyWhatWasSigned(machine: Machine, sim: Simulation): Broke
 
 /**
  * 6: what a node calls safe is safe by section 0: R operators whose replicas were proven by auditors that count for this node,
- * within `auditValidMs`; here from the record of what audits really found.
+ * within `auditValidMs`, or one such beside a verified copy at the archive; here from the record of what was really found.
  */
 export function safeIsSafe(machine: Machine, shard: SimShard, sim: Simulation): Broken {
   if (machine.state === null || !machine.honest) return null
@@ -92,6 +93,8 @@ export function safeIsSafe(machine: Machine, shard: SimShard, sim: Simulation): 
     }
   }
   if (operators.size >= replicas) return null
+  const { wallMs } = machine.clock.read(sim.timeMs)
+  if (operators.size > 0 && sim.archive.holds(shard, wallMs, 2 * clockSkewMs)) return null
   return {
     detail: `calls safe what only ${operators.size} operators were proven to hold`,
     shard: shard.index,
@@ -143,8 +146,7 @@ export class Invariants {
       if (one === machine || one.gone || one.disk.copies.get(shard.index)?.whole !== true) continue
       if (truth.promisedUntilMs(one, shard) > wallMs) keepers.add(one.profile.operator)
     }
-    const { replicas } = this.#sim.options.parameters
-    if (keepers.size < replicas) {
+    if (keepers.size < this.#sim.archive.wanted(shard, wallMs, EXPIRY_SLACK_MS)) {
       const detail = `only ${keepers.size} operators promised to keep it`
       this.#sim.violate('drops-what-others-keep', detail, machine.index, shard.index)
     }

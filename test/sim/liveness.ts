@@ -58,7 +58,7 @@ function firstOpen(sim: Simulation): Open | null {
   for (const index of sim.coordinator.catalogued) {
     const shard = sim.upstream.shards[index] as SimShard
     const held = operators.get(index)?.size ?? 0
-    if (held >= sim.options.parameters.replicas || isLost(sim, shard)) continue
+    if (held >= sim.archive.wanted(shard, sim.wallMs, 0) || isLost(sim, shard)) continue
     const taker = couldTake(sim, shard)
     if (taker !== null) {
       const what = `${held} operators hold it, and n${taker.index} could`
@@ -135,7 +135,8 @@ function shortOfCapacity(sim: Simulation): number {
   const operators = operatorsByShard(sim)
   let count = 0
   for (const index of sim.coordinator.catalogued) {
-    if ((operators.get(index)?.size ?? 0) < sim.options.parameters.replicas) count++
+    const shard = sim.upstream.shards[index] as SimShard
+    if ((operators.get(index)?.size ?? 0) < sim.archive.wanted(shard, sim.wallMs, 0)) count++
   }
   return count
 }

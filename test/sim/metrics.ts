@@ -121,7 +121,8 @@ export class Metrics {
       const count = operators.get(index)?.size ?? 0
       const shown = Math.min(count, REPLICAS_SHOWN_MAX)
       byReplicas[shown] = (byReplicas[shown] ?? 0) + 1
-      if (count < sim.options.parameters.replicas) short++
+      const shard = sim.upstream.shards[index] as SimShard
+      if (count < sim.archive.wanted(shard, sim.wallMs, 0)) short++
       else if (!this.#reachedR.has(index)) {
         this.#reachedR.add(index)
         this.msToR.push(sim.timeMs - (this.#cataloguedAt.get(index) ?? 0))

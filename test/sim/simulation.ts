@@ -8,10 +8,11 @@ import { nextWakeMs } from '../../protocol/core/wake.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { createNames, type Names } from '../../protocol/ledger/names.ts'
 import { RankCache } from '../../protocol/placement/rank-cache.ts'
+import { Archive } from './archive.ts'
 import { Attackers } from './attackers.ts'
 import { Audits } from './audits.ts'
 import { Coordinator } from './catalogs.ts'
-import { DAY_MS, HOUR_MS, MINUTE_MS } from './clock.ts'
+import { DAY_MS, HOUR_MS, MINUTE_MS, START_WALL_MS } from './clock.ts'
 import { wantsTick } from './core-view.ts'
 import { FaultPlan } from './faults.ts'
 import { makeFleet } from './fleet.ts'
@@ -77,6 +78,7 @@ export class Simulation {
   readonly transfers = new Transfers(this)
   readonly audits = new Audits(this)
   readonly coordinator = new Coordinator(this)
+  readonly archive = new Archive(this)
   readonly attackers = new Attackers(this)
   readonly faultPlan: FaultPlan
   readonly violations: Violation[] = []
@@ -122,6 +124,11 @@ export class Simulation {
     this.schedule(CHECK_ALL_MS, 'check-all', 0, 0)
     this.faultPlan.schedule()
     this.attackers.start()
+  }
+
+  /** Unix ms on a clock that is right. */
+  get wallMs(): number {
+    return START_WALL_MS + this.timeMs
   }
 
   schedule(inMs: number, kind: HeapKind, a: number, b: number): void {

@@ -83,6 +83,8 @@ export class Cores {
   /** What origin serves for a shard: an error code instead of bytes. */
   /** Reachability of machines that are added from now on. */
   reachable = true
+  /** When the archive's copy was verified, as the catalogs say. */
+  archived: ReadonlyMap<ShardKey, number> = new Map()
   readonly originFaults = new Map<ShardKey, 'digest-mismatch' | 'origin-unavailable'>()
 
   constructor(count: number, shards: readonly Shard[], parameters: Parameters = TEST_PARAMETERS) {
@@ -164,7 +166,7 @@ export class Cores {
   #introduce(machine: Machine): void {
     const listed = new Map(this.machines.concat(machine).map((one, i) => [one.id, `operator-${i}`]))
     for (const one of this.machines) one.state.ledger.setListed(listed)
-    this.send(machine, { kind: 'catalogs', shards: this.shards, listed, archived: new Set() })
+    this.send(machine, { kind: 'catalogs', shards: this.shards, listed, archived: this.archived })
     this.send(machine, { kind: 'connections', count: 1 })
     this.send(machine, { kind: 'reachability', reachable: machine.reachable })
     this.send(machine, { kind: 'endpoints', libp2p: [], bittorrent: [{ host: '127.0.0.1', port: 1 }] })

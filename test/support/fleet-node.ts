@@ -201,7 +201,7 @@ export class FleetNode {
       store,
       log: silentLog,
       coordinators: new Set([coordinator]),
-      changed: (shards, listed) => dispatch({ kind: 'catalogs', shards, listed, archived: new Set() }),
+      changed: (known) => dispatch({ kind: 'catalogs', ...known }),
     })
     const { antiEntropyMs } = parameters
     const neighbours = new Neighbours({

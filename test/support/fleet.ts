@@ -125,6 +125,7 @@ export class Fleet {
       sequence: 1,
       issuedAtMs: Date.now(),
       catalogs: [reference],
+      archives: [],
       operators,
     })
     const sealed = COORDINATOR.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, index)

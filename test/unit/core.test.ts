@@ -227,7 +227,7 @@ describe('a federation of cores', () => {
         kind: 'catalogs',
         shards: many,
         listed: machine.state.listed,
-        archived: new Set(),
+        archived: new Map(),
       })
     newcomer.originMs = 1e9
     newcomer.swarmMs = 1e9

@@ -91,6 +91,7 @@ const DECODERS: readonly (readonly [name: string, decode: Decode, good: Uint8Arr
       sequence: 1,
       issuedAtMs: NOW,
       catalogs: [{ cycle: CYCLE as never, sha256: 'ab'.repeat(32), sizeBytes: 9 }],
+      archives: [{ cycle: CYCLE as never, sha256: 'cd'.repeat(32), sizeBytes: 9 }],
       operators: [{ node: bob, operator: 'bob' }],
     }),
   ],
@@ -217,6 +218,7 @@ describe('time to decode grows with size, not faster', () => {
       sequence: 1,
       issuedAtMs: NOW,
       catalogs: [],
+      archives: [],
       operators: Array.from({ length: count }, () => ({ node: bob, operator: 'o' })),
     })
   const cases: readonly [string, (count: number) => Uint8Array, Decode, number][] = [
