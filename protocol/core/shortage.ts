@@ -90,7 +90,9 @@ export function review(state: CoreState, number: number, now: Now): void {
   }
   if (state.settings.role === 'collector') return
   const { operators, hasReachable } = takenBy(state, number, now)
-  const need = known.target - operators.length
+  const missing = known.target - operators.length
+  // PROTOCOL 5: one of the replicas must be reachable, however few are wanted.
+  const need = Math.max(missing, hasReachable ? 0 : 1)
   if (need <= 0 || operators.includes(state.operatorNumber)) {
     satisfied(state, number)
     return
@@ -100,8 +102,12 @@ export function review(state: CoreState, number: number, now: Now): void {
   // Whoever comes before this node now has had no time yet: the wait begins anew with each other turn.
   const sinceMs = before?.turn === turn ? before.sinceMs : now.monotonicMs
   const retryAtMs = state.failures.get(known.shard.key)?.retryAtMs ?? 0
+  // Whoever was reachable may only have restarted.
+  const restMs = missing > 0 ? 0 : state.parameters.leadStallMs
   const dueAtMs =
-    turn === NEVER ? NEVER : Math.max(retryAtMs, sinceMs + waitMs(turn, need, state.parameters.waveMs))
+    turn === NEVER
+      ? NEVER
+      : Math.max(retryAtMs, sinceMs + restMs + waitMs(turn, need, state.parameters.waveMs))
   state.short.put(number, { sinceMs, turn, dueAtMs, taken: operators.length })
   // Until its turn comes, what happens to it changes nothing; then it is looked at again.
   if (dueAtMs === NEVER) state.ledger.watch(number)

@@ -6,7 +6,8 @@ import { systemClock } from '../../node/runtime/clock.ts'
 import { UpdateExchange } from '../../node/runtime/updates.ts'
 import { createMemoryStore } from '../../node/store/memory-store.ts'
 import { decodeCbor, encodeCbor } from '../../protocol/codec/cbor.ts'
-import type { FederationId, NodeId } from '../../protocol/ids.ts'
+import type { Cycle, FederationId, NodeId } from '../../protocol/ids.ts'
+import { encodeArchiveList } from '../../protocol/manifest/archive-list.ts'
 import {
   CATALOG_INDEX_DOMAIN,
   CATALOG_INDEX_TYPE,
@@ -22,6 +23,7 @@ import {
   NODE_UPDATE_TYPE,
 } from '../../protocol/manifest/node-update.ts'
 import { silentLog } from '../conformance/silent-log.ts'
+import { testShard } from '../support/cores.ts'
 
 const FEDERATION = 'ab'.repeat(32) as FederationId
 const networks: Libp2pNetwork[] = []
@@ -44,6 +46,7 @@ async function meet(coordinators: readonly NodeId[] = []) {
   const heard: NodeRecord[] = []
   const probes: NodeRecord[] = []
   const catalogs: string[][] = []
+  const archived: (readonly [string, number])[][] = []
   const victim = await start(victimIdentity)
   const exchange = new UpdateExchange({
     identity: victimIdentity,
@@ -61,7 +64,10 @@ async function meet(coordinators: readonly NodeId[] = []) {
     store: createMemoryStore(),
     log: silentLog,
     coordinators: new Set(coordinators),
-    changed: ({ shards }) => catalogs.push(shards.map((shard) => shard.id)),
+    changed: (facts) => {
+      catalogs.push(facts.shards.map((shard) => shard.id))
+      archived.push([...facts.archived])
+    },
   })
   const peer = await start(sender)
   peer.onGossip('manifests', () => 'accept')
@@ -82,7 +88,7 @@ async function meet(coordinators: readonly NodeId[] = []) {
       { timeout: 15_000, interval: 100 },
     )
     .toBeGreaterThan(0)
-  return { victim, peer, sender, heard, catalogs, exchange, catalogExchange }
+  return { victim, peer, sender, heard, catalogs, archived, exchange, catalogExchange }
 }
 
 const seal = (by: HostIdentity, payload: Uint8Array) => by.seal(NODE_UPDATE_DOMAIN, NODE_UPDATE_TYPE, payload)
@@ -204,5 +210,52 @@ describe('a catalog', () => {
     await expect.poll(() => asked).toBeGreaterThan(0)
     await expect.poll(() => catalogs.length).toBeGreaterThan(0)
     expect(catalogs.flat()).toEqual([])
+  })
+
+  it('index with a list of what is archived is acted on when the list has the signed sha256, and not before', async () => {
+    const coordinator = identityOf(2)
+    const { peer, sender, archived } = await meet([coordinator.nodeId])
+    const cycle = '2026-01' as Cycle
+    const shard = testShard('tenwiki').key
+    const list = (verifiedAtMs: number) => encodeArchiveList({ cycle, verified: [{ shard, verifiedAtMs }] })
+    const served = new Map<string, Uint8Array>()
+    let asked = 0
+    peer.handle('catalog', async (request) => {
+      asked++
+      const { sha256 } = decodeCbor(request, 'request', 4_096) as { sha256: string }
+      return served.get(sha256) ?? list(5)
+    })
+    const tell = async (sequence: number, bytes: Uint8Array) => {
+      const index = {
+        coordinator: sender.nodeId,
+        sequence,
+        issuedAtMs: 1,
+        catalogs: [],
+        archives: [referenceOf(cycle, bytes)],
+        operators: [],
+      }
+      await publish(
+        peer,
+        'catalogs',
+        sender.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, encodeCatalogIndex(index)),
+      )
+    }
+    const good = list(7)
+    served.set(referenceOf(cycle, good).sha256, good)
+    await tell(1, good)
+    await expect.poll(() => archived.at(-1)).toEqual([[shard, 7]])
+    // Of the next one other bytes come than were signed: what was known stays.
+    asked = 0
+    await tell(2, list(9))
+    await expect.poll(() => asked).toBeGreaterThan(0)
+    const heardOf = archived.length
+    await expect.poll(() => archived.length).toBeGreaterThanOrEqual(heardOf)
+    expect(
+      archived
+        .slice(1)
+        .flat()
+        .every(([, atMs]) => atMs === 7),
+    ).toBe(true)
+    expect(archived.at(-1)).toEqual([[shard, 7]])
   })
 })

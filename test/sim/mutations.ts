@@ -149,8 +149,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'one replica less is enough',
     clause: '5',
     file: SHORTAGE,
-    old: 'const need = known.target - operators.length',
-    new: 'const need = known.target - operators.length - 1',
+    old: 'const missing = known.target - operators.length',
+    new: 'const missing = known.target - operators.length - 1',
     run: CALM,
   },
   {
@@ -248,5 +248,21 @@ export const MUTATIONS: readonly Mutation[] = [
     old: 'own.promisedUntilMs = now.wallMs + PROMISE_MS',
     new: 'own.promisedUntilMs = now.wallMs + 1000',
     run: LEAVING,
+  },
+  {
+    name: 'what is archived is kept once even when it is new',
+    clause: '5',
+    file: 'protocol/core/targets.ts',
+    old: 'const FRESH_RUNS = 2',
+    new: 'const FRESH_RUNS = 1',
+    run: { ...CALM, days: 2 },
+  },
+  {
+    name: 'archived is safe without anybody who was proven',
+    clause: '0, 11.6',
+    file: 'protocol/ledger/health.ts',
+    old: 'safe: someReachable && (audited',
+    new: 'safe: archived || (audited',
+    run: { nodes: 10, days: 4, shards: 20, faults: ['leave', 'mass-loss', 'churn'] },
   },
 ]
