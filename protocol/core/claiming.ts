@@ -2,7 +2,7 @@
 import { DATASETS } from '../ids.ts'
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
-import { claimsLeft, isOffered, review, satisfied, takenBy, targetOf } from './shortage.ts'
+import { claimsLeft, isKin, isOffered, review, satisfied, takenBy, targetOf } from './shortage.ts'
 import {
   bytesUsed,
   type CoreState,
@@ -118,7 +118,9 @@ function overClaimed(state: CoreState, own: Own, now: Now): boolean {
   const { slots } = ledger
   if (doneSixteenths(own) >= 4) return false
   const taken = takenBy(state, own.number, now)
-  if (taken.operators.length + 1 <= targetOf(state, own.number)) return false
+  const enough = taken.places >= targetOf(state, own.number)
+  // Beside somebody of the same operator or network this node is no new place: one of the two lets go.
+  if (!enough && !isKin(taken, state.operatorNumber, state.networkNumber)) return false
   if (state.reachable && !taken.hasReachable) return false
   const place = state.ranks.place(own.shard.digest, selfNumber)
   const reachable = Number(state.reachable) + taken.reachable
@@ -130,6 +132,9 @@ function overClaimed(state: CoreState, own: Own, now: Now): boolean {
       slots.done(slot) >= 4 ||
       !ledger.isLive(node, now.wallMs)
     )
+      continue
+    const [operator, network] = [ledger.operatorNumber(node), ledger.networkNumber(node)]
+    if (!enough && operator !== state.operatorNumber && (network < 0 || network !== state.networkNumber))
       continue
     if (reachable === 1 && ledger.isReachable(node)) continue
     // Somebody who has not begun ranks behind this node, and will let go.

@@ -3,6 +3,7 @@
  * wanted proved their copy to us and promised, having stored it, to keep it for a day. A promiser may not drop.
  */
 import type { NodeId, ShardKey } from '../ids.ts'
+import { countPlaces } from '../placement/places.ts'
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
 import { review, targetOf } from './shortage.ts'
@@ -45,13 +46,12 @@ export function promised(
   const own = state.own.get(event.shard)
   if (own?.dropping === null || own?.dropping === undefined || !event.granted) return
   own.dropping.promised.set(state.names.nodes.number(event.node), now.monotonicMs)
-  const operators = new Set<number>()
-  for (const node of otherHolders(state, own, now)) {
-    const atMs = own.dropping.promised.get(node)
-    if (atMs !== undefined && now.monotonicMs - atMs <= PROMISE_FRESH_MS)
-      operators.add(state.ledger.operatorNumber(node))
-  }
-  if (operators.size < targetOf(state, own.number) || own.promisedUntilMs > now.wallMs) return
+  const { dropping } = own
+  const keepers = otherHolders(state, own, now).filter((node) => {
+    const atMs = dropping.promised.get(node)
+    return atMs !== undefined && now.monotonicMs - atMs <= PROMISE_FRESH_MS
+  })
+  if (placesOf(state, keepers) < targetOf(state, own.number) || own.promisedUntilMs > now.wallMs) return
   state.own.delete(event.shard)
   changed(state)
   review(state, own.number, now)
@@ -60,7 +60,7 @@ export function promised(
     kind: 'notice',
     code: 'dropped',
     shard: event.shard,
-    detail: `${operators.size} others keep it`,
+    detail: `${placesOf(state, keepers)} others keep it`,
   })
 }
 
@@ -116,16 +116,23 @@ function droppable(state: CoreState, now: Now): Own[] {
 /** No promise binds us, and others enough hold it. */
 function mayGo(state: CoreState, own: Own, now: Now): boolean {
   if (own.promisedUntilMs > now.wallMs) return false
-  const operators = new Set(otherHolders(state, own, now).map((node) => state.ledger.operatorNumber(node)))
-  return operators.size >= Math.max(1, targetOf(state, own.number))
+  return placesOf(state, otherHolders(state, own, now)) >= Math.max(1, targetOf(state, own.number))
 }
 
 /** As many better ranked holders as are wanted, one of them reachable: ours is the one too many. */
 function isSurplus(state: CoreState, own: Own, now: Now): boolean {
   const place = (node: number) => state.ranks.place(own.shard.digest, node)
   const better = otherHolders(state, own, now).filter((node) => place(node) < place(state.selfNumber))
-  if (better.length < targetOf(state, own.number)) return false
+  if (placesOf(state, better) < targetOf(state, own.number)) return false
   return !state.reachable || better.some((node) => state.ledger.isReachable(node))
+}
+
+/** PROTOCOL 5: of one operator and of one network once. */
+function placesOf({ ledger }: CoreState, nodes: readonly number[]): number {
+  return countPlaces(
+    nodes.map((node) => ledger.operatorNumber(node)),
+    nodes.map((node) => ledger.networkNumber(node)),
+  )
 }
 
 /** Live holders of other operators that are not on their way out. */

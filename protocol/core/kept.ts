@@ -40,6 +40,7 @@ export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreS
     ...init,
     selfNumber: names.nodes.number(self),
     operatorNumber: names.operators.number(settings.operator === '' ? self : settings.operator),
+    networkNumber: -1,
     ledger: new Ledger(init, init.parameters, self),
     shards: new Map(),
     catalog: [],

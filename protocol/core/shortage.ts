@@ -1,5 +1,6 @@
 /** Which shards are short of their target, and when this node's turn to claim them comes (PROTOCOL 5). */
 import { NODE_MANIFEST_ENTRIES_MAX } from '../limits.ts'
+import { countPlaces } from '../placement/places.ts'
 import { waitMs } from '../placement/rank.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { Now } from './event.ts'
@@ -10,23 +11,28 @@ const PROBATION_CLAIMS_MAX = 4
 /** A node without a proven replica that claims more than this is hogging: its claims do not count. */
 const HOG_CLAIMS_MIN = 32
 
-/** Who is on a shard, with one number for each operator. Reused from call to call: read it at once. */
+/** Who is on a shard. Reused from call to call: read it at once. */
 export interface Taken {
+  /** Independent places that they are in (PROTOCOL 5): what counts towards the target. */
+  places: number
+  /** Operator and network of each node on it. */
   readonly operators: number[]
+  readonly networks: number[]
   hasReachable: boolean
   /** Reachable nodes on it. */
   reachable: number
 }
-const scratch: Taken = { operators: [], hasReachable: false, reachable: 0 }
+const scratch: Taken = { places: 0, operators: [], networks: [], hasReachable: false, reachable: 0 }
 
 /**
- * Operators whose live or resting nodes hold or claim it; this node's own entry is left out. While no live replica is proven,
+ * Live and resting nodes that hold or claim it; this node's own entry is left out. While no live replica is proven,
  * resting replicas count half as long (PROTOCOL 4): the last ones must not be waited for.
  */
 export function takenBy(state: CoreState, shard: number, now: Now): Taken {
   const { ledger, parameters } = state
   const { slots } = ledger
   scratch.operators.length = 0
+  scratch.networks.length = 0
   scratch.hasReachable = false
   scratch.reachable = 0
   // Nobody would fetch them again before that from elsewhere (PROTOCOL 6).
@@ -41,12 +47,18 @@ export function takenBy(state: CoreState, shard: number, now: Now): Taken {
         now.wallMs - slots.changedAtMs(slot) <= parameters.claimStallMs &&
         mayClaim(state, node)
     if (!counts) continue
-    const operator = ledger.operatorNumber(node)
-    if (!scratch.operators.includes(operator)) scratch.operators.push(operator)
+    scratch.operators.push(ledger.operatorNumber(node))
+    scratch.networks.push(ledger.networkNumber(node))
     if (ledger.isReachable(node)) scratch.reachable++
   }
   scratch.hasReachable = scratch.reachable > 0
+  scratch.places = countPlaces(scratch.operators, scratch.networks)
   return scratch
+}
+
+/** Would a node of this operator in this network be no new place beside those on it? */
+export function isKin(taken: Taken, operator: number, network: number): boolean {
+  return taken.operators.includes(operator) || (network >= 0 && taken.networks.includes(network))
 }
 
 /** Somebody whose word counts found the replica wrong, and its node had the time of a claim to repair it (PROTOCOL 7). */
@@ -89,16 +101,16 @@ export function review(state: CoreState, number: number, now: Now): void {
     return
   }
   if (state.settings.role === 'collector') return
-  const { operators, hasReachable } = takenBy(state, number, now)
-  const missing = known.target - operators.length
+  const taken = takenBy(state, number, now)
+  const missing = known.target - taken.places
   // PROTOCOL 5: one of the replicas must be reachable, however few are wanted.
-  const need = Math.max(missing, hasReachable ? 0 : 1)
-  if (need <= 0 || operators.includes(state.operatorNumber)) {
+  const need = Math.max(missing, taken.hasReachable ? 0 : 1)
+  if (need <= 0 || isKin(taken, state.operatorNumber, state.networkNumber)) {
     satisfied(state, number)
     return
   }
   const before = state.short.get(number)
-  const turn = turnOf(state, known.shard, operators, hasReachable, need, now)
+  const turn = turnOf(state, known.shard, taken, need, now)
   // Whoever comes before this node now has had no time yet: the wait begins anew with each other turn.
   const sinceMs = before?.turn === turn ? before.sinceMs : now.monotonicMs
   const retryAtMs = state.failures.get(known.shard.key)?.retryAtMs ?? 0
@@ -108,7 +120,7 @@ export function review(state: CoreState, number: number, now: Now): void {
     turn === NEVER
       ? NEVER
       : Math.max(retryAtMs, sinceMs + restMs + waitMs(turn, need, state.parameters.waveMs))
-  state.short.put(number, { sinceMs, turn, dueAtMs, taken: operators.length })
+  state.short.put(number, { sinceMs, turn, dueAtMs, taken: taken.places })
   // Until its turn comes, what happens to it changes nothing; then it is looked at again.
   if (dueAtMs === NEVER) state.ledger.watch(number)
   else state.ledger.unwatch(number)
@@ -162,32 +174,30 @@ const NEVER = Number.POSITIVE_INFINITY
 export const RANKS_COUNTED_MAX = 64
 
 /**
- * How many come before this node of those who may take the shard: live, with room, of another operator than those that have it.
- * One of the replicas must be reachable, so while none is, the last place is kept for a reachable node, the best ranked first.
+ * How many come before this node of those who may take the shard: live, with room, of another operator and network than those
+ * that have it. One of the replicas must be reachable, so while none is, the last place is kept for a reachable node, the best
+ * ranked first. Of one operator or network only the best ranked comes at once.
  */
-function turnOf(
-  state: CoreState,
-  shard: Shard,
-  operators: readonly number[],
-  hasReachable: boolean,
-  need: number,
-  now: Now,
-): number {
-  const { ledger, selfNumber } = state
+function turnOf(state: CoreState, shard: Shard, taken: Taken, need: number, now: Now): number {
+  const { ledger, selfNumber, operatorNumber, networkNumber } = state
+  let hasKin = false
   let better = 0
   let betterReachable = 0
   const order = state.ranks.order(shard.digest)
   const place = state.ranks.place(shard.digest, selfNumber)
   for (let rank = 0; rank < place && rank < RANKS_COUNTED_MAX; rank++) {
     const node = order[rank] as number
-    if (!hasRoom(state, node, shard, now) || operators.includes(ledger.operatorNumber(node))) continue
+    const [operator, network] = [ledger.operatorNumber(node), ledger.networkNumber(node)]
+    if (isKin(taken, operator, network) || !hasRoom(state, node, shard, now)) continue
     better++
+    hasKin ||= operator === operatorNumber || (network >= 0 && network === networkNumber)
     if (ledger.isReachable(node)) betterReachable++
   }
   const beyond = Math.max(0, place - RANKS_COUNTED_MAX)
   better += beyond
   betterReachable += beyond
-  if (hasReachable) return better
+  if (hasKin) better = Math.max(better, need)
+  if (taken.hasReachable) return better
   if (state.reachable) return Math.min(better, need - 1 + betterReachable)
   return better >= need - 1 ? NEVER : better
 }

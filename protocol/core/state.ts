@@ -113,6 +113,8 @@ export interface CoreState {
   /** Number of `self` among the names. */
   readonly selfNumber: number
   readonly operatorNumber: number
+  /** Of the network that its own endpoints are in, -1 when that is not known. */
+  networkNumber: number
   readonly parameters: Parameters
   readonly parametersFingerprint: string
   readonly settings: Settings

@@ -1,5 +1,6 @@
 /** The core: (state, event, time) -> effects. Dispatch only; the rules are in the files beside it. */
 import type { ShardKey } from '../ids.ts'
+import { networkOf } from '../placement/network.ts'
 import { forgetOldAudits, heedFailures, planAudits, recordAudit } from './auditing.ts'
 import { backOffMs } from './back-off.ts'
 import { claim, release } from './claiming.ts'
@@ -48,9 +49,7 @@ function happen(state: CoreState, event: Event, now: Now, out: Effect[]): void {
       reach(state, event.reachable, now, out)
       return
     case 'endpoints':
-      state.libp2p = event.libp2p
-      state.bittorrent = event.bittorrent
-      state.unpublished = true
+      settle(state, event, now)
       return
     case 'progress':
       grow(state, event.shard, event.doneBytes, now)
@@ -149,6 +148,18 @@ function freeze(state: CoreState, event: Extract<Event, { kind: 'equivocation' }
     state.ledger.touch(state.names.shards.find(key))
   const whose = node === state.selfNumber ? 'this identity runs twice, or its disk was restored' : event.node
   out.push({ kind: 'notice', code: 'equivocation', shard: null, detail: whose })
+}
+
+/** Where it listens, and by that in which network it is. */
+function settle(state: CoreState, event: Extract<Event, { kind: 'endpoints' }>, now: Now): void {
+  state.libp2p = event.libp2p
+  state.bittorrent = event.bittorrent
+  state.unpublished = true
+  const network = networkOf(event)
+  const number = network === null ? -1 : state.names.networks.number(network)
+  if (number === state.networkNumber) return
+  state.networkNumber = number
+  for (const shard of state.short.shards()) review(state, shard, now)
 }
 
 function reach(state: CoreState, reachable: boolean, now: Now, out: Effect[]): void {

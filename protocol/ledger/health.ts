@@ -1,6 +1,7 @@
 /** How well a shard is kept, by the definitions of PROTOCOL 0: replica, audited, safe. One place, for all who ask. */
 import type { Infohash, NodeId, ShardKey } from '../ids.ts'
 import type { Parameters } from '../parameters.ts'
+import { countPlaces } from '../placement/places.ts'
 import type { Ledger, Placed, Standing } from './ledger.ts'
 
 /** Everything outside the ledger that the definitions need. */
@@ -25,7 +26,7 @@ export interface Health {
   /** Held, live or resting. */
   readonly replicas: readonly Replica[]
   readonly claims: readonly Placed[]
-  /** Distinct operators with an audited replica. */
+  /** Independent places, by operator and network, with an audited replica (PROTOCOL 5). */
   readonly audited: number
   /** PROTOCOL 0: >= R audited replicas, at least one reachable; or a verified archive copy plus one such replica. */
   readonly safe: boolean
@@ -67,7 +68,11 @@ export function health(shard: ShardKey, view: View, archiveVerifiedAtMs: number 
     })
   }
   const proven = replicas.filter((replica) => replica.audited)
-  const audited = new Set(proven.map((replica) => replica.operator)).size
+  const numbers = proven.map((replica) => ledger.names.nodes.find(replica.node))
+  const audited = countPlaces(
+    numbers.map((node) => ledger.operatorNumber(node)),
+    numbers.map((node) => ledger.networkNumber(node)),
+  )
   const someReachable = proven.some((replica) => replica.reachable)
   const archived = isArchived(archiveVerifiedAtMs, nowMs, parameters)
   return { replicas, claims, audited, safe: someReachable && (audited >= parameters.replicas || archived) }

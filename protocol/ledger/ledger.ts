@@ -9,6 +9,7 @@ import { LEDGER_NODES_MAX } from '../limits.ts'
 import { type AuditPair, type AuditRecord, auditKey, type Entry } from '../manifest/entry.ts'
 import { diffRecords, type NodeRecord, type RecordChange } from '../manifest/node-record.ts'
 import type { Parameters } from '../parameters.ts'
+import { networkOf } from '../placement/network.ts'
 import { tickets } from '../placement/rank.ts'
 import type { RankCache } from '../placement/rank-cache.ts'
 import { grown } from './grown.ts'
@@ -49,6 +50,8 @@ export class Ledger {
   /** By node number. */
   #silentAfterMs = new Float64Array(16)
   #operator = new Int32Array(16)
+  /** Network number + 1, 0 when it is not known. */
+  #network = new Int32Array(16)
   #freeBytes = new Float64Array(16)
   #reachable = new Uint8Array(16)
   #claimsMax = new Int32Array(16)
@@ -240,6 +243,11 @@ export class Ledger {
     return this.#operator[node] ?? -1
   }
 
+  /** Of the network that it declares to be in (PROTOCOL 5), -1 when it declares none. */
+  networkNumber(node: number): number {
+    return (this.#network[node] ?? 0) - 1
+  }
+
   /** Does this auditor's word about that node count? (PROTOCOL 7) */
   counts(auditor: number, node: number): boolean {
     if (auditor === node) return false
@@ -322,7 +330,11 @@ export class Ledger {
   #takeHead(node: number, record: NodeRecord): void {
     const { operator, capacity, reachable } = record.head
     const isLeaving = capacity.bytesTotal === 0
-    if (this.#reachable[node] !== Number(reachable) || isLeaving) this.#touchAll(record)
+    const declared = networkOf(record.head.endpoints)
+    const network = declared === null ? 0 : this.names.networks.number(declared) + 1
+    const moved = this.#network[node] !== network || this.#reachable[node] !== Number(reachable)
+    if (moved || isLeaving) this.#touchAll(record)
+    this.#network[node] = network
     this.#reachable[node] = Number(reachable)
     const before = this.#operator[node]
     this.#operator[node] = this.names.operators.number(operator === '' ? record.node : operator)
@@ -520,6 +532,7 @@ export class Ledger {
     const length = Math.max(node + 1, this.#silentAfterMs.length * 2)
     this.#silentAfterMs = grown(this.#silentAfterMs, new Float64Array(length))
     this.#operator = grown(this.#operator, new Int32Array(length))
+    this.#network = grown(this.#network, new Int32Array(length))
     this.#freeBytes = grown(this.#freeBytes, new Float64Array(length))
     this.#reachable = grown(this.#reachable, new Uint8Array(length))
     this.#claims = grown(this.#claims, new Int32Array(length))

@@ -46,6 +46,7 @@ export interface Names {
   readonly shards: Interner<ShardKey>
   readonly nodes: Interner<NodeId>
   readonly operators: Interner<string>
+  readonly networks: Interner<string>
 }
 
 export function createNames(): Names {
@@ -53,5 +54,6 @@ export function createNames(): Names {
     shards: new Interner<ShardKey>(SHARDS_MAX),
     nodes: new Interner<NodeId>(NODES_MAX),
     operators: new Interner<string>(NODES_MAX),
+    networks: new Interner<string>(NODES_MAX),
   }
 }
