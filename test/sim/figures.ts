@@ -6,8 +6,8 @@ import { EXPIRY_SLACK_MS } from './archive.ts'
 import { DAY_MS, HOUR_MS } from './clock.ts'
 import { ownShard, targetOf } from './core-view.ts'
 import type { Broken } from './invariants.ts'
-import { operatorsByShard } from './metrics.ts'
 import type { FaultName } from './options.ts'
+import { placesByShard } from './places.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimShard } from './upstream.ts'
 
@@ -58,14 +58,13 @@ export function noSurplus(sim: Simulation): Broken {
 /** Every honest replica that stands for a while, beside another one, was proven by somebody. */
 export function everythingIsProven(sim: Simulation): Broken {
   if (sim.options.faults.size > 0) return null
-  const operators = operatorsByShard(sim)
+  const places = placesByShard(sim)
   for (const machine of sim.machines) {
     if (!machine.honest || !machine.volunteer || machine.state === null) continue
     for (const own of machine.state.own.values()) {
       const shard = sim.upstream.get(own.shard.key)
       const age = machine.clock.read(sim.timeMs).wallMs - own.sinceMs
-      if (own.state !== 'held' || age < PROVEN_WITHIN_MS || (operators.get(shard.index)?.size ?? 0) < 2)
-        continue
+      if (own.state !== 'held' || age < PROVEN_WITHIN_MS || (places.get(shard.index) ?? 0) < 2) continue
       const proofs = sim.truth.proofs(shard).get(machine.index)
       if (proofs === undefined)
         return { detail: `nobody ever proved n${machine.index}'s replica`, shard: shard.index }
@@ -83,11 +82,11 @@ export function everythingIsProven(sim: Simulation): Broken {
 export function servedUnderAttack(sim: Simulation): Broken {
   const { faults } = sim.options
   if (faults.size === 0 || [...faults].some((fault) => !ATTACKS.has(fault))) return null
-  const operators = operatorsByShard(sim, true)
+  const places = placesByShard(sim, true)
   for (const index of sim.coordinator.catalogued) {
     const shard = sim.upstream.shards[index] as SimShard
     if (sim.timeMs - shard.settledAtMs < SERVED_WITHIN_MS || sim.timeMs < SERVED_WITHIN_MS) continue
-    const held = operators.get(index)?.size ?? 0
+    const held = places.get(index) ?? 0
     if (held === 0) return { detail: 'no honest node holds it, for attackers are in the way', shard: index }
   }
   return null

@@ -7,6 +7,7 @@ import type { NodeRecord } from '../../protocol/manifest/node-record.ts'
 import { EXPIRY_SLACK_MS } from './archive.ts'
 import { healthOf, knownSequence, ownOf, reservedOf } from './core-view.ts'
 import type { Machine } from './machine.ts'
+import { independentPlaces } from './places.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimShard } from './upstream.ts'
 
@@ -75,34 +76,34 @@ export function knowsOnlyWhatWasSigned(machine: Machine, sim: Simulation): Broke
 }
 
 /**
- * 6: what a node calls safe is safe by section 0: R operators whose replicas were proven by auditors that count for this node,
+ * 6: what a node calls safe is safe by section 0: R places whose replicas were proven by auditors that count for this node,
  * within `auditValidMs`, or one such beside a verified copy at the archive; here from the record of what was really found.
  */
 export function safeIsSafe(machine: Machine, shard: SimShard, sim: Simulation): Broken {
   if (machine.state === null || !machine.honest) return null
   if (!healthOf(machine.state, shard.shard.key, sim.timeMs + machine.clock.skewMs).safe) return null
   const { replicas, auditValidMs, clockSkewMs } = sim.options.parameters
-  const operators = new Set<string>()
+  const holders = new Set<Machine>()
   for (const [holder, passes] of sim.truth.proofs(shard)) {
-    const operator = operatorOf(sim, holder)
+    const one = sim.machines[holder] as Machine
     for (const [auditor, atMs] of passes) {
       if (auditor !== machine.index && !sim.coordinator.listedMachines.has(auditor)) continue
-      if (operatorOf(sim, auditor) === operator || sim.timeMs - atMs > auditValidMs + 2 * clockSkewMs)
+      if (
+        sim.machines[auditor]?.profile.operator === one.profile.operator ||
+        sim.timeMs - atMs > auditValidMs + 2 * clockSkewMs
+      )
         continue
-      operators.add(operator)
+      holders.add(one)
     }
   }
-  if (operators.size >= replicas) return null
+  const places = independentPlaces([...holders])
+  if (places >= replicas) return null
   const { wallMs } = machine.clock.read(sim.timeMs)
-  if (operators.size > 0 && sim.archive.holds(shard, wallMs, 2 * clockSkewMs)) return null
+  if (places > 0 && sim.archive.holds(shard, wallMs, 2 * clockSkewMs)) return null
   return {
-    detail: `calls safe what only ${operators.size} operators were proven to hold`,
+    detail: `calls safe what was proven in only ${places} places`,
     shard: shard.index,
   }
-}
-
-function operatorOf(sim: Simulation, machine: number): string {
-  return sim.machines[machine]?.profile.operator ?? ''
 }
 
 interface Known {
@@ -139,15 +140,16 @@ export class Invariants {
     const others = truth.holders(shard).filter((one) => one !== machine)
     if (others.length === 0) this.#sim.violate('last-copy', 'drops the last copy', machine.index, shard.index)
     const { wallMs } = machine.clock.read(timeMs)
-    const keepers = new Set<string>()
+    const keepers: Machine[] = []
     // Who sends forged or old messages may all the same hold what he says: his promise is as good as his copy. A copy with a few
     // bad bytes passes an audit now and then, and nobody knows yet.
     for (const one of this.#sim.machines) {
       if (one === machine || one.gone || one.disk.copies.get(shard.index)?.whole !== true) continue
-      if (truth.promisedUntilMs(one, shard) > wallMs) keepers.add(one.profile.operator)
+      if (truth.promisedUntilMs(one, shard) > wallMs) keepers.push(one)
     }
-    if (keepers.size < this.#sim.archive.wanted(shard, wallMs, EXPIRY_SLACK_MS)) {
-      const detail = `only ${keepers.size} operators promised to keep it`
+    const kept = independentPlaces(keepers)
+    if (kept < this.#sim.archive.wanted(shard, wallMs, EXPIRY_SLACK_MS)) {
+      const detail = `promised to be kept in only ${kept} places`
       this.#sim.violate('drops-what-others-keep', detail, machine.index, shard.index)
     }
     if (truth.promisedUntilMs(machine, shard) > wallMs) {

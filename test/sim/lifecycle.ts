@@ -58,8 +58,8 @@ export class Lifecycle {
     this.#lookAtDisk(machine)
     sim.dispatch(machine, {
       kind: 'endpoints',
-      libp2p: [`/ip4/${hostOf(machine.index)}/tcp/4001`],
-      bittorrent: [{ host: hostOf(machine.index), port: 6881 }],
+      libp2p: [`/ip4/${hostOf(machine)}/tcp/4001`],
+      bittorrent: [{ host: hostOf(machine), port: 6881 }],
     })
     sim.later(sim.rng.between(GREET_MIN_MS, GREET_MAX_MS), machine, () => this.#greet(machine))
   }

@@ -2,7 +2,7 @@
 import { HOUR_MS, MINUTE_MS } from './clock.ts'
 import { knownSequence, ownShard, reservedBytes, reservedOf } from './core-view.ts'
 import type { Machine } from './machine.ts'
-import { operatorsByShard } from './metrics.ts'
+import { isBeside, placesByShard } from './places.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimShard } from './upstream.ts'
 
@@ -54,14 +54,14 @@ interface Open {
 
 /** Something that is not as it should be at rest; null when all is. */
 function firstOpen(sim: Simulation): Open | null {
-  const operators = operatorsByShard(sim, true)
+  const places = placesByShard(sim, true)
   for (const index of sim.coordinator.catalogued) {
     const shard = sim.upstream.shards[index] as SimShard
-    const held = operators.get(index)?.size ?? 0
+    const held = places.get(index) ?? 0
     if (held >= sim.archive.wanted(shard, sim.wallMs, 0) || isLost(sim, shard)) continue
     const taker = couldTake(sim, shard)
     if (taker !== null) {
-      const what = `${held} operators hold it, and n${taker.index} could`
+      const what = `it is held in ${held} places, and n${taker.index} could`
       return { what, machine: taker.index, shard: index }
     }
   }
@@ -90,17 +90,16 @@ function disagreement(sim: Simulation): Open | null {
   return null
 }
 
-/** An honest node with room, of an operator that does not have it, that some source of the bytes could reach. */
+/** An honest node with room, of an operator and in a network that do not have it, that some source of the bytes could reach. */
 function couldTake(sim: Simulation, shard: SimShard): Machine | null {
-  const having = new Set<string>()
-  for (const machine of sim.machines) {
-    if (machine.gone || !machine.volunteer || machine.state === null) continue
-    if (ownShard(machine.state, shard.shard.key)?.held === true) having.add(machine.profile.operator)
-  }
+  const having = sim.machines.filter(
+    ({ gone, volunteer, state }) =>
+      !gone && volunteer && state !== null && ownShard(state, shard.shard.key)?.held === true,
+  )
   for (const machine of sim.machines) {
     if (!machine.up || !machine.honest || !machine.volunteer || machine.leaving || machine.state === null)
       continue
-    if (having.has(machine.profile.operator)) continue
+    if (isBeside(machine, having)) continue
     const needed = reservedBytes(shard.shard)
     const claimed = ownShard(machine.state, shard.shard.key) !== null
     const room = machine.bytesTotal - reservedOf(machine.state)
@@ -132,11 +131,11 @@ export function lostShards(sim: Simulation): SimShard[] {
 }
 
 function shortOfCapacity(sim: Simulation): number {
-  const operators = operatorsByShard(sim)
+  const places = placesByShard(sim)
   let count = 0
   for (const index of sim.coordinator.catalogued) {
     const shard = sim.upstream.shards[index] as SimShard
-    if ((operators.get(index)?.size ?? 0) < sim.archive.wanted(shard, sim.wallMs, 0)) count++
+    if ((places.get(index) ?? 0) < sim.archive.wanted(shard, sim.wallMs, 0)) count++
   }
   return count
 }

@@ -85,10 +85,23 @@ export class Machine {
   }
 }
 
+/** Machines with a public address are neighbours of up to this many. */
+const NETWORK_SIZE = 4
+const PUBLIC = 44
+
+/** The public network that a machine is in, as a number; null: its address is private. */
+export const networkOf = ({ index, profile }: Pick<Machine, 'index' | 'profile'>): number | null =>
+  profile.isPublic ? Math.floor(index / NETWORK_SIZE) : null
+
 /** The address that a machine tells, and back. */
-export const hostOf = (index: number): string => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`
+export function hostOf(machine: Pick<Machine, 'index' | 'profile'>): string {
+  const { index } = machine
+  const network = networkOf(machine)
+  if (network === null) return `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`
+  return `${PUBLIC}.${network >> 8}.${network & 255}.${1 + (index % NETWORK_SIZE)}`
+}
 
 export function machineOfHost(host: string): number {
-  const [, a = 0, b = 0, c = 0] = host.split('.').map(Number)
-  return (a << 16) | (b << 8) | c
+  const [first, a = 0, b = 0, c = 0] = host.split('.').map(Number)
+  return first === PUBLIC ? ((a << 8) | b) * NETWORK_SIZE + c - 1 : (a << 16) | (b << 8) | c
 }

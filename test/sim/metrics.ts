@@ -2,13 +2,14 @@
 import { OVER_CLAIMED } from '../../protocol/core/claiming.ts'
 import { HOUR_MS } from './clock.ts'
 import type { Machine } from './machine.ts'
+import { placesByShard } from './places.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimShard } from './upstream.ts'
 
 /** One point of the curves. */
 export interface Sample {
   readonly timeMs: number
-  /** Shards that are in a catalog, by distinct operators of honest nodes that hold them whole: 0, 1, 2, ... at most 6. */
+  /** Shards that are in a catalog, by the places in which honest nodes hold them whole: 0, 1, 2, ... at most 6. */
   readonly byReplicas: readonly number[]
   readonly up: number
   readonly originBytes: number
@@ -114,11 +115,11 @@ export class Metrics {
   sample(): void {
     const sim = this.#sim
     const byReplicas = new Array<number>(REPLICAS_SHOWN_MAX + 1).fill(0)
-    const operators = operatorsByShard(sim)
+    const places = placesByShard(sim)
     let short = 0
     for (const index of sim.coordinator.catalogued) {
       if (!this.#cataloguedAt.has(index)) this.#cataloguedAt.set(index, sim.timeMs)
-      const count = operators.get(index)?.size ?? 0
+      const count = places.get(index) ?? 0
       const shown = Math.min(count, REPLICAS_SHOWN_MAX)
       byReplicas[shown] = (byReplicas[shown] ?? 0) + 1
       const shard = sim.upstream.shards[index] as SimShard
@@ -145,22 +146,4 @@ export class Metrics {
     this.#gossipAtSample = this.gossipBytes
     this.#sampledAtMs = sim.timeMs
   }
-}
-
-/**
- * Distinct operators of honest machines that are not gone and hold every byte, by shard. `rotten` copies too: those whose bytes
- * changed after they were verified, which nobody may have noticed yet.
- */
-export function operatorsByShard(sim: Simulation, rotten = false): Map<number, Set<string>> {
-  const operators = new Map<number, Set<string>>()
-  for (const machine of sim.machines) {
-    if (machine.gone || !machine.honest || !machine.volunteer) continue
-    for (const [index, copy] of machine.disk.copies) {
-      if (!copy.whole || (!rotten && copy.damaged.length > 0)) continue
-      const known = operators.get(index)
-      if (known === undefined) operators.set(index, new Set([machine.profile.operator]))
-      else known.add(machine.profile.operator)
-    }
-  }
-  return operators
 }

@@ -265,4 +265,12 @@ export const MUTATIONS: readonly Mutation[] = [
     new: 'Math.max(missing, 0)',
     run: { nodes: 30, days: 3, shards: 90, faults: ['unreachable', 'leave', 'mass-loss', 'churn'] },
   },
+  {
+    name: 'neighbours in one network count each',
+    clause: '5',
+    file: 'protocol/ledger/ledger.ts',
+    old: 'return (this.#network[node] ?? 0) - 1',
+    new: 'return (this.#network[node] ?? 0) === 0 ? -1 : -2',
+    run: { ...CALM, nodes: 12, shards: 24 },
+  },
 ]

@@ -32,6 +32,8 @@ export interface Profile {
   readonly offAtNight: boolean
   readonly timezoneHours: number
   readonly languages: readonly string[]
+  /** Tells a public address, in a network that it shares with its neighbours of the same kind. */
+  readonly isPublic: boolean
 }
 
 const GB = 1_000_000_000
@@ -81,6 +83,7 @@ export function drawProfile(index: number, kind: Kind, options: SimOptions, rng:
     offAtNight: has('churn') && rng.chance({ of: 3, in: 10 }),
     timezoneHours: rng.between(0, 23) - 11,
     languages: rng.chance({ of: 1, in: 4 }) ? [rng.pick(['en', 'de', 'fr', 'hi', 'sw', 'es'])] : [],
+    isPublic: rng.chance({ of: 1, in: 2 }),
   }
 }
 

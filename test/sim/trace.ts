@@ -127,7 +127,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 }
 
-/** `federation nodes=4 shards=tenwiki:3GB,yowiki:40MB unreachable=n2,n3 small=n1:1GB operators=n1,n2` */
+/** `federation nodes=4 shards=tenwiki:3GB,yowiki:40MB unreachable=n2,n3 small=n1:1GB operators=n1,n2 public=n1,n2` */
 function federation(words: readonly string[]): Simulation {
   const settings = new Map(
     words.map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]),
@@ -153,6 +153,7 @@ function federation(words: readonly string[]): Simulation {
       diskBytes: bytesTotal,
       skewMs: 0,
       languages: [],
+      isPublic: list('public').includes(name),
     }
   })
   const options = makeOptions({ nodes, days: 1, seed: Number(settings.get('seed') ?? 1) })

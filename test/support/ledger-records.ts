@@ -19,6 +19,8 @@ export interface Said {
   readonly operator?: string
   readonly reachable?: boolean
   readonly bytesTotal?: number
+  /** Host of its BitTorrent endpoint. */
+  readonly host?: string
   readonly entries?: readonly Entry[]
   readonly audits?: readonly AuditRecord[]
 }
@@ -30,7 +32,7 @@ export function recordOf(node: NodeId, said: Said = {}): NodeRecord {
     agent: 'test',
     operator: said.operator ?? '',
     languages: [],
-    endpoints: { libp2p: [], bittorrent: [] },
+    endpoints: { libp2p: [], bittorrent: said.host === undefined ? [] : [{ host: said.host, port: 6881 }] },
     reachable: said.reachable ?? true,
   }
   const state = changeState(null, head, { ...NO_CHANGE, set: said.entries ?? [], audits: said.audits ?? [] })

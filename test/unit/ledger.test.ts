@@ -108,6 +108,20 @@ describe('safe, as PROTOCOL 0 defines it', () => {
     expect(health(KEY, view(ledger), null)).toMatchObject({ audited: 2, safe: false })
   })
 
+  it('counts replicas in one public network once, and those in private ones each', () => {
+    const heldAt = (hosts: readonly string[]) =>
+      ledgerOf(
+        ...[alice, bob, carol].map((node, index) =>
+          recordOf(node, { operator: `operator-${index}`, entries: [held()], host: hosts[index] as string }),
+        ),
+        recordOf(dave, { audits: [pass(alice), pass(bob), pass(carol)] }),
+      )
+    const at = (...hosts: string[]) => health(KEY, view(heldAt(hosts)), null)
+    expect(at('81.2.69.1', '81.2.69.2', '81.2.70.1')).toMatchObject({ audited: 2, safe: false })
+    expect(at('81.2.69.1', '81.2.68.2', '81.2.70.1')).toMatchObject({ audited: 3, safe: true })
+    expect(at('192.168.1.1', '192.168.1.2', '192.168.1.3')).toMatchObject({ audited: 3, safe: true })
+  })
+
   it('needs a reachable replica', () => {
     const hidden = [alice, bob, carol].map((node, index) =>
       recordOf(node, { operator: `operator-${index}`, entries: [held()], reachable: false }),

@@ -6,6 +6,7 @@ import { KeyRing } from '../sim/keys.ts'
 import { hostOf, machineOfHost } from '../sim/machine.ts'
 import { commandOf, makeOptions, parseFaults } from '../sim/options.ts'
 import { Prng } from '../sim/prng.ts'
+import type { Profile } from '../sim/profiles.ts'
 import { parseSeeds } from '../sim/seeds.ts'
 import { drawUpstream, type SimShard } from '../sim/upstream.ts'
 
@@ -122,7 +123,11 @@ describe('small things', () => {
   })
 
   it('give each machine a host, and find it again', () => {
-    for (const index of [0, 255, 256, 65_536, 70_000]) expect(machineOfHost(hostOf(index))).toBe(index)
+    for (const isPublic of [false, true])
+      for (const index of [0, 255, 256, 65_536, 70_000]) {
+        const machine = { index, profile: { isPublic } as Profile }
+        expect(machineOfHost(hostOf(machine))).toBe(index)
+      }
   })
 
   it('draw a chart that is well formed and keeps markup out of names', () => {
