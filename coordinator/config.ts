@@ -19,7 +19,7 @@ import {
 import { isNodeId, type NodeId } from '../protocol/ids.ts'
 
 export interface CoordinatorConfig
-  extends Omit<NodeConfig, 'languages' | 'originFallback' | 'leave' | 'claimsMax'> {
+  extends Omit<NodeConfig, 'languages' | 'projects' | 'originFallback' | 'leave' | 'claimsMax'> {
   /** The folder that `coordinator init` made: it holds `keys/`. */
   readonly keysDir: string
   /** Operators whose audits count (PROTOCOL 7), besides this one. */

@@ -43,6 +43,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Runni
     agent: AGENT,
     operator: config.operator,
     languages: [],
+    projects: [],
     bytesTotal: config.bytesTotal,
     claimsMax: config.fetchesMax,
     fetchesMax: config.fetchesMax,

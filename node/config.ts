@@ -1,6 +1,7 @@
 /** What a volunteer can set about a node, and how it becomes a NodeConfig. See settings.ts for where values come from. */
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { PROJECTS, type Project } from '../protocol/dump/project.ts'
 import { LOG_LEVELS, type LogLevel } from './observe/log.ts'
 import {
   choice,
@@ -41,6 +42,7 @@ export interface NodeConfig {
   /** Bytes that it may fill. */
   readonly bytesTotal: number
   readonly languages: readonly string[]
+  readonly projects: readonly Project[]
   readonly originFallback: boolean
   /** Hand everything over to others, then stop. */
   readonly leave: boolean
@@ -178,6 +180,13 @@ export const NODE_SETTINGS = {
     default: [],
     repeat: true,
   },
+  projects: {
+    value: '<names>',
+    help: `projects to prefer: ${PROJECTS.join(', ')}`,
+    kind: list(choice(PROJECTS)),
+    default: [],
+    repeat: true,
+  },
   originFallback: {
     value: null,
     help: 'never take over from a lead that stalls: only the best ranked claimant touches the origin',
@@ -203,6 +212,7 @@ export function readNodeConfig(sources: Sources): NodeConfig {
     operator: values.operator,
     bytesTotal: values.capacity,
     languages: values.languages,
+    projects: values.projects,
     originFallback: values.originFallback,
     leave: values.leave,
     claimsMax: values.claims,
@@ -221,6 +231,7 @@ export function baseConfigOf(
   | 'operator'
   | 'bytesTotal'
   | 'languages'
+  | 'projects'
   | 'originFallback'
   | 'leave'
   | 'claimsMax'

@@ -15,12 +15,13 @@ export interface RunningNode {
 }
 
 export async function startNode(config: NodeConfig): Promise<RunningNode> {
-  const { operator, languages, bytesTotal, claimsMax, fetchesMax, originFallback } = config
+  const { operator, languages, projects, bytesTotal, claimsMax, fetchesMax, originFallback } = config
   const member = await startMember(config, {
     role: 'volunteer',
     agent: AGENT,
     operator,
     languages,
+    projects,
     bytesTotal,
     claimsMax,
     fetchesMax,

@@ -47,13 +47,13 @@ function claimShort(state: CoreState, now: Now, out: Effect[]): void {
   if (room <= 0) state.offeredAtMs = null
 }
 
-/** PROTOCOL 5: chosen languages first, then rarest, then small wikis, then by dataset, then least recently archived first. */
+/** PROTOCOL 5: what the volunteer chose first, then rarest, then small wikis, then by dataset, then least recently archived first. */
 function before(state: CoreState, a: number, b: number): number {
   const [one, other] = [state.catalog[a], state.catalog[b]]
   if (one === undefined || other === undefined) return a - b
   const [left, right] = [one.shard, other.shard]
   return (
-    Number(other.chosen) - Number(one.chosen) ||
+    other.preference - one.preference ||
     state.short.taken(a) - state.short.taken(b) ||
     left.sizeBytes - right.sizeBytes ||
     DATASETS.indexOf(left.dataset) - DATASETS.indexOf(right.dataset) ||

@@ -1,4 +1,5 @@
 /** The state of one node's core. Changed in place by `step` only; everybody else reads. */
+import type { Project } from '../dump/project.ts'
 import type { Infohash, NodeId, ShardKey } from '../ids.ts'
 import type { View } from '../ledger/health.ts'
 import type { Ledger } from '../ledger/ledger.ts'
@@ -24,6 +25,8 @@ export interface Settings {
   readonly operator: string
   /** Language codes; wikis of these languages are taken first (PROTOCOL 5). */
   readonly languages: readonly string[]
+  /** Projects that are taken first. Not told to others. */
+  readonly projects: readonly Project[]
   /** Bytes that this node may fill. */
   readonly bytesTotal: number
   /** Claims under way at once. */
@@ -96,8 +99,8 @@ export interface Catalogued {
   readonly shard: Shard
   /** Replicas wanted (PROTOCOL 5). */
   readonly target: number
-  /** Of a language that the volunteer chose. */
-  readonly chosen: boolean
+  /** How well it fits what the volunteer chose; more comes first. */
+  readonly preference: number
   /** Unix ms when the archive's copy was last verified by hash, 0 when that is not known. */
   readonly archivedAtMs: number
 }

@@ -1,4 +1,5 @@
 /** How many replicas each shard should have (PROTOCOL 5). */
+import { preference } from '../dump/project.ts'
 import { parseShardId, type ShardKey } from '../ids.ts'
 import { isArchived } from '../ledger/health.ts'
 import type { Shard } from '../shard/shard.ts'
@@ -37,6 +38,7 @@ export function retarget(state: CoreState, now: Now): void {
   const shards = [...state.shards.values()]
   const targets = targetsOf(shards, counting, parameters.replicas)
   const before = state.catalog
+  const { languages, projects } = state.settings
   const catalog: Catalogued[] = []
   for (const shard of shards) {
     const number = names.shards.number(shard.key)
@@ -44,7 +46,12 @@ export function retarget(state: CoreState, now: Now): void {
     const known = before[number]
     const target = targets.get(shard.key) ?? parameters.replicas
     const archivedAtMs = archived.get(shard.key) ?? 0
-    catalog[number] = { shard, target, chosen: known?.chosen ?? isChosen(state, shard), archivedAtMs }
+    catalog[number] = {
+      shard,
+      target,
+      preference: known?.preference ?? preference(shard.wiki, languages, projects),
+      archivedAtMs,
+    }
     if (known?.target === target) continue
     state.ledger.watch(number)
     state.ledger.touch(number)
@@ -52,15 +59,6 @@ export function retarget(state: CoreState, now: Now): void {
   state.catalog = catalog
   for (const number of state.short.shards()) if (catalog[number] === undefined) satisfied(state, number)
 }
-
-/** `yo` chooses yowiki, yowiktionary, ...: the language code is what stands before the project in a dbname. */
-function isChosen(state: CoreState, shard: Shard): boolean {
-  const { languages } = state.settings
-  if (languages.length === 0) return false
-  const language = LANGUAGE.exec(shard.wiki)?.[1]
-  return languages.some((code) => language === code.replace(/-/g, '_'))
-}
-const LANGUAGE = /^([a-z_]+?)wik(?:i|tionary|ibooks|iquote|inews|isource|iversity|ivoyage)$/
 
 /**
  * R for the two newest runs of a wiki in a dataset, and for every run without a verified archive copy; 1 for the others. In

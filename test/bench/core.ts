@@ -63,6 +63,7 @@ function newCore(common: ReturnType<typeof shared>): CoreState {
         agent: 'bench',
         operator: 'bench',
         languages: [],
+        projects: [],
         bytesTotal: 1e12,
         claimsMax: 8,
         fetchesMax: 4,

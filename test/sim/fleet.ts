@@ -39,6 +39,7 @@ export function makeFleet(
       agent: 'simulated',
       operator: profile.operator,
       languages: profile.languages,
+      projects: profile.projects,
       bytesTotal: profile.bytesTotal,
       claimsMax: kind === 'hog' || kind === 'sybil' ? 1_000 : 8,
       fetchesMax: isHome ? 16 : 4,

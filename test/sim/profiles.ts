@@ -1,4 +1,5 @@
 /** Who takes part: machines drawn from a plausible fleet of home servers and hired ones, honest or not. */
+import { PROJECTS, type Project } from '../../protocol/dump/project.ts'
 import type { FaultName, SimOptions } from './options.ts'
 import type { Prng } from './prng.ts'
 
@@ -32,6 +33,7 @@ export interface Profile {
   readonly offAtNight: boolean
   readonly timezoneHours: number
   readonly languages: readonly string[]
+  readonly projects: readonly Project[]
   /** Tells a public address, in a network that it shares with its neighbours of the same kind. */
   readonly isPublic: boolean
 }
@@ -84,6 +86,7 @@ export function drawProfile(index: number, kind: Kind, options: SimOptions, rng:
     timezoneHours: rng.between(0, 23) - 11,
     languages: rng.chance({ of: 1, in: 4 }) ? [rng.pick(['en', 'de', 'fr', 'hi', 'sw', 'es'])] : [],
     isPublic: rng.chance({ of: 1, in: 2 }),
+    projects: rng.chance({ of: 1, in: 4 }) ? [rng.pick(PROJECTS)] : [],
   }
 }
 

@@ -153,6 +153,7 @@ function federation(words: readonly string[]): Simulation {
       diskBytes: bytesTotal,
       skewMs: 0,
       languages: [],
+      projects: [],
       isPublic: list('public').includes(name),
     }
   })

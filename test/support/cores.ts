@@ -151,6 +151,7 @@ export class Cores {
           agent: 'test',
           operator: `operator-${index}`,
           languages: [],
+          projects: [],
           bytesTotal: 1e12,
           claimsMax: 8,
           fetchesMax: 4,

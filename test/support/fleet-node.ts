@@ -168,6 +168,7 @@ export class FleetNode {
           agent: 'fleet',
           operator: this.#operator,
           languages: [],
+          projects: [],
           bytesTotal: this.bytesTotal,
           claimsMax: 8,
           fetchesMax: 4,

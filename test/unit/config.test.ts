@@ -49,6 +49,10 @@ describe('a setting', () => {
     expect(node({ languages: ['de,fr', 'tr'] }).languages).toEqual(['de', 'fr', 'tr'])
     expect(node({}, { WIKISEED_LANGUAGES: 'de, fr' }).languages).toEqual(['de', 'fr'])
     expect(node({}, {}, file({ languages: ['de'] })).languages).toEqual(['de'])
+    expect(node({ projects: ['wikisource,commons'] }).projects).toEqual(['wikisource', 'commons'])
+    expect(() => node({ projects: ['encyclopedia'] })).toThrow(
+      '--projects (number 1): "encyclopedia" is not one of wikipedia',
+    )
   })
 
   it('listens on loopback unless told otherwise', () => {

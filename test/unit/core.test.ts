@@ -202,6 +202,20 @@ describe('a federation of cores', () => {
     expect([...machine.state.own.values()][0]?.shard.wiki).toBe('yowiki')
   })
 
+  it('takes what is of a chosen language and project first, then what is of one of them', () => {
+    const wikis = ['yowiki', 'dewikisource', 'yowikisource', 'dewiki', 'sourceswiki'].map((wiki) =>
+      testShard(wiki),
+    )
+    const cores = new Cores(0, wikis)
+    const machine = cores.add({ languages: ['yo'], projects: ['wikisource'], claimsMax: 1 })
+    const claimed = () => machine.notices.filter((notice) => notice.startsWith('claimed'))
+    cores.run(60_000, () => claimed().length === wikis.length)
+    const order = claimed().map((notice) => /dumps\/(\w+)\//.exec(notice)?.[1])
+    expect(order[0]).toBe('yowikisource')
+    expect(order.slice(1, 4).sort()).toEqual(['dewikisource', 'sourceswiki', 'yowiki'])
+    expect(order[4]).toBe('dewiki')
+  })
+
   it('does not count the claims of a node that said two things under one sequence', () => {
     const cores = new Cores(4, SHARDS)
     const liar = cores.machines[3] as Machine
