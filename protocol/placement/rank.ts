@@ -5,7 +5,10 @@ import type { NodeId, ShardDigest } from '../ids.ts'
 
 const GiB = 1024 ** 3
 
-/** T of PROTOCOL 5: how many tickets a node of this size draws. Declaring more than a class gains nothing. */
+/**
+ * T of PROTOCOL 5: how many tickets a node of this size draws. Declaring more inside a class gains nothing. It is of the newest
+ * head, not of the cycle's first: who has heard the same words must come to the same order.
+ */
 export function tickets(bytesTotal: number): number {
   if (bytesTotal >= 10_240 * GiB) return 4
   if (bytesTotal >= 1_024 * GiB) return 3

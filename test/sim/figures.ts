@@ -7,7 +7,7 @@ import { DAY_MS, HOUR_MS } from './clock.ts'
 import { ownShard, targetOf } from './core-view.ts'
 import type { Broken } from './invariants.ts'
 import type { FaultName } from './options.ts'
-import { placesByShard } from './places.ts'
+import { isBeside, placesByShard } from './places.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimShard } from './upstream.ts'
 
@@ -136,7 +136,8 @@ export function somebodyIsReachable(sim: Simulation): Broken {
     const wanted = sim.archive.wanted(shard, sim.wallMs, 0)
     if (holders.length < wanted || holders.some((one) => one.profile.reachable)) continue
     const could = volunteers.some(
-      (one) => one.profile.reachable && one.disk.freeBytes > 2 * shard.shard.sizeBytes,
+      (one) =>
+        one.profile.reachable && one.disk.freeBytes > 2 * shard.shard.sizeBytes && !isBeside(one, holders),
     )
     if (could) return { detail: `${holders.length} replicas, and nobody can connect to one`, shard: index }
   }

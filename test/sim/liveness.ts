@@ -1,6 +1,7 @@
 /** When the faults have stopped, everything must come to rest where it should be, within a bound (docs/PROTOCOL.md, 11.5). */
 import { HOUR_MS, MINUTE_MS } from './clock.ts'
 import { knownSequence, ownShard, reservedBytes, reservedOf } from './core-view.ts'
+import { somebodyIsReachable } from './figures.ts'
 import type { Machine } from './machine.ts'
 import { isBeside, placesByShard } from './places.ts'
 import type { Simulation } from './simulation.ts'
@@ -65,6 +66,9 @@ function firstOpen(sim: Simulation): Open | null {
       return { what, machine: taker.index, shard: index }
     }
   }
+  // A reachable one is taken only after a while when there are enough others.
+  const hidden = somebodyIsReachable(sim)
+  if (hidden !== null) return { what: hidden.detail, machine: -1, shard: hidden.shard }
   return disagreement(sim)
 }
 

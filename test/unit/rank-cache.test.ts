@@ -94,3 +94,17 @@ describe('the order of nodes for a shard', () => {
     expect(scorePrefix(a.with(0, 8))).toBeGreaterThan(scorePrefix(b))
   })
 })
+
+describe('tickets', () => {
+  it('never make a rank worse when there are more of them, so changing the class to and fro gains nothing over the largest', () => {
+    const bytes = fc.integer({ min: 0, max: 2 ** 44 })
+    fc.assert(
+      fc.property(bytes, bytes, fc.constantFrom(...DIGESTS), fc.nat(1_000), (a, b, digest, node) => {
+        const [less, more] = [tickets(Math.min(a, b)), tickets(Math.max(a, b))]
+        expect(less).toBeLessThanOrEqual(more)
+        const [worse, better] = [score(digest, nodeId(node), less), score(digest, nodeId(node), more)]
+        expect(compareScores(worse, better)).toBeLessThanOrEqual(0)
+      }),
+    )
+  })
+})
