@@ -15,6 +15,8 @@ import type { SimShard } from './upstream.ts'
 const ORIGIN_MAX = 2.2
 /** Replicas for each one that is wanted, without faults. */
 const SURPLUS_MAX = 1.25
+/** Shards in more places than R, one in so many at most. */
+const EXTRA_ONE_IN = 50
 /** Claims let go as too many, one in so many at most, without faults. */
 const OVER_CLAIMS_ONE_IN = 5
 /** A replica of this age must have been proven once. */
@@ -53,6 +55,15 @@ export function noSurplus(sim: Simulation): Broken {
   return held <= wanted * SURPLUS_MAX
     ? null
     : { detail: `${held} replicas, where ${wanted} are wanted`, shard: -1 }
+}
+
+/** Where nobody fails, hardly a shard is held in more places than R, whoever can be reached. */
+export function noExtraPlaces(sim: Simulation): Broken {
+  if ([...sim.options.faults].some((fault) => fault !== 'unreachable')) return null
+  const extra = [...placesByShard(sim)].filter(([, places]) => places > sim.options.parameters.replicas)
+  const [first] = extra
+  if (first === undefined || extra.length * EXTRA_ONE_IN <= sim.coordinator.catalogued.size) return null
+  return { detail: `${extra.length} shards are held in more places than R`, shard: first[0] }
 }
 
 /** Every honest replica that stands for a while, beside another one, was proven by somebody. */
@@ -165,6 +176,7 @@ const AT_END = { 'served-under-attack': servedUnderAttack } as const
 const AT_REST = {
   'origin-is-spared': originIsSpared,
   'no-surplus': noSurplus,
+  'no-extra-places': noExtraPlaces,
   'claims-in-turn': claimsInTurn,
   'failures-are-heeded': failuresAreHeeded,
   'forgets-nothing': forgetsNothing,
