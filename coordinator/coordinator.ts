@@ -63,7 +63,7 @@ async function assemble(
   member: Member,
 ): Promise<RunningCoordinator> {
   const { base, state } = member
-  const { clock, log, store, identity, origin, files, parameters } = base
+  const { clock, log, store, identity, origin, files } = base
   if (!base.root.coordinators.some((one) => one.nodeId === identity.nodeId)) {
     throw new Error(`the root document does not list this coordinator's identity ${identity.nodeId}`)
   }
@@ -87,7 +87,7 @@ async function assemble(
           records: archived,
           clock,
           log,
-          verifyEveryMs: Math.floor(parameters.auditValidMs / 2),
+          verifyEveryMs: () => Math.floor(state.parameters.auditValidMs / 2),
         })
   const publish = await PublishLoop.open({
     root: await readFile(config.rootPath),
@@ -112,7 +112,7 @@ async function assemble(
     let found: readonly Shard[] = []
     try {
       const discovery = await discover(
-        { origin, clock, log, settledAfterMs: parameters.settledAfterMs },
+        { origin, clock, log, settledAfterMs: state.parameters.settledAfterMs },
         (shard) => state.shards.has(shard.key),
         signal,
       )

@@ -28,7 +28,7 @@ export class PreserveLoop {
   readonly #clock: Clock
   readonly #log: Log
   /** Verifications older than this are made again. */
-  readonly #verifyEveryMs: number
+  readonly #verifyEveryMs: () => number
   readonly problems = new Map<ShardKey, PreserveProblem>()
 
   constructor(options: {
@@ -36,7 +36,7 @@ export class PreserveLoop {
     records: Records<Archived>
     clock: Clock
     log: Log
-    verifyEveryMs: number
+    verifyEveryMs: () => number
   }) {
     this.#archive = options.archive
     this.#records = options.records
@@ -50,7 +50,7 @@ export class PreserveLoop {
     const waiting = shards.filter(({ shard: { key } }) => {
       if ((this.problems.get(key)?.retryAtMs ?? 0) > this.#clock.monotonicMs()) return false
       const last = this.#records.get(key)
-      return last === undefined || this.#clock.wallMs() - last.verifiedAtMs >= this.#verifyEveryMs
+      return last === undefined || this.#clock.wallMs() - last.verifiedAtMs >= this.#verifyEveryMs()
     })
     const work = async () => {
       for (let local = waiting.shift(); local !== undefined && !signal.aborted; local = waiting.shift()) {

@@ -4,7 +4,6 @@
  */
 import { mkdir } from 'node:fs/promises'
 import type { FirstRoot } from '../protocol/manifest/root.ts'
-import type { Parameters } from '../protocol/parameters.ts'
 import type { NodeConfig } from './config.ts'
 import { loadRoot } from './federation.ts'
 import { diskSpace } from './files/disk.ts'
@@ -25,7 +24,6 @@ import { VERSION } from './version.ts'
 export interface Base {
   readonly config: BaseConfig
   readonly root: FirstRoot
-  readonly parameters: Parameters
   readonly layout: Layout
   readonly identity: HostIdentity
   readonly store: Store
@@ -108,12 +106,10 @@ export async function startBase(config: BaseConfig, bytesWanted: number): Promis
     })
     stack.push(() => network.stop())
     serveDialback(network)
-    const parameters = root.parameters(clock.wallMs())
     const files = new ShardFiles(layout)
     return {
       config,
       root,
-      parameters,
       layout,
       identity,
       store,

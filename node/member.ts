@@ -6,7 +6,6 @@ import { initialState } from '../protocol/core/kept.ts'
 import type { CoreState, Settings } from '../protocol/core/state.ts'
 import type { ShardKey } from '../protocol/ids.ts'
 import { createNames } from '../protocol/ledger/names.ts'
-import { parametersFingerprint } from '../protocol/parameters.ts'
 import { RankCache } from '../protocol/placement/rank-cache.ts'
 import type { Shard } from '../protocol/shard/shard.ts'
 import { Auditor } from './audit/auditor.ts'
@@ -56,7 +55,7 @@ export async function startMember(config: BaseConfig, settings: Settings): Promi
 }
 
 async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolvers<never>): Promise<Member> {
-  const { identity, store, network, engine, hasher, origin, files, clock, log, parameters, root } = base
+  const { identity, store, network, engine, hasher, origin, files, clock, log, root } = base
   const startedAtMs = clock.wallMs()
   const now = { wallMs: startedAtMs, monotonicMs: clock.monotonicMs() }
   const names = createNames()
@@ -64,11 +63,12 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     names,
     ranks: new RankCache(names),
     self: identity.nodeId,
-    parameters,
-    parametersFingerprint: parametersFingerprint(parameters),
+    schedule: root.parameterChanges,
     settings,
   }
   const state = initialState(init, await loadKept(store), now)
+  // They change at a time that the root names; the core says which hold now.
+  const parameters = () => state.parameters
   const runtime = new Runtime({ state, clock, log, tickMs: TICK_MS, onFatal: fatal.reject })
   const dispatch = runtime.dispatch.bind(runtime)
 
@@ -83,7 +83,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     parameters,
     heard: (record, change) => {
       // PROTOCOL 3: a node on other parameters is heard, with a warning once.
-      if (record.head.parameters !== init.parametersFingerprint && !strangers.has(record.node)) {
+      if (record.head.parameters !== state.parametersFingerprint && !strangers.has(record.node)) {
         strangers.add(record.node)
         log.warn({ node: record.node, theirs: record.head.parameters }, 'a node runs with other parameters')
       }
@@ -116,7 +116,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     engine,
     hasher,
     clock,
-    settledAfterMs: parameters.settledAfterMs,
+    settledAfterMs: () => parameters().settledAfterMs,
   })
   const promises = new Promises({ identity, network, auditor, log, dispatch })
   const performer = new Performer({
@@ -139,7 +139,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     log,
     dispatch,
     bittorrentPort: engine.port,
-    antiEntropyMs: parameters.antiEntropyMs,
+    antiEntropyMs: () => parameters().antiEntropyMs,
   })
 
   const left = Promise.withResolvers<void>()

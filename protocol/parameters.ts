@@ -94,3 +94,36 @@ export const readParameters: Reader<Parameters> = (value, path) => {
 export function parametersFingerprint(parameters: Parameters): string {
   return bytesToHex(sha256(canonicalJsonBytes({ ...parameters }))).slice(0, 16)
 }
+
+/** One set of parameters and the moment from which it holds (unix ms). */
+export interface ParameterChange {
+  readonly activatesAtMs: number
+  readonly values: Parameters
+}
+
+/** A set that holds from `fromMs` until before `untilMs` (unix ms), either of which may be infinite. */
+export interface ActiveParameters {
+  readonly values: Parameters
+  readonly fingerprint: string
+  readonly fromMs: number
+  readonly untilMs: number
+}
+
+/**
+ * The set that holds at a moment, by wall time alone: whoever reads the same schedule at the same time has the same set. Before
+ * the first activation that is the first. `changes` are in growing order of activation, one at least.
+ */
+export function parametersAt(changes: readonly ParameterChange[], atMs: number): ActiveParameters {
+  const at = Math.max(
+    0,
+    changes.findLastIndex((change) => change.activatesAtMs <= atMs),
+  )
+  const active = changes[at]
+  if (active === undefined) throw new RangeError('a schedule has at least one set of parameters')
+  return {
+    values: active.values,
+    fingerprint: parametersFingerprint(active.values),
+    fromMs: at === 0 ? Number.NEGATIVE_INFINITY : active.activatesAtMs,
+    untilMs: changes[at + 1]?.activatesAtMs ?? Number.POSITIVE_INFINITY,
+  }
+}

@@ -2,9 +2,9 @@
 
 import { verifyEd25519 } from '../../node/net/signature.ts'
 import { encodeMinisignPublicKey } from '../../protocol/codec/minisign.ts'
-import type { CoordinatorEntry, ParameterChange } from '../../protocol/manifest/root.ts'
+import type { CoordinatorEntry } from '../../protocol/manifest/root.ts'
 import { readRoot } from '../../protocol/manifest/root.ts'
-import type { Parameters } from '../../protocol/parameters.ts'
+import type { ParameterChange, Parameters } from '../../protocol/parameters.ts'
 import { keyId, sealMetadata, tufKey, tufTime } from '../publish/tuf-envelope.ts'
 import { type FederationKeys, ROLES } from './keys.ts'
 

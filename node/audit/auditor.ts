@@ -34,7 +34,8 @@ export interface AuditorParts {
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
-  readonly parameters: Parameters
+  /** Those that hold now. */
+  readonly parameters: () => Pick<Parameters, 'auditRanges' | 'auditTimeoutMs'>
   /** The folder with verified shards. */
   readonly mirror: string
   /** The shard if this node holds it now. */
@@ -54,7 +55,8 @@ export class Auditor {
   /** Asks `node` to prove its replica of a shard that this node holds. Never rejects: what goes wrong is an outcome. */
   async audit(shard: Shard, node: NodeId): Promise<AuditOutcome> {
     const { identity, network, clock, log, parameters } = this.#parts
-    const ranges = chooseRanges(shard, randomBytes(8 * parameters.auditRanges))
+    const { auditRanges, auditTimeoutMs } = parameters()
+    const ranges = chooseRanges(shard, randomBytes(8 * auditRanges))
     const nonce = randomBytes(NONCE_BYTES)
     const challenge = {
       auditor: identity.nodeId,
@@ -71,7 +73,7 @@ export class Auditor {
     )
     let reply: Uint8Array
     try {
-      reply = await network.request(node, 'audit', sealed, { timeoutMs: parameters.auditTimeoutMs })
+      reply = await network.request(node, 'audit', sealed, { timeoutMs: auditTimeoutMs })
     } catch (error) {
       log.info({ shard: shard.key, node, error: String(error) }, 'an audited node did not answer')
       return 'offline'

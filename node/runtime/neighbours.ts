@@ -17,7 +17,8 @@ export interface NeighboursParts {
   readonly log: Log
   readonly dispatch: (event: Event) => void
   readonly bittorrentPort: number
-  readonly antiEntropyMs: number
+  /** As it holds now. */
+  readonly antiEntropyMs: () => number
 }
 
 export class Neighbours {
@@ -35,12 +36,19 @@ export class Neighbours {
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.#visitOne(), this.#parts.antiEntropyMs)
+    this.#visitLater()
     for (const peer of this.#parts.network.peers()) this.#greet(peer, true)
   }
 
   stop(): void {
-    if (this.#timer !== null) clearInterval(this.#timer)
+    if (this.#timer !== null) clearTimeout(this.#timer)
+  }
+
+  #visitLater(): void {
+    this.#timer = setTimeout(() => {
+      this.#visitOne()
+      this.#visitLater()
+    }, this.#parts.antiEntropyMs())
   }
 
   #visitOne(): void {

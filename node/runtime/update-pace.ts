@@ -8,18 +8,19 @@ import type { NodeId } from '../../protocol/ids.ts'
 const BURST = 8
 
 export class UpdatePace {
-  readonly #everyMs: number
+  readonly #publishMinMs: () => number
   readonly #nodes = new Map<NodeId, { tokens: number; atMs: number }>()
 
-  constructor(publishMinMs: number) {
-    // Twice as often as an honest node at its fastest, since messages bunch up on their way.
-    this.#everyMs = Math.max(1, publishMinMs / 2)
+  constructor(publishMinMs: () => number) {
+    this.#publishMinMs = publishMinMs
   }
 
   /** May one more update of this node go on? `monotonicMs` is now. */
   mayPass(node: NodeId, monotonicMs: number): boolean {
     const known = this.#nodes.get(node) ?? { tokens: BURST, atMs: monotonicMs }
-    const tokens = Math.min(BURST, known.tokens + (monotonicMs - known.atMs) / this.#everyMs)
+    // Twice as often as an honest node at its fastest, since messages bunch up on their way.
+    const everyMs = Math.max(1, this.#publishMinMs() / 2)
+    const tokens = Math.min(BURST, known.tokens + (monotonicMs - known.atMs) / everyMs)
     const passes = tokens >= 1
     this.#nodes.set(node, { tokens: passes ? tokens - 1 : tokens, atMs: monotonicMs })
     return passes

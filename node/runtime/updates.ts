@@ -29,7 +29,8 @@ export interface UpdateExchangeOptions {
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
-  readonly parameters: Pick<Parameters, 'clockSkewMs' | 'goneMs' | 'publishMinMs'>
+  /** Those that hold now. */
+  readonly parameters: () => Pick<Parameters, 'clockSkewMs' | 'goneMs' | 'publishMinMs'>
   /** A record that is new here, own ones too, and what is different in it. */
   readonly heard: (record: NodeRecord, change: RecordChange) => void
   /** A node said two things under one sequence; two sealed updates prove it (openContradiction). Once for each node. */
@@ -52,11 +53,11 @@ export class UpdateExchange {
   constructor(options: UpdateExchangeOptions) {
     const { identity, network, store, clock, log, parameters } = options
     this.#options = options
-    this.book = new RecordBook({ self: identity.nodeId, open, ...parameters })
+    this.book = new RecordBook({ self: identity.nodeId, open, parameters })
     this.#kept = new RecordStore(store, (error) =>
       log.warn({ error: String(error) }, 'could not store what other nodes said'),
     )
-    this.#pace = new UpdatePace(parameters.publishMinMs)
+    this.#pace = new UpdatePace(() => parameters().publishMinMs)
     this.#gaps = new Gaps({
       clock,
       peers: () => network.peers().map((peer) => peer.nodeId),

@@ -49,7 +49,8 @@ export interface FetchParts {
   readonly engine: TorrentEngine
   readonly hasher: Hasher
   readonly clock: Clock
-  readonly settledAfterMs: number
+  /** As it holds now. */
+  readonly settledAfterMs: () => number
 }
 
 /** Dump files of one shard under download at once; the host limiter bounds the node as a whole. */
@@ -84,7 +85,11 @@ export class ShardFetcher {
   ): Promise<Fetched> {
     const { origin, files, clock, settledAfterMs } = this.#parts
     // PROTOCOL 1: the node that will fetch from origin makes its own reading of the run's status.
-    const mine = await readUpstreamShard(origin, shard, { nowMs: clock.wallMs(), settledAfterMs, signal })
+    const mine = await readUpstreamShard(origin, shard, {
+      nowMs: clock.wallMs(),
+      settledAfterMs: settledAfterMs(),
+      signal,
+    })
     if (mine === null) {
       throw new FetchError(
         'catalog-disagrees',

@@ -2,7 +2,7 @@
 import type { Infohash, NodeId, ShardKey } from '../ids.ts'
 import { Ledger } from '../ledger/ledger.ts'
 import { type AuditRecord, auditKey } from '../manifest/entry.ts'
-import type { Parameters } from '../parameters.ts'
+import { type ParameterChange, parametersAt } from '../parameters.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { Now } from './event.ts'
 import { Shortages } from './shortages.ts'
@@ -29,19 +29,24 @@ export interface Kept {
 
 export interface CoreInit extends Shared {
   readonly self: NodeId
-  readonly parameters: Parameters
-  readonly parametersFingerprint: string
+  /** In growing order of activation, one at least. */
+  readonly schedule: readonly ParameterChange[]
   readonly settings: Settings
 }
 
 export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreState {
   const { names, settings, self } = init
+  const active = parametersAt(init.schedule, now.wallMs)
   const state: CoreState = {
     ...init,
     selfNumber: names.nodes.number(self),
     operatorNumber: names.operators.number(settings.operator === '' ? self : settings.operator),
     networkNumber: -1,
-    ledger: new Ledger(init, init.parameters, self),
+    parameters: active.values,
+    parametersFingerprint: active.fingerprint,
+    parametersFromMs: active.fromMs,
+    parametersUntilMs: active.untilMs,
+    ledger: new Ledger(init, active.values, self),
     shards: new Map(),
     catalog: [],
     listed: new Map(),

@@ -5,7 +5,7 @@ import type { View } from '../ledger/health.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Names } from '../ledger/names.ts'
 import type { AuditRecord, Endpoint } from '../manifest/entry.ts'
-import type { Parameters } from '../parameters.ts'
+import type { ParameterChange, Parameters } from '../parameters.ts'
 import type { RankCache } from '../placement/rank-cache.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { FetchSource } from './effect.ts'
@@ -118,8 +118,12 @@ export interface CoreState {
   readonly operatorNumber: number
   /** Of the network that its own endpoints are in, -1 when that is not known. */
   networkNumber: number
-  readonly parameters: Parameters
-  readonly parametersFingerprint: string
+  /** What the federation agreed on, by when it holds; of it the set that holds now, and from when until before when (unix ms). */
+  readonly schedule: readonly ParameterChange[]
+  parameters: Parameters
+  parametersFingerprint: string
+  parametersFromMs: number
+  parametersUntilMs: number
   readonly settings: Settings
   readonly names: Names
   readonly ranks: RankCache

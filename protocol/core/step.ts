@@ -8,6 +8,7 @@ import { planDrops, promiseAsked, promised } from './dropping.ts'
 import type { Effect } from './effect.ts'
 import type { Event, FetchFailure, Now } from './event.ts'
 import { offerToClaimants, planFetches, restFrom } from './fetching.ts'
+import { changeOver } from './parameters.ts'
 import { persist, publish } from './publishing.ts'
 import { review } from './shortage.ts'
 import { type CoreState, changed, doneSixteenths, noteFailure, type Own, refute } from './state.ts'
@@ -16,6 +17,7 @@ import { sweepEveryMs } from './wake.ts'
 
 export function step(state: CoreState, event: Event, now: Now): Effect[] {
   const out: Effect[] = []
+  changeOver(state, now)
   happen(state, event, now, out)
   if (!state.unpersisted) return out
   // What is stored stands before anything of this step is done or said.

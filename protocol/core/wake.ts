@@ -17,6 +17,7 @@ export function nextWakeMs(state: CoreState, now: Now): number {
   const { waveMs, leadStallMs } = state.parameters
   if (state.ledger.hasTouched) return now.monotonicMs
   let next = state.sweptAtMs + sweepEveryMs(state)
+  next = Math.min(next, now.monotonicMs + state.parametersUntilMs - now.wallMs)
   if (state.joinedAtMs !== null) {
     next = Math.min(next, publishAtMs(state))
     // Turns are of interest once this node may claim. Those that a tick has seen and could not use, for want of room, are looked

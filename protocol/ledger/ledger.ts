@@ -44,7 +44,7 @@ export class Ledger {
   readonly names: Names
   readonly ranks: RankCache
   readonly slots = new Slots()
-  readonly #parameters: Parameters
+  #parameters: Parameters
   readonly #self: number
   readonly #records: (NodeRecord | undefined)[] = []
   /** By node number. */
@@ -130,6 +130,18 @@ export class Ledger {
       for (const audit of record.audits.values()) this.#takeBack(audit, audit, node)
     }
     return gone
+  }
+
+  /** Other federation parameters hold from now on: who is silent is reckoned anew. */
+  setParameters(parameters: Parameters, nowMs: number): void {
+    this.#parameters = parameters
+    for (let node = 0; node < this.#records.length; node++) {
+      const record = this.#records[node]
+      if (record === undefined) continue
+      this.#silentAfterMs[node] = record.issuedAtMs + record.ttlMs + parameters.clockSkewMs
+      // Who is gone by now is taken out by the next sweep, which says so.
+      this.#reclassify(node, nowMs)
+    }
   }
 
   /** Who is listed: their audits count for `safe` (PROTOCOL 7). Proofs are judged anew when the list is another one. */

@@ -4,6 +4,7 @@
  */
 import type { NodeId } from '../ids.ts'
 import { LEDGER_NODES_MAX, RECORD_ROWS_MAX } from '../limits.ts'
+import type { Parameters } from '../parameters.ts'
 import { applyUpdate, recordFromBuckets } from './apply-update.ts'
 import type { Bucket } from './bucket-digest.ts'
 import { nextUpdate, type Statement } from './next-update.ts'
@@ -31,8 +32,8 @@ export type Heard =
 export interface RecordBookOptions {
   readonly self: NodeId
   readonly open: (sealed: Uint8Array) => Opened<NodeUpdate>
-  readonly clockSkewMs: number
-  readonly goneMs: number
+  /** Those that hold now. */
+  readonly parameters: () => Pick<Parameters, 'clockSkewMs' | 'goneMs'>
 }
 
 interface Waiting {
@@ -163,7 +164,7 @@ export class RecordBook {
   }
 
   #untimely(update: { readonly issuedAtMs: number }, nowMs: number): Heard | null {
-    const { clockSkewMs, goneMs } = this.#options
+    const { clockSkewMs, goneMs } = this.#options.parameters()
     if (update.issuedAtMs > nowMs + clockSkewMs) return { kind: 'future' }
     return update.issuedAtMs < nowMs - goneMs ? { kind: 'expired' } : null
   }

@@ -9,7 +9,7 @@ import { olpcJsonBytes } from '../codec/olpc-json.ts'
 import { branded, integer, list, map, oneOf, record, ShapeError, text } from '../codec/shape.ts'
 import { type FederationId, isNodeId, type NodeId } from '../ids.ts'
 import { ENDPOINTS_MAX, TEXT_BYTES_MAX } from '../limits.ts'
-import { type Parameters, readParameters } from '../parameters.ts'
+import { type ParameterChange, readParameters } from '../parameters.ts'
 import type { VerifySignature } from './trust.ts'
 
 /** What tuf-js accepts too. */
@@ -27,12 +27,6 @@ export interface CoordinatorEntry {
   readonly multiaddrs: readonly string[]
 }
 
-/** One set of parameters and the moment from which it holds. */
-export interface ParameterChange {
-  readonly activatesAtMs: number
-  readonly values: Parameters
-}
-
 export interface RootDocument {
   readonly version: number
   readonly expiresAtMs: number
@@ -40,8 +34,6 @@ export interface RootDocument {
   readonly coordinators: readonly CoordinatorEntry[]
   /** In order of activation; at least one. */
   readonly parameterChanges: readonly ParameterChange[]
-  /** Parameters that hold at a moment; before the first activation, the first. */
-  parameters(atMs: number): Parameters
   /** The text of line 2 of a minisign public key file. */
   readonly minisignPublicKey: string
 }
@@ -80,8 +72,7 @@ export function readRootDocument(bytes: Uint8Array, verify: VerifySignature): Ro
   const path = 'root.signed.wikiseed'
   const ours = record(signed.wikiseed, path, ['name', 'parameters', 'coordinators', 'minisign'])
   const changes = list(ours.parameters, `${path}.parameters`, PARAMETER_CHANGES_MAX, readChange)
-  const first = changes[0]
-  if (first === undefined) throw new ShapeError(`${path}.parameters`, 'at least one set of parameters')
+  if (changes.length === 0) throw new ShapeError(`${path}.parameters`, 'at least one set of parameters')
   if (changes.some((change, i) => i > 0 && change.activatesAtMs <= (changes[i - 1]?.activatesAtMs ?? 0))) {
     throw new ShapeError(`${path}.parameters`, 'growing activation dates')
   }
@@ -99,7 +90,6 @@ export function readRootDocument(bytes: Uint8Array, verify: VerifySignature): Ro
     name: text(ours.name, `${path}.name`, TEXT_BYTES_MAX),
     coordinators,
     parameterChanges: changes,
-    parameters: (atMs) => changes.findLast((change) => change.activatesAtMs <= atMs)?.values ?? first.values,
     minisignPublicKey,
   }
 }

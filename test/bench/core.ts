@@ -56,8 +56,7 @@ function newCore(common: ReturnType<typeof shared>): CoreState {
     {
       ...common,
       self: nodeId(NODES),
-      parameters: DEFAULT_PARAMETERS,
-      parametersFingerprint: 'bench',
+      schedule: [{ activatesAtMs: 0, values: DEFAULT_PARAMETERS }],
       settings: {
         role: 'volunteer',
         agent: 'bench',

@@ -21,8 +21,7 @@ function newBook(): RecordBook {
   return new RecordBook({
     self: testIdentity(9_999).nodeId,
     open: (sealed) => openNodeUpdate(sealed, trusting),
-    clockSkewMs: 300_000,
-    goneMs: 86_400_000,
+    parameters: () => ({ clockSkewMs: 300_000, goneMs: 86_400_000 }),
   })
 }
 

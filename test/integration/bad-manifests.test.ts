@@ -54,7 +54,7 @@ async function meet(coordinators: readonly NodeId[] = []) {
     store: createMemoryStore(),
     clock: systemClock,
     log: silentLog,
-    parameters: { clockSkewMs: 300_000, goneMs: 14 * 86_400_000, publishMinMs: 1 },
+    parameters: () => ({ clockSkewMs: 300_000, goneMs: 14 * 86_400_000, publishMinMs: 1 }),
     heard: (record) => (record.head.operator === 'probe' ? probes : heard).push(record),
     contradicted: () => {},
     ahead: () => {},

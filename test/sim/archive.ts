@@ -7,6 +7,7 @@ import { type ArchiveList, encodeArchiveList, openArchiveList } from '../../prot
 import { type CatalogReference, referenceOf } from '../../protocol/manifest/catalog.ts'
 import { HOUR_MS } from './clock.ts'
 import type { Machine } from './machine.ts'
+import { parametersAtMs } from './schedule.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimShard } from './upstream.ts'
 
@@ -37,7 +38,7 @@ export class Archive {
 
   /** The coordinator looks: uploads, verifies what it uploaded, and verifies anew what was verified long ago. True: news. */
   look(home: Machine): boolean {
-    const { upstream, timeMs, options, coordinator, journal } = this.#sim
+    const { upstream, timeMs, parameters, coordinator, journal } = this.#sim
     const { wallMs } = home.clock.read(timeMs)
     let news = false
     for (const index of coordinator.catalogued) {
@@ -48,7 +49,7 @@ export class Archive {
         continue
       }
       const verifiedAtMs = this.#verified.get(shard)
-      if (verifiedAtMs !== undefined && wallMs - verifiedAtMs < options.parameters.auditValidMs / 2) continue
+      if (verifiedAtMs !== undefined && wallMs - verifiedAtMs < parameters.auditValidMs / 2) continue
       this.#verified.set(shard, wallMs)
       journal.note(timeMs, home.index, index, 'archived', 'verified by hash')
       news = true
@@ -82,12 +83,13 @@ export class Archive {
   /** Was its copy verified within `auditValidMs`? `slackMs`: how much longer that may count. */
   holds(shard: SimShard, wallMs: number, slackMs: number): boolean {
     const atMs = this.#verified.get(shard)
-    return atMs !== undefined && wallMs - atMs <= this.#sim.options.parameters.auditValidMs + slackMs
+    return atMs !== undefined && wallMs - atMs <= this.#sim.parameters.auditValidMs + slackMs
   }
 
   /** Replicas that it should have: R for the two newest runs of a wiki and for what is not archived, else one. */
   wanted(shard: SimShard, wallMs: number, slackMs: number): number {
-    const { replicas } = this.#sim.options.parameters
+    // Shortly after a change some go by the set before it.
+    const { replicas } = parametersAtMs(this.#sim.schedule, this.#sim.timeMs - Math.max(0, slackMs))
     if (!this.holds(shard, wallMs, slackMs)) return replicas
     return this.#newestRuns().get(shard.shard.wiki)?.includes(shard.shard.date) === true ? replicas : 1
   }

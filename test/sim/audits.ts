@@ -45,7 +45,7 @@ export class Audits {
   ask(auditor: Machine, shard: SimShard, node: Machine, then: Then): void {
     const sim = this.#sim
     this.asked++
-    const { parameters } = sim.options
+    const { parameters } = sim
     const nonce = sim.rng.bytes(NONCE_BYTES)
     const ranges = chooseRanges(shard.shard, sim.rng.bytes(8 * parameters.auditRanges))
     const atMs = auditor.clock.read(sim.timeMs).wallMs

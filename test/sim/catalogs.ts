@@ -51,7 +51,7 @@ export class Coordinator {
   }
 
   discover(): void {
-    this.#sim.schedule(DISCOVER_MS, 'discover', 0, 0)
+    this.#sim.plan(DISCOVER_MS, 'discover', 0, 0)
     if (this.dead) return
     const { timeMs, messages, network, archive } = this.#sim
     const home = this.#sim.machines[0] as Machine

@@ -51,7 +51,7 @@ export function noSurplus(sim: Simulation): Broken {
     if (!machine.honest || !machine.volunteer) continue
     for (const copy of machine.disk.copies.values()) if (copy.whole) held++
   }
-  const wanted = sim.coordinator.catalogued.size * sim.options.parameters.replicas
+  const wanted = sim.coordinator.catalogued.size * sim.parameters.replicas
   return held <= wanted * SURPLUS_MAX
     ? null
     : { detail: `${held} replicas, where ${wanted} are wanted`, shard: -1 }
@@ -60,7 +60,7 @@ export function noSurplus(sim: Simulation): Broken {
 /** Where nobody fails, hardly a shard is held in more places than R, whoever can be reached. */
 export function noExtraPlaces(sim: Simulation): Broken {
   if ([...sim.options.faults].some((fault) => fault !== 'unreachable')) return null
-  const extra = [...placesByShard(sim)].filter(([, places]) => places > sim.options.parameters.replicas)
+  const extra = [...placesByShard(sim)].filter(([, places]) => places > sim.parameters.replicas)
   const [first] = extra
   if (first === undefined || extra.length * EXTRA_ONE_IN <= sim.coordinator.catalogued.size) return null
   return { detail: `${extra.length} shards are held in more places than R`, shard: first[0] }
@@ -80,7 +80,7 @@ export function everythingIsProven(sim: Simulation): Broken {
       if (proofs === undefined)
         return { detail: `nobody ever proved n${machine.index}'s replica`, shard: shard.index }
       const newestMs = Math.max(...proofs.values())
-      const { auditEveryMs } = sim.options.parameters
+      const { auditEveryMs } = sim.parameters
       if (sim.timeMs - newestMs > auditEveryMs + DAY_MS) {
         return { detail: `n${machine.index}'s replica was not proven for long`, shard: shard.index }
       }

@@ -82,7 +82,7 @@ export function knowsOnlyWhatWasSigned(machine: Machine, sim: Simulation): Broke
 export function safeIsSafe(machine: Machine, shard: SimShard, sim: Simulation): Broken {
   if (machine.state === null || !machine.honest) return null
   if (!healthOf(machine.state, shard.shard.key, sim.timeMs + machine.clock.skewMs).safe) return null
-  const { replicas, auditValidMs, clockSkewMs } = sim.options.parameters
+  const { replicas, auditValidMs, clockSkewMs } = sim.parameters
   const holders = new Set<Machine>()
   for (const [holder, passes] of sim.truth.proofs(shard)) {
     const one = sim.machines[holder] as Machine
@@ -169,7 +169,7 @@ export class Invariants {
     const signed = equivocates ? null : known
     if (signed === false) this.#forged(machine, record.node)
     else this.#lastGenuine = record
-    const { parameters } = this.#sim.options
+    const { parameters } = this.#sim
     const aheadMs = record.issuedAtMs - machine.clock.read(this.#sim.timeMs).wallMs
     if (aheadMs > parameters.clockSkewMs) {
       this.#sim.violate('no-future', `took an update from ${aheadMs} ms ahead`, machine.index, -1)

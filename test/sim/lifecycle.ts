@@ -1,6 +1,5 @@
 /** Starting and stopping of machines: what survives, what is torn, what a node does first (as `node/member.ts` does it). */
 import { initialState } from '../../protocol/core/kept.ts'
-import { parametersFingerprint } from '../../protocol/parameters.ts'
 import { SECOND_MS } from './clock.ts'
 import { ownOf } from './core-view.ts'
 import { hostOf, type Machine } from './machine.ts'
@@ -15,7 +14,6 @@ const FRESH_VISITS = 3
 
 export class Lifecycle {
   readonly #sim: Simulation
-  readonly #fingerprint: string
   boots = 0
   crashes = 0
   /** Machines that are up. */
@@ -23,7 +21,6 @@ export class Lifecycle {
 
   constructor(sim: Simulation) {
     this.#sim = sim
-    this.#fingerprint = parametersFingerprint(sim.options.parameters)
   }
 
   boot(machine: Machine): void {
@@ -38,12 +35,10 @@ export class Lifecycle {
     machine.cursor = sim.network.end
     machine.wakesAtMs = Number.POSITIVE_INFINITY
     machine.effectsUntilCrash = -1
-    const { parameters } = sim.options
     const init = {
       ...sim.shared,
       self: machine.id,
-      parameters,
-      parametersFingerprint: this.#fingerprint,
+      schedule: sim.schedule,
       settings: { ...machine.settings, bytesTotal: machine.bytesTotal },
     }
     machine.state = initialState(init, machine.kept, machine.clock.read(sim.timeMs))

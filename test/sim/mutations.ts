@@ -273,4 +273,12 @@ export const MUTATIONS: readonly Mutation[] = [
     new: 'return (this.#network[node] ?? 0) === 0 ? -1 : -2',
     run: { ...CALM, nodes: 12, shards: 24 },
   },
+  {
+    name: 'a running node keeps the parameters that it began with',
+    clause: 'federation parameters',
+    file: 'protocol/core/parameters.ts',
+    old: 'if (now.wallMs >= state.parametersFromMs && now.wallMs < state.parametersUntilMs) return',
+    new: 'if (now.wallMs >= state.parametersFromMs) return',
+    run: { ...CALM, days: 2, faults: ['parameters'] },
+  },
 ]

@@ -103,7 +103,7 @@ export class Network {
       const beatMs = Math.floor((options.roundMs * wave) / WAVES)
       const earliestMs = timeMs + HOP_MS
       const rounds = Math.ceil((earliestMs - beatMs) / options.roundMs)
-      this.#sim.schedule(rounds * options.roundMs + beatMs - timeMs, 'wave', wave, 0)
+      this.#sim.plan(rounds * options.roundMs + beatMs - timeMs, 'wave', wave, 0)
     }
   }
 

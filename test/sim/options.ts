@@ -27,7 +27,10 @@ export const FAULTS = {
   'free-riders': 'fetch and never upload',
   leave: 'volunteers leave for good, or give less room',
   'mass-loss': 'at half time 30 % of the nodes are gone for good (not part of "all")',
+  parameters: 'at half time the federation changes its parameters, R too (not part of "all")',
 } as const
+/** What "all" leaves out. */
+const APART: ReadonlySet<string> = new Set(['mass-loss', 'parameters'])
 export type FaultName = keyof typeof FAULTS
 export const FAULT_NAMES = Object.keys(FAULTS) as FaultName[]
 
@@ -75,7 +78,7 @@ export function parseFaults(text: string): Set<FaultName> {
   for (const word of text.split(',').map((one) => one.trim())) {
     if (word === 'none' || word === '') continue
     const name = FAULT_NAMES.find((one) => one === word)
-    if (word === 'all') for (const one of FAULT_NAMES) one !== 'mass-loss' && chosen.add(one)
+    if (word === 'all') for (const one of FAULT_NAMES) !APART.has(one) && chosen.add(one)
     else if (name !== undefined) chosen.add(name)
     else throw new RangeError(`no fault is called "${word}"; there are: all, none, ${FAULT_NAMES.join(', ')}`)
   }
@@ -85,13 +88,13 @@ export function parseFaults(text: string): Set<FaultName> {
 /** The command that runs exactly this again. */
 export function commandOf(options: SimOptions): string {
   const named = [...options.faults]
-  const all = FAULT_NAMES.filter((one) => one !== 'mass-loss')
+  const all = FAULT_NAMES.filter((one) => !APART.has(one))
   const isAll = all.every((one) => options.faults.has(one))
   const faults =
     named.length === 0
       ? 'none'
       : isAll
-        ? ['all', ...named.filter((one) => one === 'mass-loss')].join(',')
+        ? ['all', ...named.filter((one) => APART.has(one))].join(',')
         : named.join(',')
   const shards = options.shards === options.nodes * 3 ? '' : ` --shards ${options.shards}`
   return `npm run sim -- --nodes ${options.nodes} --days ${options.days} --seed ${options.seed} --faults ${faults}${shards}`

@@ -7,6 +7,7 @@ import { step } from '../../protocol/core/step.ts'
 import { nextWakeMs } from '../../protocol/core/wake.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { createNames, type Names } from '../../protocol/ledger/names.ts'
+import type { ParameterChange, Parameters } from '../../protocol/parameters.ts'
 import { RankCache } from '../../protocol/placement/rank-cache.ts'
 import { Archive } from './archive.ts'
 import { Attackers } from './attackers.ts'
@@ -30,6 +31,7 @@ import { perform } from './perform.ts'
 import { hash3, Prng } from './prng.ts'
 import type { Profile } from './profiles.ts'
 import { Promises } from './promises.ts'
+import { parametersAtMs, scheduleOf } from './schedule.ts'
 import { Transfers } from './transfers.ts'
 import { Truth } from './truth.ts'
 import { Updates } from './updates.ts'
@@ -60,6 +62,7 @@ const BOOT_WITHIN_MS = 10 * MINUTE_MS
 
 export class Simulation {
   readonly options: SimOptions
+  readonly schedule: readonly ParameterChange[]
   readonly rng: Prng
   readonly ring = new KeyRing()
   /** Numbers for names and rendezvous orders: one set for all cores. */
@@ -99,6 +102,7 @@ export class Simulation {
   /** `world`: shards and machines that are given, for stories; otherwise they are drawn from the seed. */
   constructor(options: SimOptions, world: World | null = null) {
     this.options = options
+    this.schedule = scheduleOf(options)
     const seed = new Prng(options.seed)
     this.rng = seed.fork('world')
     const names = createNames()
@@ -119,9 +123,9 @@ export class Simulation {
       if (machine.profile.kind === 'sybil') continue
       this.call(this.rng.below(BOOT_WITHIN_MS), () => this.lifecycle.boot(machine))
     }
-    this.schedule(this.rng.between(2, 60) * MINUTE_MS, 'discover', 0, 0)
-    this.schedule(0, 'sample', 0, 0)
-    this.schedule(CHECK_ALL_MS, 'check-all', 0, 0)
+    this.plan(this.rng.between(2, 60) * MINUTE_MS, 'discover', 0, 0)
+    this.plan(0, 'sample', 0, 0)
+    this.plan(CHECK_ALL_MS, 'check-all', 0, 0)
     this.faultPlan.schedule()
     this.attackers.start()
   }
@@ -131,15 +135,18 @@ export class Simulation {
     return START_WALL_MS + this.timeMs
   }
 
-  schedule(inMs: number, kind: HeapKind, a: number, b: number): void {
+  get parameters(): Parameters {
+    return parametersAtMs(this.schedule, this.timeMs)
+  }
+
+  plan(inMs: number, kind: HeapKind, a: number, b: number): void {
     this.#heap.push(this.timeMs + inMs, KINDS.indexOf(kind), a, b)
   }
 
-  /** Runs it later, whatever became of whom. */
   call(inMs: number, act: () => void): void {
     const slot = this.#freeCalls.pop() ?? this.#calls.length
     this.#calls[slot] = act
-    this.schedule(Math.max(0, inMs), 'call', slot, 0)
+    this.plan(Math.max(0, inMs), 'call', slot, 0)
   }
 
   /** Runs it later if the machine is still in the same life then. */
@@ -183,11 +190,11 @@ export class Simulation {
         return
       case 'sample':
         this.metrics.sample()
-        this.schedule(Math.ceil((this.options.days * DAY_MS) / this.options.samples), 'sample', 0, 0)
+        this.plan(Math.ceil((this.options.days * DAY_MS) / this.options.samples), 'sample', 0, 0)
         return
       case 'check-all':
         this.invariants.checkAll()
-        this.schedule(CHECK_ALL_MS, 'check-all', 0, 0)
+        this.plan(CHECK_ALL_MS, 'check-all', 0, 0)
         return
     }
   }
@@ -208,7 +215,7 @@ export class Simulation {
     const atMs = this.timeMs + Math.ceil(inMs)
     if (atMs >= machine.wakesAtMs) return
     machine.wakesAtMs = atMs
-    this.schedule(Math.ceil(inMs), 'tick', machine.index, 0)
+    this.plan(Math.ceil(inMs), 'tick', machine.index, 0)
   }
 
   /** What was gossiped since it last looked; it plans at once when something of it matters. */

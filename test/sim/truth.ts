@@ -54,11 +54,11 @@ export class Truth {
 
   /** PROTOCOL 4: at most once in `publishMinMs`. A process that just started may speak again at once. */
   #keepPace(machine: Machine): void {
-    const { timeMs, options } = this.#sim
+    const { timeMs, parameters } = this.#sim
     const last = this.#spoke.get(machine)
     this.#spoke.set(machine, { life: machine.life, timeMs })
     if (!machine.honest || last === undefined || last.life !== machine.life) return
-    if (timeMs - last.timeMs >= options.parameters.publishMinMs) return
+    if (timeMs - last.timeMs >= parameters.publishMinMs) return
     this.#sim.violate('keeps-pace', `spoke again after ${timeMs - last.timeMs} ms`, machine.index, -1)
   }
 

@@ -38,8 +38,8 @@ export class Updates {
   }
 
   makeBook(machine: Machine): RecordBook {
-    const { clockSkewMs, goneMs } = this.#sim.options.parameters
-    return new RecordBook({ self: machine.id, open: this.#sim.messages.openUpdate, clockSkewMs, goneMs })
+    const parameters = () => machine.state?.parameters ?? this.#sim.parameters
+    return new RecordBook({ self: machine.id, open: this.#sim.messages.openUpdate, parameters })
   }
 
   /** Bytes came, by gossip or in an answer. */
@@ -105,7 +105,7 @@ export class Updates {
 
   /** Every `antiEntropyMs`, until the machine goes down. */
   keepVisiting(machine: Machine): void {
-    this.#sim.later(this.#sim.options.parameters.antiEntropyMs, machine, () => {
+    this.#sim.later(this.#sim.parameters.antiEntropyMs, machine, () => {
       this.visit(machine)
       this.keepVisiting(machine)
     })

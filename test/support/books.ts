@@ -15,8 +15,7 @@ export function newBook(self: NodeId = SELF): RecordBook {
   return new RecordBook({
     self,
     open: (sealed) => openNodeUpdate(sealed, verifyEd25519),
-    clockSkewMs: 300_000,
-    goneMs: 14 * 24 * HOUR,
+    parameters: () => ({ clockSkewMs: 300_000, goneMs: 14 * 24 * HOUR }),
   })
 }
 

@@ -16,7 +16,7 @@ import { nextUpdate } from '../../protocol/manifest/next-update.ts'
 import type { NodeRecord } from '../../protocol/manifest/node-record.ts'
 import type { NodeUpdate } from '../../protocol/manifest/node-update.ts'
 import type { Verified } from '../../protocol/manifest/trust.ts'
-import { DEFAULT_PARAMETERS, type Parameters } from '../../protocol/parameters.ts'
+import { DEFAULT_PARAMETERS, type ParameterChange, type Parameters } from '../../protocol/parameters.ts'
 import { makeShard } from '../../protocol/shard/cut.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { shared } from './ledger-records.ts'
@@ -80,6 +80,7 @@ export class Cores {
   readonly #shared = shared()
   shards: readonly Shard[]
   readonly parameters: Parameters
+  readonly schedule: readonly ParameterChange[]
   /** What origin serves for a shard: an error code instead of bytes. */
   /** Reachability of machines that are added from now on. */
   reachable = true
@@ -87,9 +88,15 @@ export class Cores {
   archived: ReadonlyMap<ShardKey, number> = new Map()
   readonly originFaults = new Map<ShardKey, 'digest-mismatch' | 'origin-unavailable'>()
 
-  constructor(count: number, shards: readonly Shard[], parameters: Parameters = TEST_PARAMETERS) {
+  constructor(
+    count: number,
+    shards: readonly Shard[],
+    parameters: Parameters = TEST_PARAMETERS,
+    later: readonly ParameterChange[] = [],
+  ) {
     this.shards = shards
     this.parameters = parameters
+    this.schedule = [{ activatesAtMs: 0, values: parameters }, ...later]
     for (let i = 0; i < count; i++) this.add({})
   }
 
@@ -144,8 +151,7 @@ export class Cores {
       {
         ...this.#shared,
         self: id,
-        parameters: this.parameters,
-        parametersFingerprint: 'test',
+        schedule: this.schedule,
         settings: {
           role: 'volunteer',
           agent: 'test',
@@ -195,7 +201,11 @@ export class Cores {
 
   /** Every shard safe in the eyes of this machine? */
   allSafe(machine: Machine): boolean {
-    const view = { ledger: machine.state.ledger, parameters: this.parameters, nowMs: this.now.wallMs }
+    const view = {
+      ledger: machine.state.ledger,
+      parameters: machine.state.parameters,
+      nowMs: this.now.wallMs,
+    }
     return this.shards.every((shard) => health(shard.key, view, null).safe)
   }
 

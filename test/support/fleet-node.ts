@@ -18,7 +18,7 @@ import { initialState } from '../../protocol/core/kept.ts'
 import type { CoreState } from '../../protocol/core/state.ts'
 import type { FederationId, Infohash, NodeId, ShardKey } from '../../protocol/ids.ts'
 import { createNames } from '../../protocol/ledger/names.ts'
-import { type Parameters, parametersFingerprint } from '../../protocol/parameters.ts'
+import type { Parameters } from '../../protocol/parameters.ts'
 import { RankCache } from '../../protocol/placement/rank-cache.ts'
 import { silentLog } from '../conformance/silent-log.ts'
 import { type MeteredNetwork, metered } from './metered-network.ts'
@@ -161,8 +161,7 @@ export class FleetNode {
         names,
         ranks: new RankCache(names),
         self: this.node,
-        parameters,
-        parametersFingerprint: parametersFingerprint(parameters),
+        schedule: [{ activatesAtMs: 0, values: parameters }],
         settings: {
           role: 'volunteer',
           agent: 'fleet',
@@ -192,7 +191,7 @@ export class FleetNode {
       store,
       clock: systemClock,
       log: silentLog,
-      parameters,
+      parameters: () => parameters,
       heard: (record, change) => dispatch({ kind: 'record', record, change }),
       contradicted: (node) => dispatch({ kind: 'equivocation', node }),
       ahead: (sequence) => dispatch({ kind: 'ahead', sequence }),
@@ -204,7 +203,6 @@ export class FleetNode {
       coordinators: new Set([coordinator]),
       changed: (known) => dispatch({ kind: 'catalogs', ...known }),
     })
-    const { antiEntropyMs } = parameters
     const neighbours = new Neighbours({
       network,
       updates,
@@ -212,7 +210,7 @@ export class FleetNode {
       log: silentLog,
       dispatch,
       bittorrentPort,
-      antiEntropyMs,
+      antiEntropyMs: () => parameters.antiEntropyMs,
     })
     return { network, state, runtime, updates, catalogs, neighbours, fetches: new Map() }
   }

@@ -30,7 +30,7 @@ export class Updater {
       store,
       clock: testClock,
       log: silentLog,
-      parameters: { clockSkewMs: 300_000, goneMs: 14 * 86_400_000, publishMinMs },
+      parameters: () => ({ clockSkewMs: 300_000, goneMs: 14 * 86_400_000, publishMinMs }),
       heard: (record, change) => this.heard.push({ record, change }),
       contradicted: (node, proof) => this.contradictions.push({ node, proof }),
       ahead: (sequence) => this.aheads.push(sequence),

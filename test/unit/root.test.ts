@@ -10,7 +10,7 @@ import { verifyEd25519 } from '../../node/net/signature.ts'
 import { ShapeError } from '../../protocol/codec/shape.ts'
 import { isNodeId } from '../../protocol/ids.ts'
 import { readRoot, readRootDocument } from '../../protocol/manifest/root.ts'
-import { DEFAULT_PARAMETERS } from '../../protocol/parameters.ts'
+import { DEFAULT_PARAMETERS, parametersAt, parametersFingerprint } from '../../protocol/parameters.ts'
 
 const NODE_ID = '12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA'
 const NOW = Date.UTC(2026, 10, 1)
@@ -53,7 +53,7 @@ describe('federation root', () => {
     expect(root.coordinators).toEqual([
       { nodeId: NODE_ID, operator: 'us', multiaddrs: ['/ip4/127.0.0.1/tcp/4001'] },
     ])
-    expect(root.parameters(NOW)).toEqual(DEFAULT_PARAMETERS)
+    expect(parametersAt(root.parameterChanges, NOW).values).toEqual(DEFAULT_PARAMETERS)
     expect(root.minisignPublicKey).toMatch(/^RW/)
   })
 
@@ -65,9 +65,11 @@ describe('federation root', () => {
       ),
       verifyEd25519,
     )
-    expect([0, NOW, NOW + DAY - 1, NOW + DAY].map((atMs) => root.parameters(atMs).replicas)).toEqual([
-      3, 3, 3, 5,
-    ])
+    const at = (atMs: number) => parametersAt(root.parameterChanges, atMs)
+    expect([0, NOW, NOW + DAY - 1, NOW + DAY].map((atMs) => at(atMs).values.replicas)).toEqual([3, 3, 3, 5])
+    expect(at(NOW)).toMatchObject({ fromMs: Number.NEGATIVE_INFINITY, untilMs: NOW + DAY })
+    expect(at(NOW + DAY)).toMatchObject({ fromMs: NOW + DAY, untilMs: Number.POSITIVE_INFINITY })
+    expect(at(NOW + DAY).fingerprint).toBe(parametersFingerprint(later))
   })
 
   it('is refused when a signed byte or the signature was changed', () => {
