@@ -15,6 +15,7 @@ const HEEDED_MAX = 10_000
 const LOOK_AGAIN_MS = 86_400_000
 
 export function planAudits(state: CoreState, now: Now, out: Effect[]): void {
+  if (state.own.auditCheckAtMs > now.monotonicMs) return
   for (const own of state.own.values()) {
     if (own.state !== 'held' || own.auditCheckAtMs > now.monotonicMs) continue
     if (state.auditing.size >= AUDITS_AT_ONCE_MAX) return
@@ -45,7 +46,7 @@ function planAuditsOf(state: CoreState, own: Own, now: Now, out: Effect[]): void
     state.auditing.add(pair)
     out.push({ kind: 'audit', shard: own.shard, node: id })
   }
-  own.auditCheckAtMs = now.monotonicMs + nextMs
+  state.own.checkAudits(own, now.monotonicMs + nextMs)
 }
 
 export function recordAudit(
@@ -60,7 +61,7 @@ export function recordAudit(
   const restMs = backOffMs(state.parameters.waveMs, tries)
   state.auditRests.set(pair, { untilMs: now.monotonicMs + restMs, tries })
   const own = state.own.get(event.shard)
-  if (own !== undefined) own.auditCheckAtMs = now.monotonicMs
+  if (own !== undefined) state.own.checkAudits(own, now.monotonicMs)
   const last = state.audits.get(pair)
   // Being offline proves nothing about the bytes, so it does not replace a proof or a failure.
   if (last !== undefined && (event.outcome === 'offline' || event.outcome === 'unknown')) return

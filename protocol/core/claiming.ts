@@ -82,9 +82,9 @@ function collect(state: CoreState, now: Now): void {
 export function release(state: CoreState, now: Now, out: Effect[]): void {
   if (state.settings.role === 'collector') return
   const { claimStallMs, claimBytesPerSecondMin } = state.parameters
-  for (const own of state.own.values()) {
+  for (const own of state.own.claims) {
     // A damaged replica is repaired for as long as it takes: it may be the last one.
-    if (own.state !== 'claimed' || own.repairing) continue
+    if (own.repairing) continue
     const inAllMs = claimStallMs + (own.shard.sizeBytes / claimBytesPerSecondMin) * 1000
     const died = now.monotonicMs - own.grewAtMs > claimStallMs || now.monotonicMs - own.claimedAtMs > inAllMs
     if (state.leaving) letGo(state, own, 'this node is leaving', now, out)
@@ -117,6 +117,8 @@ function overClaimed(state: CoreState, own: Own, now: Now): boolean {
   const { ledger, selfNumber } = state
   const { slots } = ledger
   if (doneSixteenths(own) >= 4) return false
+  // The common case first: even if each were an operator of its own, they would not be too many.
+  if (slots.countOthers(own.number, selfNumber) < targetOf(state, own.number)) return false
   const taken = takenBy(state, own.number, now)
   const enough = taken.places >= targetOf(state, own.number)
   // Beside somebody of the same operator or network this node is no new place: one of the two lets go.

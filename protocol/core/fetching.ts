@@ -13,8 +13,7 @@ const ORIGIN_FETCHES_MAX = 2
 export function planFetches(state: CoreState, now: Now, out: Effect[]): void {
   const active = { all: 0, origin: 0 }
   const waiting: { own: Own; wanted: FetchSource }[] = []
-  for (const own of state.own.values()) {
-    if (own.state !== 'claimed') continue
+  for (const own of state.own.claims) {
     const holders = usableHolders(state, now, own)
     const wanted = wantedSource(state, now, own, holders, out)
     if (own.fetch === null) {

@@ -5,6 +5,7 @@ import { type AuditRecord, auditKey } from '../manifest/entry.ts'
 import { type ParameterChange, parametersAt } from '../parameters.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { Now } from './event.ts'
+import { OwnShards } from './own-shards.ts'
 import { Shortages } from './shortages.ts'
 import { type CoreState, type Damage, newOwn, type Own, refute, type Settings, type Shared } from './state.ts'
 
@@ -52,7 +53,7 @@ export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreS
     listed: new Map(),
     archived: new Map(),
     retargetAtMs: Number.POSITIVE_INFINITY,
-    own: new Map(),
+    own: new OwnShards(),
     refuted: new Map(),
     failures: new Map(),
     damages: [...(kept?.damages ?? [])],

@@ -96,7 +96,7 @@ export function review(state: CoreState, number: number, now: Now): void {
   if (known === undefined) return
   const own = state.own.get(known.shard.key)
   if (own !== undefined) {
-    own.auditCheckAtMs = 0
+    state.own.checkAudits(own, 0)
     satisfied(state, number)
     return
   }
@@ -147,8 +147,7 @@ export function offeredFromMs(state: CoreState): number {
 
 /** Claims that may be added now: the volunteer's own bound, and few while nobody has proven a replica of ours. */
 export function claimsLeft(state: CoreState): number {
-  let outstanding = 0
-  for (const own of state.own.values()) if (own.state === 'claimed') outstanding++
+  const outstanding = state.own.claims.length
   const max = claimsAllowed(state, state.selfNumber, state.settings.claimsMax)
   // A node cannot say more than this; a claim that it could not tell would silence it.
   return Math.min(max - outstanding, NODE_MANIFEST_ENTRIES_MAX - state.own.size)

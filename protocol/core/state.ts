@@ -10,6 +10,7 @@ import type { RankCache } from '../placement/rank-cache.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { FetchSource } from './effect.ts'
 import type { FetchFailure, Now } from './event.ts'
+import type { OwnShards } from './own-shards.ts'
 import type { Shortages } from './shortages.ts'
 
 /**
@@ -49,6 +50,7 @@ export interface WatchedLead {
 export interface Own {
   readonly shard: Shard
   readonly number: number
+  /** Changed by `OwnShards.restate` only. */
   state: 'claimed' | 'held'
   infohash: Infohash | null
   /** Unix ms since when it is in this state. */
@@ -64,7 +66,7 @@ export interface Own {
   readonly leads: Map<number, WatchedLead>
   /** Holders from whom nothing came, by node number: until then (monotonic ms) they are not tried again. */
   readonly dry: Map<number, number>
-  /** Monotonic ms when the audits of the other replicas are looked at next. */
+  /** Monotonic ms when the audits of the other replicas are looked at next. Changed by `OwnShards.checkAudits` only. */
   auditCheckAtMs: number
   /** Unix ms until when we promised somebody to keep it; 0: no promise. */
   promisedUntilMs: number
@@ -136,7 +138,7 @@ export interface CoreState {
   archived: ReadonlyMap<ShardKey, number>
   /** Unix ms when the next of these verifications begins or ceases to count. */
   retargetAtMs: number
-  readonly own: Map<ShardKey, Own>
+  readonly own: OwnShards
   readonly refuted: Map<ShardKey, Set<Infohash>>
   readonly failures: Map<ShardKey, Failure>
   readonly damages: Damage[]
@@ -195,9 +197,7 @@ export function reservedBytes(shard: Shard): number {
 }
 
 export function bytesUsed(state: Pick<CoreState, 'own'>): number {
-  let sum = 0
-  for (const own of state.own.values()) sum += reservedBytes(own.shard)
-  return sum
+  return state.own.bytesUsed
 }
 
 /** What the definitions of `ledger/health` need to know of this node. */

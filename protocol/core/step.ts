@@ -194,8 +194,8 @@ function fetched(
   if (own === undefined) return
   const repaired = own.repairing
   if (own.fetch?.kind === 'origin' && !repaired) own.led = true
+  state.own.restate(own, 'held')
   Object.assign(own, {
-    state: 'held',
     infohash: event.infohash,
     sinceMs: now.wallMs,
     doneBytes: own.shard.sizeBytes,
@@ -205,7 +205,7 @@ function fetched(
     fromSwarmBytes: own.fromSwarmBytes + event.fromSwarmBytes,
   } satisfies Partial<Own>)
   state.failures.delete(event.shard)
-  own.auditCheckAtMs = now.monotonicMs
+  state.own.checkAudits(own, now.monotonicMs)
   if (repaired) {
     const at = state.damages.findIndex(
       (damage) => damage.shard === event.shard && damage.repairedAtMs === null,
@@ -270,7 +270,7 @@ function checked(
   state.checking.delete(shard)
   const own = state.own.get(shard)
   if (own === undefined || own.state !== 'held' || damaged.length === 0) return
-  own.state = 'claimed'
+  state.own.restate(own, 'claimed')
   own.repairing = true
   own.sinceMs = now.wallMs
   own.doneBytes = 0

@@ -28,11 +28,10 @@ export function nextWakeMs(state: CoreState, now: Now): number {
     for (const atMs of [firstAtMs, nextAtMs]) if (atMs > state.tickedAtMs) next = Math.min(next, atMs)
   }
   // While as many audits as may be are under way, the next waits for one to come back.
-  const mayAudit = state.auditing.size < AUDITS_AT_ONCE_MAX
-  for (const own of state.own.values()) {
-    if (own.state === 'held') next = mayAudit ? Math.min(next, own.auditCheckAtMs) : next
-    // Leads are watched, and swarms that stand still.
-    else next = Math.min(next, state.tickedAtMs + Math.ceil(Math.min(waveMs, leadStallMs) / 4))
+  if (state.auditing.size < AUDITS_AT_ONCE_MAX) next = Math.min(next, state.own.auditCheckAtMs)
+  // Leads are watched, and swarms that stand still.
+  if (state.own.claims.length > 0) {
+    next = Math.min(next, state.tickedAtMs + Math.ceil(Math.min(waveMs, leadStallMs) / 4))
   }
   return Math.max(next, now.monotonicMs)
 }

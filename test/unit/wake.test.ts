@@ -166,7 +166,7 @@ describe('when a core must be ticked', () => {
     step(state, { kind: 'tick' }, cores.now)
     const others = cores.machines.slice(0, 4).map((one) => one.id)
     for (const node of others) state.auditing.add(auditKey(own.shard.key, node))
-    own.auditCheckAtMs = cores.nowMs
+    state.own.checkAudits(own, cores.nowMs)
     expect(nextWakeMs(state, cores.now)).toBeGreaterThan(cores.nowMs)
     const event = {
       kind: 'audited',
