@@ -8,10 +8,29 @@ const TEXT_LENGTH_MAX = 176 // ceil(128 * 8 / log2(58))
 /** Throws RangeError above BASE58_BYTES_MAX. */
 export function base58FromBytes(bytes: Uint8Array): string {
   if (bytes.length > BASE58_BYTES_MAX) throw new RangeError(`base58: more than ${BASE58_BYTES_MAX} bytes`)
-  const text: string[] = []
-  for (const digit of convert(bytes, 256, 58)) text.push(BASE58_ALPHABET.charAt(digit))
-  return text.join('')
+  let zeros = 0
+  while (zeros < bytes.length && bytes[zeros] === 0) zeros++
+  // Five digits at a time, least significant first: each number stays below 2^53.
+  const fives: number[] = []
+  for (let at = zeros; at < bytes.length; at++) {
+    let carry = bytes[at] as number
+    for (let i = 0; i < fives.length; i++) {
+      carry += (fives[i] as number) * 256
+      fives[i] = carry % FIVE_DIGITS
+      carry = Math.floor(carry / FIVE_DIGITS)
+    }
+    if (carry > 0) fives.push(carry)
+  }
+  let text = ''
+  for (let five of fives) {
+    for (let i = 0; i < 5; i++) {
+      text = BASE58_ALPHABET.charAt(five % 58) + text
+      five = Math.floor(five / 58)
+    }
+  }
+  return '1'.repeat(zeros) + text.replace(/^1+/, '')
 }
+const FIVE_DIGITS = 58 ** 5
 
 /** The bytes of a base58btc text, or null when it is too long or holds another character. */
 export function bytesFromBase58(text: string): Uint8Array | null {

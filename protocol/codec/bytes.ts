@@ -1,7 +1,30 @@
 /** Bytes and text without the platform: hex, UTF-8, comparison. */
-export { bytesToHex, concatBytes, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+export { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 
-import { bytesToHex } from '@noble/hashes/utils.js'
+import { bytesToHex, utf8ToBytes as encodeUtf8 } from '@noble/hashes/utils.js'
+
+/** UTF-8. Nearly all of ours is short and ASCII, for which an encoder costs more than the text. */
+export function utf8ToBytes(text: string): Uint8Array {
+  const out = new Uint8Array(text.length)
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code > 127) return encodeUtf8(text)
+    out[i] = code
+  }
+  return out
+}
+
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0
+  for (const part of parts) length += part.length
+  const out = new Uint8Array(length)
+  let at = 0
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
+  return out
+}
 
 /** Decodes UTF-8 strictly, in linear time; null when the bytes are not UTF-8. */
 export function utf8FromBytes(bytes: Uint8Array): string | null {

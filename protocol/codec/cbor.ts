@@ -4,7 +4,8 @@ import { CODEC_DEPTH_MAX } from '../limits.ts'
 import { ShapeError } from './shape.ts'
 
 export function encodeCbor(value: unknown): Uint8Array {
-  return Uint8Array.from(encode(value))
+  // A copy: the encoder writes into a buffer that it uses again.
+  return new Uint8Array(encode(value))
 }
 
 /**

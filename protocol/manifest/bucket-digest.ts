@@ -67,8 +67,17 @@ const EMPTY_GROUP = groupOf(new Array<Bucket>(GROUP_BUCKETS).fill(EMPTY_BUCKET))
 
 /** Number of the bucket, 0..255, that a shard's rows lie in. */
 export function bucketOf(shard: ShardKey): number {
-  return sha256(utf8ToBytes(shard))[0] ?? 0
+  let number = bucketNumbers.get(shard)
+  if (number === undefined) {
+    number = sha256(utf8ToBytes(shard))[0] ?? 0
+    if (bucketNumbers.size >= BUCKET_NUMBERS_MAX) bucketNumbers.clear()
+    bucketNumbers.set(shard, number)
+  }
+  return number
 }
+/** Remembered, since each row of each update asks for its own again. */
+const bucketNumbers = new Map<ShardKey, number>()
+const BUCKET_NUMBERS_MAX = 50_000
 
 /** Null when the rows are more than a bucket may have. */
 export function makeBucket(
@@ -155,6 +164,16 @@ export function replaceBuckets(
 
 export function bucketAt(tree: DigestTree, number: number): Bucket {
   return groupAt(tree, Math.floor(number / GROUP_BUCKETS)).buckets[number % GROUP_BUCKETS] ?? EMPTY_BUCKET
+}
+
+/** Buckets that have rows, by number. */
+export function* filledBuckets(tree: DigestTree): Generator<[number: number, bucket: Bucket]> {
+  for (const [at, group] of tree.groups.entries()) {
+    if (group === EMPTY_GROUP) continue
+    for (const [i, bucket] of group.buckets.entries()) {
+      if (bucket.bytes.length > 0) yield [at * GROUP_BUCKETS + i, bucket]
+    }
+  }
 }
 
 /** Numbers of the buckets whose rows differ. */

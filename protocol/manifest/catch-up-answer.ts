@@ -1,7 +1,7 @@
 /** The asked one's side of the request protocol `manifest` (PROTOCOL 4). Every answer is below 1 MiB. */
 import { equalBytes } from '../codec/bytes.ts'
 import type { NodeId } from '../ids.ts'
-import { BUCKETS, type Bucket, bucketAt, bucketHashes } from './bucket-digest.ts'
+import { type Bucket, bucketAt, bucketHashes, filledBuckets } from './bucket-digest.ts'
 import {
   ANSWER_BYTES_MAX,
   type CatchUpRequest,
@@ -54,9 +54,7 @@ function parcelFor({ node, digest }: Wanted, known: Records): Parcel | null {
   const head = encodeHead(record.head)
   const buckets: NumberedBucket[] = []
   let size = 0
-  for (let number = 0; number < BUCKETS; number++) {
-    const { bytes } = bucketAt(tree, number)
-    if (bytes.length === 0) continue
+  for (const [number, { bytes }] of filledBuckets(tree)) {
     buckets.push({ number, bytes })
     size += bytes.length + FRAME_BYTES
   }

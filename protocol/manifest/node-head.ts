@@ -64,9 +64,16 @@ export function readHead(value: unknown, path: string): NodeHead {
   }
 }
 
+/** Kept with the head: it is compared, hashed and told again and again. Not to be changed. */
 export function encodeHead(head: NodeHead): Uint8Array {
-  return encodeCbor(headToValue(head))
+  let bytes = encoded.get(head)
+  if (bytes === undefined) {
+    bytes = encodeCbor(headToValue(head))
+    encoded.set(head, bytes)
+  }
+  return bytes
 }
+const encoded = new WeakMap<NodeHead, Uint8Array>()
 
 /** Throws ShapeError, also for bytes that are not the one encoding of what they say. */
 export function decodeHead(bytes: Uint8Array): NodeHead {

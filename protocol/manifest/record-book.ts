@@ -148,7 +148,7 @@ export class RecordBook {
     const untimely = this.#untimely(update, nowMs)
     if (untimely !== null) return untimely
     const known = this.#records.get(node)
-    const rival = [known, this.#waiting.get(node)].find((one) => sequenceOf(one) === sequence)
+    const rival = known?.sequence === sequence ? known : this.#waitingWith(node, sequence)
     if (rival !== undefined && this.#contradicts(rival.sealed, update)) {
       if (this.#contradicted.has(node)) return { kind: 'old' }
       this.#contradicted.add(node)
@@ -161,6 +161,12 @@ export class RecordBook {
         : null
     if (sequence === known.sequence) return { kind: 'repeated' }
     return sequence < known.sequence ? { kind: 'old' } : null
+  }
+
+  #waitingWith(node: NodeId, sequence: number): Waiting | undefined {
+    if (this.#waiting.size === 0) return undefined
+    const waiting = this.#waiting.get(node)
+    return waiting?.update.sequence === sequence ? waiting : undefined
   }
 
   #untimely(update: { readonly issuedAtMs: number }, nowMs: number): Heard | null {
@@ -194,7 +200,7 @@ export class RecordBook {
 
   /** What waited for this record may follow now. */
   #catchUp(record: NodeRecord): NodeRecord {
-    const waiting = this.#waiting.get(record.node)
+    const waiting = this.#waiting.size === 0 ? undefined : this.#waiting.get(record.node)
     if (waiting === undefined) return record
     if (waiting.update.sequence > record.sequence) {
       const applied = applyUpdate(record, waiting.update, waiting.sealed)
@@ -216,8 +222,4 @@ export class RecordBook {
     this.#rows += rowCount(record) - (known === undefined ? 0 : rowCount(known))
     this.#records.set(record.node, record)
   }
-}
-
-function sequenceOf(one: NodeRecord | Waiting | undefined): number | undefined {
-  return one === undefined ? undefined : 'update' in one ? one.update.sequence : one.sequence
 }
