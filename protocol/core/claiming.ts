@@ -117,8 +117,6 @@ function overClaimed(state: CoreState, own: Own, now: Now): boolean {
   const { ledger, selfNumber } = state
   const { slots } = ledger
   if (doneSixteenths(own) >= 4) return false
-  // The common case first: even if each were an operator of its own, they would not be too many.
-  if (slots.countOthers(own.number, selfNumber) < targetOf(state, own.number)) return false
   const taken = takenBy(state, own.number, now)
   const enough = taken.places >= targetOf(state, own.number)
   // Beside somebody of the same operator or network this node is no new place: one of the two lets go.

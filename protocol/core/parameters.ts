@@ -20,7 +20,7 @@ export function changeOver(state: CoreState, now: Now): void {
     state.ledger.watch(number)
     state.ledger.touch(number)
   }
-  for (const own of state.own.values()) own.auditCheckAtMs = now.monotonicMs
+  for (const own of state.own.values()) state.own.checkAudits(own, now.monotonicMs)
   // Its fingerprint stands in the head.
   changed(state)
 }

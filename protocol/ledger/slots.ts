@@ -54,14 +54,6 @@ export class Slots {
     this.#proof[slot] = proof
   }
 
-  /** Nodes that have a slot of this shard, but for one. */
-  countOthers(shard: number, node: number): number {
-    let count = 0
-    for (let slot = this.first(shard); slot !== NONE; slot = this.next(slot))
-      if (this.#node[slot] !== node) count++
-    return count
-  }
-
   find(shard: number, node: number): number {
     for (let slot = this.first(shard); slot !== NONE; slot = this.next(slot)) {
       if (this.#node[slot] === node) return slot
