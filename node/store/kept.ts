@@ -47,6 +47,7 @@ const readOwn: Reader<Kept['own'][number]> = (value, path) => {
     state: oneOf(fields.state, `${path}.state`, ['claimed', 'held']),
     infohash: fields.infohash === null ? null : readInfohash(fields.infohash, `${path}.infohash`),
     sinceMs: integer(fields.sinceMs, `${path}.sinceMs`),
+    doneBytes: integer(fields.doneBytes, `${path}.doneBytes`),
     promisedUntilMs: integer(fields.promisedUntilMs, `${path}.promisedUntilMs`),
     repairing: fields.repairing === true,
     led: fields.led === true,

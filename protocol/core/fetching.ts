@@ -127,8 +127,12 @@ function feedOrRest(
   }
   const waitMs = patienceMs(state, own.shard.sizeBytes)
   const isQuiet = now.monotonicMs - own.grewAtMs > waitMs
-  // A home's line may give bytes for weeks: then one more copy comes from upstream, and there are two to fetch from.
-  const isSlow = now.monotonicMs - own.fetchSinceMs > Math.max(2 * waitMs, state.parameters.claimStallMs)
+  // A home's line may give bytes for weeks: then one more copy comes from upstream, and there are two to fetch from. Not when upstream
+  // does not have it any more, or cannot be asked now.
+  const { failures, parameters } = state
+  const isSlow =
+    now.monotonicMs - own.fetchSinceMs > Math.max(2 * waitMs, parameters.claimStallMs) &&
+    (failures.get(own.shard.key)?.retryAtMs ?? 0) <= now.monotonicMs
   if (!state.settings.originFallback || (!isQuiet && !isSlow)) return
   restFrom(state, own, now.monotonicMs + waitMs)
   own.fetch = null

@@ -9,7 +9,7 @@ import { OwnShards } from './own-shards.ts'
 import { Shortages } from './shortages.ts'
 import { type CoreState, type Damage, newOwn, type Own, refute, type Settings, type Shared } from './state.ts'
 
-/** What survives a restart. Claims and replicas come back; progress is found on disk. */
+/** What survives a restart. Claims and replicas come back, with what was done of them; the rest of it is found on disk. */
 export interface Kept {
   readonly sequence: number
   readonly own: readonly {
@@ -17,6 +17,8 @@ export interface Kept {
     readonly state: 'claimed' | 'held'
     readonly infohash: Infohash | null
     readonly sinceMs: number
+    /** As of the last time that it was stored. */
+    readonly doneBytes: number
     readonly promisedUntilMs: number
     readonly repairing: boolean
     readonly led: boolean
@@ -93,6 +95,7 @@ export function keptOf(state: CoreState): Kept {
       state: own.state,
       infohash: own.infohash,
       sinceMs: own.sinceMs,
+      doneBytes: own.doneBytes,
       promisedUntilMs: own.promisedUntilMs,
       repairing: own.repairing,
       led: own.led,
@@ -106,9 +109,5 @@ export function keptOf(state: CoreState): Kept {
 }
 
 function revive(state: CoreState, one: Kept['own'][number], now: Now): Own {
-  return {
-    ...newOwn(state, one.shard, now),
-    ...one,
-    doneBytes: one.state === 'held' ? one.shard.sizeBytes : 0,
-  }
+  return { ...newOwn(state, one.shard, now), ...one }
 }

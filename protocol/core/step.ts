@@ -249,6 +249,9 @@ function failed(
     out.push({ kind: 'notice', code: 'refuted', shard: event.shard, detail: event.infohash })
   } else if (event.code === 'swarm-failed') {
     restFrom(state, own, now.monotonicMs + state.parameters.waveMs)
+  } else if (event.code === 'origin-unavailable') {
+    // Who was left for upstream is all that there is now.
+    own.dry.clear()
   } else if (endsClaim(event.code, before) && !own.repairing) {
     state.own.delete(event.shard)
     changed(state)

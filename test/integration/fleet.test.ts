@@ -225,6 +225,7 @@ function keptOf(count: number): Kept {
       state: 'held' as const,
       infohash: shard.digest.slice(0, 40) as Infohash,
       sinceMs: 1,
+      doneBytes: shard.sizeBytes,
       promisedUntilMs: 0,
       repairing: false,
       led: false,

@@ -132,13 +132,15 @@ export class Invariants {
   }
 
   /** 1 and PROTOCOL 8: an honest node never gives up the last whole copy of a shard, nor one that it promised to keep. */
-  dropping(machine: Machine, shard: SimShard): void {
+  dropping(machine: Machine, shard: SimShard, how: 'release' | 'drop'): void {
     this.checks++
     const { truth, timeMs } = this.#sim
     const copy = machine.disk.copies.get(shard.index)
     if (!machine.honest || copy?.whole !== true || copy.damaged.length > 0) return
     const others = truth.holders(shard).filter((one) => one !== machine)
     if (others.length === 0) this.#sim.violate('last-copy', 'drops the last copy', machine.index, shard.index)
+    // Cut off at the very end of its fetch: whole on disk, and it never told anybody.
+    if (how === 'release') return
     const { wallMs } = machine.clock.read(timeMs)
     const keepers: Machine[] = []
     // Who sends forged or old messages may all the same hold what he says: his promise is as good as his copy. A copy with a few

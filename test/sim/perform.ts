@@ -48,7 +48,7 @@ function performOne(sim: Simulation, machine: Machine, effect: Effect): void {
     case 'drop': {
       const shard = sim.upstream.get(effect.shard.key)
       sim.transfers.cancel(machine, shard)
-      sim.invariants.dropping(machine, shard)
+      sim.invariants.dropping(machine, shard, effect.kind)
       machine.disk.remove(shard)
       return
     }

@@ -48,6 +48,7 @@ const keptGood = async (): Promise<Uint8Array> => {
         led: true,
         fromOriginBytes: 1,
         fromSwarmBytes: 2,
+        doneBytes: 3,
       },
     ],
     refuted: [{ shard: SHARD.key, infohash: 'cd'.repeat(20) as Infohash }],
