@@ -114,8 +114,10 @@ export function review(state: CoreState, number: number, now: Now): void {
   // Whoever comes before this node now has had no time yet: the wait begins anew with each other turn.
   const sinceMs = before?.turn === turn ? before.sinceMs : now.monotonicMs
   const retryAtMs = state.failures.get(known.shard.key)?.retryAtMs ?? 0
+  const { leadStallMs, claimStallMs } = state.parameters
+  const isKept = !taken.hasReachable && !state.reachable && turn >= need - 1
   // Whoever was reachable may only have restarted.
-  const restMs = missing > 0 ? 0 : state.parameters.leadStallMs
+  const restMs = isKept ? claimStallMs : missing > 0 ? 0 : leadStallMs
   const dueAtMs =
     turn === NEVER
       ? NEVER
@@ -175,7 +177,7 @@ export const RANKS_COUNTED_MAX = 64
 /**
  * How many come before this node of those who may take the shard: live, with room, of another operator and network than those
  * that have it. One of the replicas must be reachable, so while none is, the last place is kept for a reachable node, the best
- * ranked first. Of one operator or network only the best ranked comes at once.
+ * ranked first; when no reachable one could take it for long, a copy that others cannot fetch beats none. Of one operator or network only the best ranked comes at once.
  */
 function turnOf(state: CoreState, shard: Shard, taken: Taken, need: number, now: Now): number {
   const { ledger, selfNumber, operatorNumber, networkNumber } = state
@@ -198,5 +200,17 @@ function turnOf(state: CoreState, shard: Shard, taken: Taken, need: number, now:
   if (hasKin) better = Math.max(better, need)
   if (taken.hasReachable) return better
   if (state.reachable) return Math.min(better, need - 1 + betterReachable)
-  return better >= need - 1 ? NEVER : better
+  return better >= need - 1 && someReachableCould(state, shard, taken, now) ? NEVER : better
+}
+
+function someReachableCould(state: CoreState, shard: Shard, taken: Taken, now: Now): boolean {
+  const { ledger } = state
+  return state.ranks
+    .order(shard.digest)
+    .some(
+      (node) =>
+        ledger.isReachable(node) &&
+        !isKin(taken, ledger.operatorNumber(node), ledger.networkNumber(node)) &&
+        hasRoom(state, node, shard, now),
+    )
 }
