@@ -74,6 +74,11 @@ export class Metrics {
     if (once > (this.#onceFromOrigin.get(shard.index) ?? 0)) this.#onceFromOrigin.set(shard.index, once)
   }
 
+  /** Machines that took bytes of a shard from origin, over all such shards: 1 when each had one lead. */
+  get readersPerShard(): number {
+    return this.#onceFromOrigin.size === 0 ? 1 : this.#byMachine.size / this.#onceFromOrigin.size
+  }
+
   get uniqueBytes(): number {
     let sum = 0
     for (const bytes of this.#onceFromOrigin.values()) sum += bytes

@@ -35,6 +35,13 @@ const LOSSY = {
 } as const
 const CRASHING = { nodes: 30, days: 3, shards: 120, faults: ['crash', 'skew'] } as const
 const LEAVING = { nodes: 24, days: 20, shards: 12, faults: ['leave', 'churn'] } as const
+/** Homes are off at night, and have slow lines. */
+const HOMES = {
+  nodes: 40,
+  days: 3,
+  shards: 120,
+  faults: ['churn', 'slow', 'unreachable'],
+} as const
 const ROTTEN = { nodes: 8, days: 16, shards: 10, faults: ['rot'] } as const
 
 const ENVELOPE = 'protocol/manifest/envelope.ts'
@@ -175,7 +182,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: SHORTAGE,
     old: ': silentMs <= parameters.restMs &&',
     new: ': silentMs <= -(parameters.ttlMs >> 1) &&',
-    run: { ...CALM, nodes: 16, shards: 16 },
+    run: HOMES,
   },
   {
     name: 'over-claims are not let go',
@@ -199,7 +206,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: FETCHING,
     old: 'return leads(state, now, own, out) ? { kind:',
     new: "return leads(state, now, own, out) || own.state === 'claimed' ? { kind:",
-    run: { ...CALM, nodes: 10, shards: 30 },
+    run: { ...CALM, nodes: 40, shards: 120 },
   },
   {
     name: 'a lead that stands still is waited for',
