@@ -288,4 +288,28 @@ export const MUTATIONS: readonly Mutation[] = [
     new: 'if (now.wallMs >= state.parametersFromMs) return',
     run: { ...CALM, days: 2, faults: ['parameters'] },
   },
+  {
+    name: 'a replica whose node is silent counts for nothing',
+    clause: '4, 5',
+    file: SHORTAGE,
+    old: '? silentMs <= restMs && !isDisproven',
+    new: '? silentMs <= -(parameters.ttlMs >> 1) && !isDisproven',
+    run: HOMES,
+  },
+  {
+    name: 'nobody waits for a holder that is away',
+    clause: '6',
+    file: LEADING,
+    old: 'if (isElsewhere(state, now, own)) return false',
+    new: 'if (isElsewhere(state, now, own) && now.monotonicMs < 0) return false',
+    run: HOMES,
+  },
+  {
+    name: 'a lead with much is passed over as soon as one with nothing',
+    clause: '6',
+    file: LEADING,
+    old: 'done === 0 ? 1 : Math.min',
+    new: 'done >= 0 ? 1 : Math.min',
+    run: HOMES,
+  },
 ]
