@@ -56,17 +56,26 @@ export function recordAudit(
 ): void {
   const pair = auditKey(event.shard, event.node)
   state.auditing.delete(pair)
+  const own = state.own.get(event.shard)
+  // That a proven replica passes once more is no news: the next renewal tells it, long before the older proof is too old.
+  const isNews = event.outcome !== 'pass' || own === undefined || !isProven(state, own, event.node, now)
   // Whatever came out, the same pair is not asked again at once; one that does not pass again and again ever more rarely.
   const tries = event.outcome === 'pass' ? 0 : (state.auditRests.get(pair)?.tries ?? 0) + 1
-  const restMs = backOffMs(state.parameters.waveMs, tries)
+  const { waveMs, renewMs } = state.parameters
+  const restMs = isNews ? backOffMs(waveMs, tries) : 2 * renewMs
   state.auditRests.set(pair, { untilMs: now.monotonicMs + restMs, tries })
-  const own = state.own.get(event.shard)
   if (own !== undefined) state.own.checkAudits(own, now.monotonicMs)
   const last = state.audits.get(pair)
   // Being offline proves nothing about the bytes, so it does not replace a proof or a failure.
   if (last !== undefined && (event.outcome === 'offline' || event.outcome === 'unknown')) return
   state.audits.set(pair, { shard: event.shard, node: event.node, outcome: event.outcome, atMs: now.wallMs })
-  changed(state)
+  state.unpersisted = true
+  if (isNews) state.unpublished = true
+}
+
+function isProven({ ledger, names }: CoreState, own: Own, node: NodeId, now: Now): boolean {
+  const slot = ledger.slots.find(own.number, names.nodes.find(node))
+  return slot >= 0 && ledger.provenAtMs(slot, now.wallMs) !== null
 }
 
 /** Somebody says that our replica failed: read it again, once for each report. */

@@ -3,7 +3,7 @@ import type { Infohash } from '../ids.ts'
 import type { Endpoint } from '../manifest/entry.ts'
 import type { Effect, FetchSource } from './effect.ts'
 import type { Now } from './event.ts'
-import { leads, patienceMs, yields } from './leading.ts'
+import { leads, patienceMs } from './leading.ts'
 import { type CoreState, doneSixteenths, type Own } from './state.ts'
 
 /** Fetches from origin at once: it serves two connections of a node (PROTOCOL 6), and one fetch after the other ends sooner. */
@@ -81,7 +81,7 @@ function wantedSource(
       holders.some((holder) => holder.infohash === current) && current !== null ? current : first.infohash
     return { kind: 'swarm', infohash, peers: endpointsOf(state, holders, infohash) }
   }
-  if (own.fetch?.kind === 'origin') return yields(state, now, own) ? null : own.fetch
+  if (own.fetch?.kind === 'origin') return own.fetch
   // Upstream did not answer a while ago.
   if ((state.failures.get(own.shard.key)?.retryAtMs ?? 0) > now.monotonicMs) return null
   return leads(state, now, own, out) ? { kind: 'origin' } : null

@@ -2,7 +2,7 @@
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
 import { hasRoom, RANKS_COUNTED_MAX } from './shortage.ts'
-import { type CoreState, doneSixteenths, type Own, type WatchedLead } from './state.ts'
+import type { CoreState, Own, WatchedLead } from './state.ts'
 
 /** PROTOCOL 6: how long so many bytes may take: 10 min + bytes / (256 KiB/s). */
 export function patienceMs(state: CoreState, bytes: number): number {
@@ -106,24 +106,6 @@ function isPassedOver(state: CoreState, now: Now, own: Own, node: number): boole
   const slot = slots.find(own.number, node)
   if (slot < 0 || slots.changedAtMs(slot) <= lead.passedAtMs) return true
   return now.monotonicMs - lead.sinceMs > patienceMs(state, own.shard.sizeBytes)
-}
-
-/** Two have begun: who has less, of equals the worse ranked, leaves it to the other. */
-export function yields(state: CoreState, now: Now, own: Own): boolean {
-  const { ledger, ranks, selfNumber } = state
-  const { slots } = ledger
-  const mine = doneSixteenths(own)
-  if (mine >= 8) return false
-  const place = ranks.place(own.shard.digest, selfNumber)
-  for (let slot = slots.first(own.number); slot >= 0; slot = slots.next(slot)) {
-    const node = slots.node(slot)
-    const theirs = slots.done(slot)
-    if (node === selfNumber || slots.isHeld(slot) || theirs < mine || !mayLead(state, now, own, node))
-      continue
-    if (!ledger.isReachable(node)) continue
-    if (theirs > mine || ranks.place(own.shard.digest, node) < place) return true
-  }
-  return false
 }
 
 /** What a lead that has begun gets in addition, as if it had so much more: home lines share their speed. */

@@ -14,7 +14,6 @@ export function sweepEveryMs(state: CoreState): number {
 
 /** Monotonic ms, never before now. Any event may make it earlier: ask again after each step. */
 export function nextWakeMs(state: CoreState, now: Now): number {
-  const { waveMs, leadStallMs } = state.parameters
   if (state.ledger.hasTouched) return now.monotonicMs
   let next = state.sweptAtMs + sweepEveryMs(state)
   next = Math.min(next, now.monotonicMs + state.parametersUntilMs - now.wallMs)
@@ -29,9 +28,20 @@ export function nextWakeMs(state: CoreState, now: Now): number {
   }
   // While as many audits as may be are under way, the next waits for one to come back.
   if (state.auditing.size < AUDITS_AT_ONCE_MAX) next = Math.min(next, state.own.auditCheckAtMs)
-  // Leads are watched, and swarms that stand still.
-  if (state.own.claims.length > 0) {
-    next = Math.min(next, state.tickedAtMs + Math.ceil(Math.min(waveMs, leadStallMs) / 4))
-  }
+  if (state.own.claims.length > 0) next = Math.min(next, state.tickedAtMs + watchEveryMs(state))
   return Math.max(next, now.monotonicMs)
+}
+
+/**
+ * Leads are watched, and swarms that stand still; whatever others say of a claimed shard is seen at once. The first waves of a claim
+ * are counted in seconds, after that what is waited for takes minutes. Infinite while nothing is claimed.
+ */
+export function watchEveryMs(state: CoreState): number {
+  const { waveMs, leadStallMs } = state.parameters
+  let everyMs = Number.POSITIVE_INFINITY
+  for (const own of state.own.claims) {
+    if (state.tickedAtMs - own.claimedAtMs < 2 * waveMs) return Math.ceil(Math.min(waveMs, leadStallMs) / 4)
+    everyMs = Math.min(everyMs, own.fetch === null ? waveMs : leadStallMs / 4)
+  }
+  return Math.ceil(everyMs)
 }
