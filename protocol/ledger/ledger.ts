@@ -71,6 +71,8 @@ export class Ledger {
   readonly #unjudged = new Map<number, number>()
   /** Replicas (`pairOf`) that some record has an audit of which is in no slot: heard before the entry, or older than it. */
   readonly #loose = new Set<number>()
+  /** Auditors that count and date an audit ahead of their own clock: heard again when they speak again. */
+  readonly #early = new Set<number>()
 
   constructor(shared: { names: Names; ranks: RankCache }, parameters: Parameters, self: NodeId) {
     this.names = shared.names
@@ -109,6 +111,9 @@ export class Ledger {
     // A change against a record that is not known here would leave out the rest of it.
     const rows = known === undefined ? null : change
     this.#takeRows(node, known, rows ?? diffRecords(known ?? null, record), nowMs)
+    if (this.#early.delete(node) || (known !== undefined && record.issuedAtMs < known.issuedAtMs)) {
+      this.#hearAgain(record, node)
+    }
     return 'accepted'
   }
 
@@ -125,6 +130,7 @@ export class Ledger {
         this.#drop(key, node)
       }
       this.#records[node] = undefined
+      this.#early.delete(node)
       this.#count--
       gone.push(record.node)
       for (const audit of record.audits.values()) this.#takeBack(audit, audit, node)
@@ -421,6 +427,14 @@ export class Ledger {
     if (proof === 0) this.#loose.add(pairOf(shard, node))
   }
 
+  /** Its clock is another: what was dated ahead of it may count now, and the other way round. */
+  #hearAgain(record: NodeRecord, auditor: number): void {
+    for (const audit of record.audits.values()) {
+      this.#takeBack(audit, audit, auditor)
+      this.#hearAudit(audit, auditor)
+    }
+  }
+
   /** An auditor no longer says this: what rested on it is judged anew. */
   #takeBack(pair: AuditPair, audit: AuditRecord | undefined, auditor: number): void {
     const node = this.names.nodes.find(pair.node)
@@ -435,6 +449,11 @@ export class Ledger {
     const entry = this.#records[node]?.entries.get(audit.shard)
     if (entry?.state !== 'held' || audit.atMs < entry.sinceMs) return 0
     if (!isDecisive(audit) || !this.counts(auditor, node)) return 0
+    // PROTOCOL 7: nobody audits tomorrow, as its auditor's own newest word tells the time.
+    if (audit.atMs > (this.#records[auditor]?.issuedAtMs ?? 0) + this.#parameters.clockSkewMs) {
+      this.#early.add(auditor)
+      return 0
+    }
     return audit.outcome === 'pass' ? audit.atMs : -audit.atMs
   }
 

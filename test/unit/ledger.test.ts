@@ -99,6 +99,27 @@ describe('safe, as PROTOCOL 0 defines it', () => {
     expect(health(KEY, view(old), null).audited).toBe(0)
   })
 
+  it('does not count an audit dated after its auditor last spoke, until the auditor speaks again at that time', () => {
+    const early = pass(alice, NOW + P.clockSkewMs + 1)
+    const ledger = ledgerOf(...holders, recordOf(dave, { audits: [early, pass(bob, NOW + P.clockSkewMs)] }))
+    expect(health(KEY, view(ledger), null).audited).toBe(1)
+    const nowMs = NOW + P.clockSkewMs + 2
+    expect(health(KEY, view(ledger, nowMs), null).audited).toBe(1)
+    const again = recordOf(dave, { sequence: 2, issuedAtMs: nowMs, audits: [early, pass(bob, NOW)] })
+    expect(ledger.take(again, null, nowMs)).toBe('accepted')
+    expect(health(KEY, view(ledger, nowMs), null).audited).toBe(2)
+  })
+
+  it('is not kept from a replica by a failure dated far ahead', () => {
+    const ahead = fail(alice, NOW + 86_400_000)
+    const ledger = ledgerOf(
+      ...holders,
+      recordOf(bob, { operator: 'operator-1', sequence: 2, entries: [held()], audits: [ahead] }),
+      recordOf(dave, { audits: [pass(alice)] }),
+    )
+    expect(health(KEY, view(ledger), null).audited).toBe(1)
+  })
+
   it('loses a replica that failed an audit after it passed', () => {
     const ledger = ledgerOf(
       ...holders.slice(1),
