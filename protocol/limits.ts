@@ -49,6 +49,8 @@ export const CODEC_DEPTH_MAX = 16
 /** Ranges asked for in one audit challenge. */
 export const AUDIT_RANGES_MAX = 64
 export const AUDIT_RANGE_BYTES_MAX = 1 * MiB
+/** A file that a non-holder asks for to audit a replica: so much a challenge can cover to the last byte. */
+export const AUDIT_FILE_BYTES_MAX = AUDIT_RANGES_MAX * AUDIT_RANGE_BYTES_MAX
 /** Rows of all nodes together that one node keeps; each takes some 500 bytes of memory. */
 export const RECORD_ROWS_MAX = 2_000_000
 /** Known nodes kept in a ledger. */

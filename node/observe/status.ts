@@ -110,6 +110,7 @@ export type StatusState = Pick<
   | 'failures'
   | 'damages'
   | 'audits'
+  | 'fileAudits'
   | 'reachable'
 >
 

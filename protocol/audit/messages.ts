@@ -4,7 +4,7 @@
  * both signed, are a receipt that a third party with the bytes can check.
  */
 import { sha256 } from '@noble/hashes/sha2.js'
-import { bytesToHex } from '../codec/bytes.ts'
+import { bytesToHex, equalBytes } from '../codec/bytes.ts'
 import { decodeCbor, encodeCbor } from '../codec/cbor.ts'
 import { bytes, integer, list, type Reader, record, ShapeError } from '../codec/shape.ts'
 import type { NodeId, ShardKey } from '../ids.ts'
@@ -77,6 +77,20 @@ export const AUDIT_RANGE_LENGTH_BYTES = 256 * 1024
 /** sha256(nonce || bytes), the proof for one range. */
 export function proveRange(nonce: Uint8Array, rangeBytes: Uint8Array): Uint8Array {
   return sha256.create().update(nonce).update(rangeBytes).digest()
+}
+
+/** Is this the answer that the bytes give? As many hashes, and each the same. */
+export function sameHashes(mine: readonly Uint8Array[], theirs: readonly Uint8Array[]): boolean {
+  return (
+    mine.length === theirs.length &&
+    mine.every((hash, index) => equalBytes(hash, theirs[index] ?? new Uint8Array()))
+  )
+}
+
+/** Does the shard have such a range? */
+export function hasRange(shard: Shard, range: AuditRange): boolean {
+  const file = shard.files[range.file]
+  return file !== undefined && range.offsetBytes + range.lengthBytes <= file.sizeBytes
 }
 
 /** sha256 of a sealed challenge: what the answer binds itself to. */

@@ -56,13 +56,15 @@ export function recordAudit(
 ): void {
   const pair = auditKey(event.shard, event.node)
   state.auditing.delete(pair)
+  const isByFile = state.fileAudits.delete(pair)
   const own = state.own.get(event.shard)
   // That a proven replica passes once more is no news: the next renewal tells it, long before the older proof is too old.
   const isNews = event.outcome !== 'pass' || own === undefined || !isProven(state, own, event.node, now)
   // Whatever came out, the same pair is not asked again at once; one that does not pass again and again ever more rarely.
   const tries = event.outcome === 'pass' ? 0 : (state.auditRests.get(pair)?.tries ?? 0) + 1
-  const { waveMs, renewMs } = state.parameters
-  const restMs = isNews ? backOffMs(waveMs, tries) : 2 * renewMs
+  const { waveMs, renewMs, leadStallMs } = state.parameters
+  // What cost somebody's line a file is not repeated as soon as what cost nothing.
+  const restMs = isNews ? backOffMs(isByFile ? leadStallMs : waveMs, tries) : 2 * renewMs
   state.auditRests.set(pair, { untilMs: now.monotonicMs + restMs, tries })
   if (own !== undefined) state.own.checkAudits(own, now.monotonicMs)
   const last = state.audits.get(pair)

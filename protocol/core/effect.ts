@@ -21,6 +21,25 @@ export type Effect =
   /** The claim ended without a replica: a fetch under way stops, partial files go. */
   | { readonly kind: 'release'; readonly shard: Shard }
   | { readonly kind: 'audit'; readonly shard: Shard; readonly node: NodeId }
+  /**
+   * Have a node prove by one whole file a shard that is not held here, and fetch that file from it (PROTOCOL 7); comes back as
+   * `audited`. `peers` are where that node, and nobody else, serves bytes; what did not come in time did not come.
+   */
+  | {
+      readonly kind: 'audit-file'
+      readonly shard: Shard
+      readonly node: NodeId
+      readonly infohash: Infohash
+      readonly peers: readonly Endpoint[]
+      readonly timeoutMs: number
+    }
+  /** Ask who reported a failure for the receipt, and judge it by our own bytes; comes back as `receipt`. */
+  | {
+      readonly kind: 'ask-receipt'
+      readonly shard: Shard
+      readonly node: NodeId
+      readonly auditor: NodeId
+    }
   /** Ask a holder to prove its copy and to promise to keep it; comes back as `promised`. */
   | { readonly kind: 'ask-promise'; readonly shard: Shard; readonly node: NodeId }
   /** Answer who asked: until when we keep it (unix ms), null = no promise. */
@@ -57,3 +76,5 @@ export type NoticeCode =
   | 'lead-passed'
   | 'equivocation'
   | 'dropped'
+  | 'disproven'
+  | 'unfounded'

@@ -25,6 +25,12 @@ export type FetchFailure =
   /** The claim ended because nothing came for too long. */
   | 'no-progress'
 
+/**
+ * fail: it proves the failure to whoever has the bytes. pass: the answer was right. invalid: it is no receipt of this audit.
+ * none: the auditor did not answer, or has none. unknown: our own bytes cannot judge it now.
+ */
+export type ReceiptVerdict = 'fail' | 'pass' | 'invalid' | 'none' | 'unknown'
+
 export type Event =
   | { readonly kind: 'tick' }
   /** A node's verified state after its newest update; `change` against the record before, null when that is not known. */
@@ -79,4 +85,12 @@ export type Event =
       readonly shard: ShardKey
       readonly node: NodeId
       readonly outcome: AuditOutcome
+    }
+  /** What became of a receipt that was asked for: what it shows by our own bytes, or why it shows nothing. */
+  | {
+      readonly kind: 'receipt'
+      readonly shard: ShardKey
+      readonly node: NodeId
+      readonly auditor: NodeId
+      readonly verdict: ReceiptVerdict
     }

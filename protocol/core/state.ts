@@ -89,6 +89,13 @@ export interface Failure {
   readonly retryAtMs: number
 }
 
+/** A failure that somebody reported, whose receipt is to be looked at. */
+export interface WantedReceipt {
+  readonly shard: ShardKey
+  readonly node: NodeId
+  readonly auditor: NodeId
+}
+
 /** A damaged copy, kept for the status page: what was found and when it was whole again. */
 export interface Damage {
   readonly shard: ShardKey
@@ -147,6 +154,16 @@ export interface CoreState {
   /** Audits just tried: monotonic ms until when this pair rests, and how often in a row it did not pass, by `auditKey`. */
   readonly auditRests: Map<string, { readonly untilMs: number; readonly tries: number }>
   readonly auditing: Set<string>
+  /** Of those the audits by whole file, by `auditKey`: bytes that each may take on disk. */
+  readonly fileAudits: Map<string, number>
+  /** Turns to audit by whole file are of a day (unix day): replicas whose turn does not come before then (monotonic ms). */
+  readonly fileTurns: { day: number; readonly notBeforeMs: Map<string, number> }
+  /** Receipts that are asked for or wait to be, by `auditor shard node`, and when one was last asked for (monotonic ms). */
+  readonly receipts: {
+    readonly waiting: Map<string, WantedReceipt>
+    readonly asking: Set<string>
+    readonly askedAtMs: Map<string, number>
+  }
   /** Own copies being read again. */
   readonly checking: Set<ShardKey>
   /** Failure reports about own replicas that were already looked into: `auditor shard at`. */
@@ -196,8 +213,10 @@ export function reservedBytes(shard: Shard): number {
   return shard.sizeBytes + shard.statusJson.length + 512 * shard.files.length + 16_384
 }
 
-export function bytesUsed(state: Pick<CoreState, 'own'>): number {
-  return state.own.bytesUsed
+export function bytesUsed(state: Pick<CoreState, 'own' | 'fileAudits'>): number {
+  let sum = state.own.bytesUsed
+  for (const bytes of state.fileAudits.values()) sum += bytes
+  return sum
 }
 
 /** What the definitions of `ledger/health` need to know of this node. */

@@ -8,8 +8,10 @@ import { planDrops, promiseAsked, promised } from './dropping.ts'
 import type { Effect } from './effect.ts'
 import type { Event, FetchFailure, Now } from './event.ts'
 import { offerToClaimants, planFetches, restFrom } from './fetching.ts'
+import { planFileAudits } from './file-auditing.ts'
 import { changeOver } from './parameters.ts'
 import { persist, publish } from './publishing.ts'
+import { forgetOldReceipts, receiptCame, wantReceipts } from './receipts.ts'
 import { review } from './shortage.ts'
 import { type CoreState, changed, doneSixteenths, noteFailure, type Own, refute } from './state.ts'
 import { retargetWhenDue, takeCatalogs } from './targets.ts'
@@ -82,6 +84,9 @@ function happen(state: CoreState, event: Event, now: Now, out: Effect[]): void {
     case 'audited':
       recordAudit(state, event, now)
       return
+    case 'receipt':
+      receiptCame(state, event, out)
+      return
   }
 }
 
@@ -91,6 +96,8 @@ function tick(state: CoreState, now: Now, out: Effect[]): void {
     for (const node of state.ledger.sweep(now.wallMs)) out.push({ kind: 'forget', node })
     forgetOldAudits(state, now)
     retargetWhenDue(state, now)
+    forgetOldReceipts(state, now)
+    planFileAudits(state, now, out)
   }
   reviewTouched(state, now, out)
   release(state, now, out)
@@ -131,7 +138,9 @@ function hear(state: CoreState, event: Extract<Event, { kind: 'record' }>, now: 
   if (libp2p.length > 0 && known?.head.endpoints.libp2p.join() !== libp2p.join()) {
     out.push({ kind: 'connect', multiaddrs: libp2p })
   }
-  heedFailures(state, record.node, change?.audits ?? record.audits.values(), out)
+  const audits = change?.audits ?? [...record.audits.values()]
+  heedFailures(state, record.node, audits, out)
+  wantReceipts(state, record.node, audits, now, out)
 }
 
 /** Our own words from before a crash that lost state: go on above them (PROTOCOL 4). */

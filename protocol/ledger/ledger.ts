@@ -266,6 +266,19 @@ export class Ledger {
     return (this.#network[node] ?? 0) - 1
   }
 
+  /** Its audits count for everybody who trusts the coordinator's list (PROTOCOL 7). */
+  isListed(node: number): boolean {
+    return (this.#listed[node] ?? 0) > 0
+  }
+
+  /** Numbers of the listed nodes that are known here. */
+  *listedNodes(): IterableIterator<number> {
+    for (const id of this.#listedOperators.keys()) {
+      const node = this.names.nodes.find(id)
+      if (node >= 0 && this.#records[node] !== undefined) yield node
+    }
+  }
+
   /** Does this auditor's word about that node count? (PROTOCOL 7) */
   counts(auditor: number, node: number): boolean {
     if (auditor === node) return false

@@ -69,6 +69,11 @@ export interface Machine {
   originFetches: ShardKey[]
   swarmFetches: ShardKey[]
   notices: string[]
+  /** Whose copies it audited by whole file, and `auditor node` of the receipts that it asked for. */
+  fileAudits: NodeId[]
+  receiptsAsked: string[]
+  /** Who does not answer this machine. */
+  unanswered: Set<NodeId>
   /** Shards whose copy on this machine's disk is damaged. */
   rotten: Set<ShardKey>
   readonly reachable: boolean
@@ -118,6 +123,9 @@ export class Cores {
       originFetches: [],
       swarmFetches: [],
       notices: [],
+      fileAudits: [],
+      receiptsAsked: [],
+      unanswered: new Set(),
       rotten: new Set(),
       reachable: this.reachable,
     }
@@ -281,6 +289,26 @@ export class Cores {
         const rotten = other?.rotten.has(effect.shard.key) === true
         const outcome = other?.up !== true ? 'offline' : rotten ? 'fail' : 'pass'
         this.send(machine, { kind: 'audited', shard: effect.shard.key, node: effect.node, outcome })
+        return
+      }
+      case 'audit-file': {
+        machine.fileAudits.push(effect.node)
+        const other = this.machines.find((one) => one.id === effect.node)
+        const outcome =
+          other?.up !== true || machine.unanswered.has(effect.node)
+            ? 'offline'
+            : other.rotten.has(effect.shard.key)
+              ? 'fail'
+              : 'pass'
+        this.send(machine, { kind: 'audited', shard: effect.shard.key, node: effect.node, outcome })
+        return
+      }
+      case 'ask-receipt': {
+        const { node, auditor } = effect
+        machine.receiptsAsked.push(`${auditor} ${node}`)
+        const rotten = this.machines.find((one) => one.id === node)?.rotten.has(effect.shard.key) === true
+        const verdict = rotten ? 'fail' : 'pass'
+        this.send(machine, { kind: 'receipt', shard: effect.shard.key, node, auditor, verdict })
         return
       }
       case 'ask-promise': {

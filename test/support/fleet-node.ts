@@ -256,6 +256,16 @@ export class FleetNode {
         find(effect.to)?.dispatch({ kind: 'promised', shard: effect.shard, node: this.node, granted })
         return
       }
+      case 'audit-file': {
+        const outcome = find(effect.node) === undefined ? 'offline' : 'pass'
+        runtime.dispatch({ kind: 'audited', shard: effect.shard.key, node: effect.node, outcome })
+        return
+      }
+      case 'ask-receipt': {
+        const { node, auditor } = effect
+        runtime.dispatch({ kind: 'receipt', shard: effect.shard.key, node, auditor, verdict: 'none' })
+        return
+      }
       case 'add-peers':
       case 'drop':
       case 'notice':
