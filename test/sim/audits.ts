@@ -14,18 +14,22 @@ import {
   encodeAuditChallenge,
   NONCE_BYTES,
   proveRange,
+  sameHashes,
 } from '../../protocol/audit/messages.ts'
-import { equalBytes } from '../../protocol/codec/bytes.ts'
-import type { AuditOutcome } from '../../protocol/manifest/entry.ts'
+import { judgeReceipt, openReceipt, type Receipt } from '../../protocol/audit/receipt.ts'
+import type { ReceiptVerdict } from '../../protocol/core/event.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import { type AuditOutcome, auditKey } from '../../protocol/manifest/entry.ts'
 import { openAuditAnswer, openAuditChallenge } from '../../protocol/manifest/trust.ts'
 import { ownShard } from './core-view.ts'
+import type { Disk } from './disk.ts'
 import type { Machine } from './machine.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimShard } from './upstream.ts'
 
-const ROUND_TRIP_MS = 400
+export const ROUND_TRIP_MS = 400
 
-type Then = (outcome: AuditOutcome) => void
+export type Then = (outcome: AuditOutcome) => void
 
 export class Audits {
   readonly #sim: Simulation
@@ -57,21 +61,21 @@ export class Audits {
     )
     if (!sim.network.canTalk(auditor, node)) {
       sim.later(parameters.auditTimeoutMs, auditor, () =>
-        this.#report(auditor, shard, node, 'offline', null, then),
+        this.report(auditor, shard, node, 'offline', null, then),
       )
       return
     }
     sim.later(ROUND_TRIP_MS, auditor, () => {
-      const reply = node.up ? this.#answer(node, auditor, sealed) : null
+      const reply = node.up ? this.answer(node, auditor, sealed) : null
       const outcome =
         reply === null ? 'offline' : this.#judge(auditor, shard, node, { nonce, ranges, sealed }, reply)
       const receipt = reply === null ? null : { challenge: sealed, answer: reply }
-      this.#report(auditor, shard, node, outcome, receipt, then)
+      this.report(auditor, shard, node, outcome, receipt, then)
     })
   }
 
   /** The audited side; null when it refuses. */
-  #answer(node: Machine, from: Machine, sealed: Uint8Array): Uint8Array | null {
+  answer(node: Machine, from: Machine, sealed: Uint8Array): Uint8Array | null {
     const { ring, upstream, timeMs } = this.#sim
     const opened = openAuditChallenge(sealed, ring.verify)
     if (!opened.ok || node.state === null) return null
@@ -80,7 +84,7 @@ export class Audits {
     const shard = upstream.get(challenge.shard)
     const own = ownShard(node.state, challenge.shard)
     let hashes: Uint8Array[] | null = []
-    if (own?.held === true) hashes = this.#prove(node, shard, challenge.nonce, challenge.ranges)
+    if (own?.held === true) hashes = this.prove(node.disk, shard, challenge.nonce, challenge.ranges)
     // What is asked for is not there: an honest node looks at its copy again, a liar makes something up.
     if (hashes === null && node.honest) this.#sim.checkSoon(node, shard)
     if (hashes === null) hashes = node.honest ? [] : challenge.ranges.map(() => this.#sim.rng.bytes(32))
@@ -106,41 +110,42 @@ export class Audits {
     }
     const { hashes } = opened.value
     if (hashes.length === 0) return 'unknown'
-    const mine = this.#prove(auditor, shard, asked.nonce, asked.ranges)
-    if (mine !== null && agree(mine, hashes)) return 'pass'
+    const mine = this.prove(auditor.disk, shard, asked.nonce, asked.ranges)
+    if (mine !== null && sameHashes(mine, hashes)) return 'pass'
     // Only an auditor whose own bytes are right may say that the other failed.
     const whole = auditor.disk.holds(shard)
     if (!whole) this.#sim.checkSoon(auditor, shard)
     return whole ? 'fail' : 'unknown'
   }
 
-  #prove(
-    machine: Machine,
-    shard: SimShard,
-    nonce: Uint8Array,
-    ranges: readonly AuditRange[],
-  ): Uint8Array[] | null {
+  prove(disk: Disk, shard: SimShard, nonce: Uint8Array, ranges: readonly AuditRange[]): Uint8Array[] | null {
     const hashes: Uint8Array[] = []
     for (const range of ranges) {
-      const content = machine.disk.readRange(shard, range)
+      const content = disk.readRange(shard, range)
       if (content === null) return null
       hashes.push(proveRange(nonce, content))
     }
     return hashes
   }
 
-  #report(
+  /** `byFile`: the file that travelled, of an audit by whole file. */
+  report(
     auditor: Machine,
     shard: SimShard,
     node: Machine,
     outcome: AuditOutcome,
     receipt: Receipt | null,
     then: Then,
+    byFile: number | null = null,
   ): void {
     const sim = this.#sim
-    sim.truth.audited({ auditor, shard, node, outcome, timeMs: sim.timeMs })
-    if (outcome === 'fail' && receipt !== null) sim.metrics.failProven(node, this.convicts(receipt, shard))
-    sim.journal.note(sim.timeMs, auditor.index, shard.index, `audit ${outcome}`, `of n${node.index}`)
+    sim.truth.audited({ auditor, shard, node, outcome, byFile, timeMs: sim.timeMs })
+    if (outcome === 'fail' && receipt !== null) {
+      sim.metrics.failProven(node, this.convicts(receipt, shard))
+      auditor.failures.set(auditKey(shard.shard.key, node.id), receipt)
+    }
+    const what = byFile === null ? 'audit' : 'audit by file'
+    sim.journal.note(sim.timeMs, auditor.index, shard.index, `${what} ${outcome}`, `of n${node.index}`)
     then(outcome)
   }
 
@@ -149,28 +154,35 @@ export class Audits {
    * who reported it.
    */
   convicts(receipt: Receipt, shard: SimShard): boolean {
-    const { verify } = this.#sim.ring
-    const challenge = openAuditChallenge(receipt.challenge, verify)
-    const answer = openAuditAnswer(receipt.answer, verify)
-    if (!challenge.ok || !answer.ok) return false
-    const { nonce, ranges, node } = challenge.value
-    if (answer.signer !== node || answer.value.challenge !== challengeDigest(receipt.challenge)) return false
-    const right = ranges.map((range) => {
-      const content = this.#sim.truth.wholeDisk(shard).readRange(shard, range)
-      return proveRange(nonce, content ?? new Uint8Array())
-    })
-    return answer.value.hashes.length > 0 && !agree(right, answer.value.hashes)
+    return this.#verdict(receipt, shard, this.#sim.truth.wholeDisk(shard)) === 'fail'
   }
-}
 
-export interface Receipt {
-  readonly challenge: Uint8Array
-  readonly answer: Uint8Array
-}
+  /** A holder asks the auditor for the receipt of a failure, and judges it by its own bytes. */
+  askReceipt(asker: Machine, shard: SimShard, node: NodeId, auditor: Machine): void {
+    const sim = this.#sim
+    const tell = (verdict: ReceiptVerdict) => {
+      sim.journal.note(sim.timeMs, asker.index, shard.index, `receipt ${verdict}`, `from n${auditor.index}`)
+      const event = { kind: 'receipt', shard: shard.shard.key, node, auditor: auditor.id, verdict } as const
+      sim.dispatch(asker, event)
+    }
+    if (!sim.network.canTalk(asker, auditor)) {
+      sim.later(sim.options.parameters.auditTimeoutMs, asker, () => tell('none'))
+      return
+    }
+    sim.later(ROUND_TRIP_MS, asker, () => {
+      const receipt = auditor.up ? auditor.failures.get(auditKey(shard.shard.key, node)) : undefined
+      const verdict = receipt === undefined ? 'none' : this.#verdict(receipt, shard, asker.disk)
+      if (receipt !== undefined && asker.disk.holds(shard))
+        sim.invariants.receiptSeen(asker, auditor, shard, receipt, verdict)
+      tell(verdict)
+    })
+  }
 
-function agree(mine: readonly Uint8Array[], theirs: readonly Uint8Array[]): boolean {
-  return (
-    mine.length === theirs.length &&
-    mine.every((hash, at) => equalBytes(hash, theirs[at] ?? new Uint8Array()))
-  )
+  #verdict(receipt: Receipt, shard: SimShard, disk: Disk): Exclude<ReceiptVerdict, 'none'> {
+    const opened = openReceipt(receipt, shard.shard, this.#sim.ring.verify)
+    if (!opened.ok) return 'invalid'
+    if (!disk.holds(shard)) return 'unknown'
+    const proofs = this.prove(disk, shard, opened.value.nonce, opened.value.ranges)
+    return proofs === null ? 'unknown' : judgeReceipt(opened.value, proofs)
+  }
 }

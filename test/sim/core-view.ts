@@ -34,9 +34,10 @@ function viewOfOwn(own: Own): OwnView {
   }
 }
 
-/** Bytes that the core has given away, in claims and replicas. */
+/** Bytes that the core has given away: in claims and replicas, and to files that it audits by. */
 export function reservedOf(state: CoreState): number {
   let sum = 0
+  for (const bytes of state.fileAudits.values()) sum += bytes
   for (const own of state.own.values()) sum += reservedBytes(own.shard)
   return sum
 }

@@ -72,6 +72,15 @@ export class Disk {
     return copy?.whole === true && copy.damaged.length === 0
   }
 
+  /** Does it hold every byte of one file? */
+  hasFile(shard: SimShard, file: number): boolean {
+    const copy = this.copies.get(shard.index)
+    const from = fileStart(shard, file)
+    const to = from + (shard.shard.files[file]?.sizeBytes ?? 0)
+    if (copy === undefined || copy.doneBytes < to) return false
+    return !copy.damaged.some((extent) => extent.from < to && from < extent.to)
+  }
+
   damage(copy: Copy, extent: Extent): void {
     copy.damaged.push(extent)
   }

@@ -1,4 +1,5 @@
 /** One simulated node: the product's core, a disk, clocks, and what it would have on its store. */
+import type { Receipt } from '../../protocol/audit/receipt.ts'
 import type { Kept } from '../../protocol/core/kept.ts'
 import type { CoreState, Settings } from '../../protocol/core/state.ts'
 import type { NodeId } from '../../protocol/ids.ts'
@@ -45,6 +46,8 @@ export class Machine {
   /** What it knows of others. */
   records: NodeRecord[] = []
   catalogs: Catalogs | null = null
+  /** Receipts of failures that it found, by `auditKey`. */
+  readonly failures = new Map<string, Receipt>()
   /** What its owner gives now, and whether he wants to leave: he says so again after a restart. */
   bytesTotal: number
   leaving = false

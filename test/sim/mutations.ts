@@ -57,6 +57,7 @@ const LEADING = 'protocol/core/leading.ts'
 const DROPPING = 'protocol/core/dropping.ts'
 const PUBLISHING = 'protocol/core/publishing.ts'
 const AUDITING = 'protocol/core/auditing.ts'
+const FILE_AUDIT = 'protocol/audit/file-audit.ts'
 
 export const MUTATIONS: readonly Mutation[] = [
   {
@@ -234,6 +235,22 @@ export const MUTATIONS: readonly Mutation[] = [
     old: "if (audit.node !== state.self || audit.outcome !== 'fail') continue",
     new: "if (audit.node !== state.self || audit.outcome !== 'unknown') continue",
     run: ROTTEN,
+  },
+  {
+    name: 'other bytes than upstream’s pass an audit by whole file',
+    clause: '7',
+    file: FILE_AUDIT,
+    old: "if (found.kind === 'wrong') return 'fail'",
+    new: "if (found.kind === 'wrong') return 'pass'",
+    run: { nodes: 6, days: 6, shards: 16, faults: ['liars', 'churn', 'slow'] },
+  },
+  {
+    name: 'a file that did not come whole passes an audit',
+    clause: '7',
+    file: FILE_AUDIT,
+    old: "if (found.kind === 'missing') return 'unknown'",
+    new: "if (found.kind === 'missing') return 'pass'",
+    run: { nodes: 6, days: 6, shards: 16, faults: ['liars', 'churn', 'slow', 'origin'] },
   },
   {
     name: 'two audited replicas are called safe',

@@ -57,6 +57,17 @@ function performOne(sim: Simulation, machine: Machine, effect: Effect): void {
       if (node !== null) sim.audits.audit(machine, sim.upstream.get(effect.shard.key), node)
       return
     }
+    case 'audit-file': {
+      const node = sim.machineOf(effect.node)
+      if (node !== null) sim.fileAudits.audit(machine, node, effect)
+      return
+    }
+    case 'ask-receipt': {
+      const auditor = sim.machineOf(effect.auditor)
+      if (auditor !== null)
+        sim.audits.askReceipt(machine, sim.upstream.get(effect.shard.key), effect.node, auditor)
+      return
+    }
     case 'ask-promise': {
       const node = sim.machineOf(effect.node)
       if (node !== null) sim.promises.ask(machine, sim.upstream.get(effect.shard.key), node)

@@ -127,7 +127,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 }
 
-/** `federation nodes=4 shards=tenwiki:3GB,yowiki:40MB unreachable=n2,n3 small=n1:1GB operators=n1,n2 public=n1,n2` */
+/** `federation nodes=4 shards=tenwiki:3GB,yowiki:40MB unreachable=n2,n3 small=n1:1GB operators=n1,n2 liars=n3 public=n1,n2` */
 function federation(words: readonly string[]): Simulation {
   const settings = new Map(
     words.map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]),
@@ -146,7 +146,9 @@ function federation(words: readonly string[]): Simulation {
     const name = `n${index}`
     const room = list('small').find((one) => one.startsWith(`${name}:`))
     const bytesTotal = room === undefined ? 1_000 * GB : bytes(room.split(':')[1] ?? '')
+    const lies: Partial<Profile> = list('liars').includes(name) ? { kind: 'liar' } : {}
     return {
+      ...lies,
       operator: list('operators').includes(name) ? 'one-operator' : `operator-${index}`,
       reachable: !list('unreachable').includes(name),
       bytesTotal,

@@ -11,6 +11,8 @@ export interface AuditFact {
   readonly shard: SimShard
   readonly node: Machine
   readonly outcome: AuditOutcome
+  /** The file that travelled, of an audit by whole file. */
+  readonly byFile: number | null
   readonly timeMs: number
 }
 
@@ -107,6 +109,10 @@ export class Truth {
         shard.index,
       )
       return
+    }
+    if (fact.byFile !== null && !node.disk.hasFile(shard, fact.byFile)) {
+      const detail = `passed n${node.index} by a file that it has not whole`
+      this.#sim.violate('no-false-pass', detail, auditor.index, shard.index)
     }
     const nodes = inner(this.#proofs, shard.index)
     inner(nodes, node.index).set(auditor.index, timeMs)
