@@ -49,7 +49,7 @@ export interface Peer {
 export type RequestHandler = (request: Uint8Array, from: Peer) => Promise<Uint8Array>
 
 export type Topic = 'manifests' | 'catalogs'
-export type RequestProtocol = 'manifest' | 'catalog' | 'audit' | 'promise' | 'dialback'
+export type RequestProtocol = 'manifest' | 'catalog' | 'audit' | 'receipt' | 'promise' | 'dialback'
 
 export interface Network {
   readonly nodeId: NodeId
@@ -171,7 +171,7 @@ export interface TorrentStats {
   readonly peers: number
 }
 
-export type TorrentErrorCode = 'metadata-mismatch' | 'engine' | 'disk' | 'aborted'
+export type TorrentErrorCode = 'metadata-mismatch' | 'wrong-bytes' | 'engine' | 'disk' | 'aborted'
 
 export class TorrentError extends Error {
   readonly code: TorrentErrorCode
@@ -197,6 +197,9 @@ export interface TorrentEngine {
    * raw bytes; false rejects with `metadata-mismatch` before any payload is written. Resolves with the raw info bytes when every
    * piece passed its hash and is on disk. Pieces already on disk in `root` are checked and kept (resume).
    * After it resolved the torrent is no longer active: call `seed` once the files stand at their final place.
+   *
+   * `file`, an index into the torrent's files: only the pieces that hold bytes of it are asked for. Then a piece that fails its
+   * hash ends the fetch with `wrong-bytes`, instead of being asked of another peer; and nothing is made durable.
    */
   fetch(
     infohash: Infohash,
@@ -204,6 +207,7 @@ export interface TorrentEngine {
     options: {
       peers: readonly TorrentPeer[]
       accept: (info: Uint8Array) => boolean
+      file?: number
       onProgress?: (stats: TorrentStats) => void
       signal?: AbortSignal
     },

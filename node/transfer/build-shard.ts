@@ -62,7 +62,8 @@ export function dumpPath(shard: Shard, root: string, path: string): string {
   return safeJoin(root, `${shard.name}/${path}`)
 }
 
-function differs(sizeBytes: number, expected: Digests, facts: FileFacts | undefined): string | null {
+/** Why the bytes are not upstream's, or null when they are. */
+export function differs(sizeBytes: number, expected: Digests, facts: FileFacts | undefined): string | null {
   if (facts === undefined) return 'not read'
   if (facts.sizeBytes !== sizeBytes) return `${facts.sizeBytes} bytes, upstream says ${sizeBytes}`
   for (const algorithm of ALGORITHMS) {

@@ -2,10 +2,13 @@
  * Pieces of one torrent on disk, by way of the shared pool of open files. The engine's default store caches twenty whole
  * pieces a torrent and never closes a file: this one is what makes hundreds of torrents in a process possible.
  */
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Info } from '../../protocol/torrent/info.ts'
 import { type Layout, layoutOf, type Span, spansOf } from '../../protocol/torrent/spans.ts'
+import { TorrentError } from '../ports.ts'
 import type { FilePool } from './file-pool.ts'
+import { diskError } from './torrent-errors.ts'
 
 export class ChunkStore {
   readonly #pool: FilePool
@@ -81,5 +84,18 @@ export class ChunkStore {
     const running = run().finally(() => this.#underWay.delete(running))
     this.#underWay.add(running)
     return running
+  }
+}
+
+/** Seeding claims every piece unseen, so at least every file must be there with its size. */
+export async function checkSizes(root: string, info: Info): Promise<void> {
+  for (const file of info.files) {
+    const path = join(root, info.name, file.path)
+    const { size } = await stat(path).catch((error: Error) => {
+      throw diskError(error)
+    })
+    if (size !== file.sizeBytes) {
+      throw new TorrentError('disk', `${path} has ${size} bytes instead of ${file.sizeBytes}`)
+    }
   }
 }

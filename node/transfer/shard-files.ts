@@ -29,6 +29,11 @@ export class ShardFiles {
     return safeJoin(this.#layout.staging, shard.digest)
   }
 
+  /** Where a file of a shard that is not held here comes to be audited (PROTOCOL 7). */
+  auditing(shard: Shard): string {
+    return safeJoin(this.#layout.staging, `audit-${shard.digest}`)
+  }
+
   torrentPath(infohash: Infohash): string {
     return safeJoin(this.#layout.torrents, `${infohash}.torrent`)
   }

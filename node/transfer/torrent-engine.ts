@@ -10,18 +10,16 @@
  * (peers come from signed manifests); web seeds off (archives are read over HTTP by another part); no encryption, no WebRTC.
  */
 
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import WebTorrent, { type TorrentOptions } from 'webtorrent'
 import type { Infohash } from '../../protocol/ids.ts'
 import { decodeInfo, type Info } from '../../protocol/torrent/info.ts'
 import { decodeMetainfo, encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import { type Log, type TorrentEngine, TorrentError, type TorrentPeer, type TorrentStats } from '../ports.ts'
-import { ChunkStore } from './chunk-store.ts'
+import { ChunkStore, checkSizes } from './chunk-store.ts'
 import { Dialler } from './dialler.ts'
 import { FilePool } from './file-pool.ts'
 import { aborted, asTorrentError, diskError, isMissing, startError } from './torrent-errors.ts'
-import { attach, orAbort, storeClass, Transfer, until } from './torrent-transfer.ts'
+import { attach, fetchFile, orAbort, storeClass, Transfer, until } from './torrent-transfer.ts'
 import type { EngineTorrent } from './wire.ts'
 
 export interface WebTorrentEngineOptions {
@@ -130,12 +128,14 @@ export class WebTorrentEngine implements TorrentEngine {
     options: {
       peers: readonly TorrentPeer[]
       accept: (info: Uint8Array) => boolean
+      file?: number
       onProgress?: (stats: TorrentStats) => void
       signal?: AbortSignal
     },
   ): Promise<{ info: Uint8Array; downloadedBytes: number }> {
     if (options.signal?.aborted) throw aborted()
     const transfer = this.#begin(infohash, 'fetching-metadata', new Dialler())
+    transfer.endsAtWrongBytes = options.file !== undefined
     const abort = () => transfer.fail(aborted())
     options.signal?.addEventListener('abort', abort, { once: true })
     try {
@@ -149,7 +149,9 @@ export class WebTorrentEngine implements TorrentEngine {
         )
       }
       transfer.state = 'fetching'
-      await this.#fetchPieces(transfer, root, { raw, info }, options.onProgress)
+      if (options.file === undefined)
+        await this.#fetchPieces(transfer, root, { raw, info }, options.onProgress)
+      else await this.#fetchFile(transfer, root, { raw, info }, options.file)
       return { info: raw, downloadedBytes: transfer.downloadedBytes }
     } catch (error) {
       throw asTorrentError(error)
@@ -244,6 +246,17 @@ export class WebTorrentEngine implements TorrentEngine {
     onProgress?.(transfer.stats())
   }
 
+  /** Step two for one file of the torrent. */
+  async #fetchFile(
+    transfer: Transfer,
+    root: string,
+    metadata: { raw: Uint8Array; info: Info },
+    file: number,
+  ): Promise<void> {
+    const { torrent } = await this.#open(transfer, root, metadata, transfer.signal)
+    await fetchFile(torrent, metadata.info, file, transfer.signal)
+  }
+
   /** Adds a torrent with whole metadata and our store, until it is ready (and, for a fetch, what is on disk is checked). */
   async #open(
     transfer: Transfer,
@@ -282,18 +295,5 @@ export class WebTorrentEngine implements TorrentEngine {
     await transfer.halt()
     if (this.#transfers.get(transfer.infohash) === transfer) this.#transfers.delete(transfer.infohash)
     transfer.end()
-  }
-}
-
-/** Seeding claims every piece unseen, so at least every file must be there with its size. */
-async function checkSizes(root: string, info: Info): Promise<void> {
-  for (const file of info.files) {
-    const path = join(root, info.name, file.path)
-    const { size } = await stat(path).catch((error: Error) => {
-      throw diskError(error)
-    })
-    if (size !== file.sizeBytes) {
-      throw new TorrentError('disk', `${path} has ${size} bytes instead of ${file.sizeBytes}`)
-    }
   }
 }

@@ -1,5 +1,7 @@
 /** One active torrent of the engine: its counters, its end, and the listeners that keep both. */
 import type { Infohash } from '../../protocol/ids.ts'
+import type { Info } from '../../protocol/torrent/info.ts'
+import { layoutOf, piecesOfFile } from '../../protocol/torrent/spans.ts'
 import { type Log, TorrentError, type TorrentStats } from '../ports.ts'
 import { Blame } from './blame.ts'
 import type { ChunkStore } from './chunk-store.ts'
@@ -12,6 +14,8 @@ export class Transfer {
   readonly infohash: Infohash
   readonly isFetch: boolean
   readonly dialler: Dialler
+  /** A piece that fails its hash is what the fetch wants to know: it ends there. */
+  endsAtWrongBytes = false
   state: TorrentStats['state']
   sizeBytes = 0
   /** Payload only, without the protocol's own bytes. */
@@ -107,6 +111,8 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
     log?.debug({ infohash: transfer.infohash, message }, 'torrent warning')
     const piece = /^Piece ([0-9]+) failed verification$/.exec(message)?.[1]
     if (piece === undefined) return
+    if (transfer.endsAtWrongBytes)
+      transfer.fail(new TorrentError('wrong-bytes', `piece ${piece} is not what its torrent says`))
     for (const wire of blame.failed(Number(piece))) {
       log?.warn({ infohash: transfer.infohash, piece: Number(piece) }, 'a BitTorrent peer sent wrong bytes')
       wire.emit('banned')
@@ -126,6 +132,29 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
 /** Resolves at the event; rejects with the transfer's failure. */
 export function until(torrent: EngineTorrent, event: 'ready' | 'done', signal: AbortSignal): Promise<void> {
   return orAbort(new Promise((resolve) => torrent.once(event, resolve)), signal)
+}
+
+/** Asks for the pieces of one file; resolves when they are on disk, rejects with the transfer's failure. */
+export async function fetchFile(
+  torrent: EngineTorrent,
+  info: Info,
+  file: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const pieces = piecesOfFile(layoutOf(info.files), info.pieceLengthBytes, file)
+  if (pieces === null) return
+  const { first, last } = pieces
+  const wanted = Array.from({ length: last - first + 1 }, (_, index) => first + index)
+  const all = new Promise<void>((resolve) => {
+    // The package sets a piece to null once it has it.
+    const look = () => {
+      if (wanted.every((piece) => torrent.pieces[piece] === null)) resolve()
+    }
+    torrent.on('verified', look)
+    look()
+  })
+  torrent.select(first, last, 1)
+  await orAbort(all, signal)
 }
 
 /** The promise's value, or a rejection with the signal's reason. */

@@ -297,6 +297,35 @@ export function torrentEngineSuite(name: string, makeEngine: EngineFactory): voi
       expect(liar.stats()[0]?.uploadedBytes).toBeLessThanOrEqual(2 * one.sizeBytes)
     })
 
+    it('fetches one file of a torrent and the pieces at its ends, and asks for no others', async () => {
+      const many = sampleTorrent('aawiki', [10 * PIECE_BYTES, 2 * PIECE_BYTES + 5, 0, 40 * PIECE_BYTES])
+      const a = await seeder(many)
+      const b = await started()
+      const got = await b.fetch(many.infohash, join(root, 'b'), { peers: [at(a)], accept, file: 1 })
+      expect(got.downloadedBytes).toBe(3 * PIECE_BYTES)
+      expect(a.stats()[0]?.uploadedBytes).toBe(3 * PIECE_BYTES)
+      const path = join(root, 'b', many.name, many.files[1]?.path ?? '')
+      expect((await readFile(path)).equals(many.files[1]?.bytes ?? Buffer.alloc(0))).toBe(true)
+      expect(b.stats()).toEqual([])
+      await b.fetch(many.infohash, join(root, 'b'), { peers: [at(a)], accept, file: 2 })
+      expect(a.stats()[0]?.uploadedBytes).toBe(3 * PIECE_BYTES)
+    })
+
+    it('ends the fetch of one file at the first piece that is wrong', async () => {
+      const one = sampleTorrent('onewiki', [5 * PIECE_BYTES, 5 * PIECE_BYTES])
+      await writeSample(one, join(root, 'wrong'), (bytes, index) =>
+        index === 1 ? bytes.map((byte, i) => (i === 9 ? byte ^ 1 : byte)) : bytes,
+      )
+      const rotten = await started()
+      await rotten.seed(one.torrent, join(root, 'wrong'))
+      const b = await started()
+      const peers = [at(rotten)]
+      const second = b.fetch(one.infohash, join(root, 'b'), { peers, accept, file: 1 })
+      await expect(second).rejects.toMatchObject({ name: 'TorrentError', code: 'wrong-bytes' })
+      expect(b.stats()).toEqual([])
+      await b.fetch(one.infohash, join(root, 'b'), { peers, accept, file: 0 })
+    })
+
     it('moves many torrents at once', { timeout: 60_000 }, async () => {
       const samples = Array.from({ length: 60 }, (_, i) => sampleTorrent(`w${i}wiki`, [30_000, 7]))
       const a = await seeder(...samples)
