@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { startHttp } from '../node/http/server.ts'
 import { type Member, startMember } from '../node/member.ts'
 import type { OutsideFacts } from '../node/observe/shard-status.ts'
+import { receiptsStatus } from '../node/observe/receipts-status.ts'
 import { nodeStatus, shardStatuses } from '../node/observe/status.ts'
 import { OriginError } from '../node/ports.ts'
 import { AGENT } from '../node/version.ts'
@@ -183,6 +184,7 @@ async function assemble(
     ...config.http,
     status: () => nodeStatus(member.state, { ...member.statusExtra(), problems: problems(), outside }),
     shards: () => shardStatuses(state, clock.wallMs(), outside),
+    receipts: () => receiptsStatus(member.receipts),
   })
   log.info({ http: http.url }, 'the coordinator is up')
   return {

@@ -9,7 +9,9 @@ import { createNames } from '../protocol/ledger/names.ts'
 import { RankCache } from '../protocol/placement/rank-cache.ts'
 import type { Shard } from '../protocol/shard/shard.ts'
 import { Auditor } from './audit/auditor.ts'
+import { FileAuditor } from './audit/file-auditor.ts'
 import { Promises } from './audit/promises.ts'
+import { Receipts } from './audit/receipts.ts'
 import { type Base, type BaseConfig, startBase } from './base.ts'
 import type { StatusExtra } from './observe/status.ts'
 import { CatalogExchange } from './runtime/catalogs.ts'
@@ -19,6 +21,7 @@ import { Performer } from './runtime/perform.ts'
 import { Runtime } from './runtime/runtime.ts'
 import { UpdateExchange } from './runtime/updates.ts'
 import { loadKept } from './store/kept.ts'
+import { ReceiptStore } from './store/receipts.ts'
 import { ShardFetcher } from './transfer/fetch-shard.ts'
 import { VERSION } from './version.ts'
 
@@ -27,6 +30,7 @@ export interface Member {
   /** Read only: the runtime changes it. */
   readonly state: CoreState
   readonly catalogs: CatalogExchange
+  readonly receipts: ReceiptStore
   /** What status needs besides the state. */
   statusExtra(): StatusExtra
   /** Hands everything over (PROTOCOL 8); resolves when nothing is left here. */
@@ -99,16 +103,29 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     coordinators: new Set(root.coordinators.map((one) => one.nodeId)),
     changed: (known) => dispatch({ kind: 'catalogs', ...known }),
   })
+  const receiptStore = await ReceiptStore.open(store, log)
+  const checkOwn = (shard: Shard) => copies.check(shard)
   const auditor = new Auditor({
     identity,
     network,
-    store,
+    receipts: receiptStore,
     clock,
     log,
     parameters,
     mirror: files.mirror,
     held: (key: ShardKey) => copies.held(key),
-    checkOwn: (shard: Shard) => copies.check(shard),
+    checkOwn,
+  })
+  const fileAuditor = new FileAuditor({ auditor, engine, hasher, files, log })
+  const receipts = new Receipts({
+    identity,
+    network,
+    receipts: receiptStore,
+    auditor,
+    mirror: files.mirror,
+    checkOwn,
+    dispatch,
+    log,
   })
   const fetcher = new ShardFetcher({
     files,
@@ -126,11 +143,13 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     files,
     fetcher,
     auditor,
+    fileAuditor,
+    receipts,
     promises,
     updates,
     log,
     dispatch,
-    checkOwn: (shard) => copies.check(shard),
+    checkOwn,
   })
   const neighbours = new Neighbours({
     network,
@@ -171,6 +190,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     base,
     state,
     catalogs,
+    receipts: receiptStore,
     failed: fatal.promise,
     leave: () => {
       dispatch({ kind: 'leave' })

@@ -2,6 +2,7 @@
 import type { NodeConfig } from './config.ts'
 import { startHttp } from './http/server.ts'
 import { startMember } from './member.ts'
+import { receiptsStatus } from './observe/receipts-status.ts'
 import { nodeStatus, shardStatuses } from './observe/status.ts'
 import { AGENT } from './version.ts'
 
@@ -32,6 +33,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
       ...config.http,
       status: () => nodeStatus(member.state, member.statusExtra()),
       shards: () => shardStatuses(member.state, member.base.clock.wallMs()),
+      receipts: () => receiptsStatus(member.receipts),
     })
     member.base.log.info({ http: http.url }, 'the status page is up')
     const left = config.leave ? member.leave() : new Promise<void>(() => {})

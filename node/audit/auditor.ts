@@ -1,6 +1,6 @@
 /**
- * Audits over the network (PROTOCOL 7), both sides: asking another holder to prove ranges that our own bytes can judge, and
- * answering such a challenge. Challenge and answer are sealed; together they are the receipt, which is stored.
+ * Audits over the network (PROTOCOL 7), both sides: asking a holder to prove ranges, which our own bytes can judge when we hold the
+ * shard too, and answering such a challenge. Challenge and answer are sealed; together they are the receipt, which is stored.
  */
 import { randomBytes } from 'node:crypto'
 import {
@@ -13,25 +13,26 @@ import {
   chooseRanges,
   encodeAuditAnswer,
   encodeAuditChallenge,
+  hasRange,
   NONCE_BYTES,
   proveRange,
+  sameHashes,
 } from '../../protocol/audit/messages.ts'
-import { equalBytes } from '../../protocol/codec/bytes.ts'
-import { encodeCbor } from '../../protocol/codec/cbor.ts'
+import type { Receipt } from '../../protocol/audit/receipt.ts'
 import type { NodeId, ShardKey } from '../../protocol/ids.ts'
 import type { AuditOutcome } from '../../protocol/manifest/entry.ts'
 import { openAuditAnswer, openAuditChallenge } from '../../protocol/manifest/trust.ts'
 import type { Parameters } from '../../protocol/parameters.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { verifyEd25519 } from '../net/signature.ts'
-import type { Clock, Identity, Log, Network, Peer, Store } from '../ports.ts'
-import { keyOf } from '../store/keyspace.ts'
+import type { Clock, Identity, Log, Network, Peer } from '../ports.ts'
+import type { ReceiptStore } from '../store/receipts.ts'
 import { dumpPath, readRange } from '../transfer/build-shard.ts'
 
 export interface AuditorParts {
   readonly identity: Identity
   readonly network: Network
-  readonly store: Store
+  readonly receipts: ReceiptStore
   readonly clock: Clock
   readonly log: Log
   /** Those that hold now. */
@@ -44,6 +45,11 @@ export interface AuditorParts {
   readonly checkOwn: (shard: Shard) => Promise<readonly string[]>
 }
 
+/** What a challenge brought: the answer's hashes and the receipt, or why there are none. */
+export type Answer =
+  | { readonly kind: 'offline' | 'unknown' }
+  | { readonly kind: 'answered'; readonly hashes: readonly Uint8Array[]; readonly receipt: Receipt }
+
 export class Auditor {
   readonly #parts: AuditorParts
 
@@ -54,39 +60,61 @@ export class Auditor {
 
   /** Asks `node` to prove its replica of a shard that this node holds. Never rejects: what goes wrong is an outcome. */
   async audit(shard: Shard, node: NodeId): Promise<AuditOutcome> {
-    const { identity, network, clock, log, parameters } = this.#parts
-    const { auditRanges, auditTimeoutMs } = parameters()
-    const ranges = chooseRanges(shard, randomBytes(8 * auditRanges))
+    const ranges = chooseRanges(shard, randomBytes(8 * this.#parts.parameters().auditRanges))
     const nonce = randomBytes(NONCE_BYTES)
-    const challenge = {
-      auditor: identity.nodeId,
-      node,
-      shard: shard.key,
-      nonce,
-      ranges,
-      atMs: clock.wallMs(),
-    }
-    const sealed = identity.seal(
-      AUDIT_CHALLENGE_DOMAIN,
-      AUDIT_CHALLENGE_TYPE,
-      encodeAuditChallenge(challenge),
-    )
-    let reply: Uint8Array
+    const answer = await this.ask(shard, node, nonce, ranges)
+    if (answer.kind !== 'answered') return answer.kind
+    const outcome = await this.#judge(shard, nonce, ranges, answer.hashes)
+    await this.tell(shard, node, answer.receipt, outcome)
+    return outcome
+  }
+
+  /** Challenges a node and opens what it answers. Never rejects. */
+  async ask(shard: Shard, node: NodeId, nonce: Uint8Array, ranges: readonly AuditRange[]): Promise<Answer> {
+    const { identity, network, clock, log, parameters } = this.#parts
+    const asked = { auditor: identity.nodeId, node, shard: shard.key, nonce, ranges, atMs: clock.wallMs() }
+    const challenge = identity.seal(AUDIT_CHALLENGE_DOMAIN, AUDIT_CHALLENGE_TYPE, encodeAuditChallenge(asked))
+    let answer: Uint8Array
     try {
-      reply = await network.request(node, 'audit', sealed, { timeoutMs: auditTimeoutMs })
+      answer = await network.request(node, 'audit', challenge, { timeoutMs: parameters().auditTimeoutMs })
     } catch (error) {
       log.info({ shard: shard.key, node, error: String(error) }, 'an audited node did not answer')
-      return 'offline'
+      return { kind: 'offline' }
     }
-    const opened = openAuditAnswer(reply, verifyEd25519)
-    if (!opened.ok || opened.signer !== node || opened.value.challenge !== challengeDigest(sealed)) {
+    const opened = openAuditAnswer(answer, verifyEd25519)
+    if (!opened.ok || opened.signer !== node || opened.value.challenge !== challengeDigest(challenge)) {
       log.warn({ shard: shard.key, node }, 'an audit answer was not one')
-      return 'unknown'
+      return { kind: 'unknown' }
     }
-    const outcome = await this.#judge(shard, nonce, ranges, opened.value.hashes)
-    await this.#keepReceipt(shard.key, node, sealed, reply)
+    return { kind: 'answered', hashes: opened.value.hashes, receipt: { challenge, answer } }
+  }
+
+  /** Keeps the receipt of an audit, and says what came of it. */
+  async tell(shard: Shard, node: NodeId, receipt: Receipt, outcome: AuditOutcome): Promise<void> {
+    const { receipts, identity, clock, log } = this.#parts
+    await receipts.keep(shard.key, node, receipt)
+    if (outcome === 'fail') {
+      const failure = { shard: shard.key, node, auditor: identity.nodeId, atMs: clock.wallMs() }
+      await receipts.keepFailure(failure, receipt)
+    }
     log.info({ shard: shard.key, node, outcome }, 'audited a replica')
-    return outcome
+  }
+
+  /** What the bytes below `root` give for the ranges. Rejects when they cannot be read. */
+  async prove(
+    shard: Shard,
+    root: string,
+    nonce: Uint8Array,
+    ranges: readonly AuditRange[],
+  ): Promise<Uint8Array[]> {
+    const hashes: Uint8Array[] = []
+    for (const range of ranges) {
+      const file = shard.files[range.file]
+      if (file === undefined) throw new RangeError('no such file')
+      const path = dumpPath(shard, root, file.path)
+      hashes.push(proveRange(nonce, await readRange(path, range.offsetBytes, range.lengthBytes)))
+    }
+    return hashes
   }
 
   async #judge(
@@ -99,7 +127,7 @@ export class Auditor {
     if (hashes.length === 0) return 'unknown'
     let mine: Uint8Array[]
     try {
-      mine = await this.#prove(shard, nonce, ranges)
+      mine = await this.prove(shard, this.#parts.mirror, nonce, ranges)
     } catch (error) {
       this.#parts.log.warn(
         { shard: shard.key, error: String(error) },
@@ -108,10 +136,7 @@ export class Auditor {
       await this.#parts.checkOwn(shard)
       return 'unknown'
     }
-    const agrees =
-      hashes.length === mine.length &&
-      mine.every((hash, index) => equalBytes(hash, hashes[index] ?? new Uint8Array()))
-    if (agrees) return 'pass'
+    if (sameHashes(mine, hashes)) return 'pass'
     // Who is wrong? Only an auditor whose own bytes are right may say that the other failed.
     return (await this.#parts.checkOwn(shard)).length === 0 ? 'fail' : 'unknown'
   }
@@ -126,8 +151,9 @@ export class Auditor {
     }
     const shard = held(challenge.shard)
     let hashes: Uint8Array[] = []
-    if (shard !== null && challenge.ranges.every((range) => fits(shard, range))) {
-      hashes = await this.#prove(shard, challenge.nonce, challenge.ranges).catch(async (error: unknown) => {
+    if (shard !== null && challenge.ranges.every((range) => hasRange(shard, range))) {
+      const { nonce, ranges } = challenge
+      hashes = await this.prove(shard, this.#parts.mirror, nonce, ranges).catch(async (error: unknown) => {
         this.#parts.log.warn(
           { shard: shard.key, error: String(error) },
           'could not read a copy that is being audited',
@@ -144,30 +170,4 @@ export class Auditor {
     }
     return identity.seal(AUDIT_ANSWER_DOMAIN, AUDIT_ANSWER_TYPE, encodeAuditAnswer(answer))
   }
-
-  async #prove(shard: Shard, nonce: Uint8Array, ranges: readonly AuditRange[]): Promise<Uint8Array[]> {
-    const hashes: Uint8Array[] = []
-    for (const range of ranges) {
-      const file = shard.files[range.file]
-      if (file === undefined) throw new RangeError('no such file')
-      const path = dumpPath(shard, this.#parts.mirror, file.path)
-      hashes.push(proveRange(nonce, await readRange(path, range.offsetBytes, range.lengthBytes)))
-    }
-    return hashes
-  }
-
-  async #keepReceipt(
-    shard: ShardKey,
-    node: NodeId,
-    challenge: Uint8Array,
-    answer: Uint8Array,
-  ): Promise<void> {
-    const key = keyOf('receipts', shard, node)
-    await this.#parts.store.batch([{ type: 'put', key, value: encodeCbor({ challenge, answer }) }])
-  }
-}
-
-function fits(shard: Shard, range: AuditRange): boolean {
-  const file = shard.files[range.file]
-  return file !== undefined && range.offsetBytes + range.lengthBytes <= file.sizeBytes
 }

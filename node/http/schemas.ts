@@ -109,6 +109,14 @@ const shard = object({
 /** `total` counts all shards; `shards` are those from `offset` on, `limit` of them at most. */
 export const SHARDS_SCHEMA = object({ total: whole, offset: whole, shards: list(shard) })
 
+/** `total` counts all receipts of failures; `receipts` are the newest, both messages of each in base64. */
+export const RECEIPTS_SCHEMA = object({
+  total: whole,
+  receipts: list(
+    object({ shard: text, node: text, auditor: text, atMs: whole, challenge: text, answer: text }),
+  ),
+})
+
 /** Numbers in a query are text; Ajv reads them. */
 export const SHARDS_QUERY_SCHEMA = {
   type: 'object',

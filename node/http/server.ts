@@ -6,9 +6,17 @@ import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify'
 import { createMetrics } from '../observe/metrics.ts'
+import type { ReceiptsStatus } from '../observe/receipts-status.ts'
 import type { NodeStatus, ShardStatus } from '../observe/status.ts'
 import { isAllowedHost } from './hosts.ts'
-import { ERROR_SCHEMA, HEALTH_SCHEMA, SHARDS_QUERY_SCHEMA, SHARDS_SCHEMA, STATUS_SCHEMA } from './schemas.ts'
+import {
+  ERROR_SCHEMA,
+  HEALTH_SCHEMA,
+  RECEIPTS_SCHEMA,
+  SHARDS_QUERY_SCHEMA,
+  SHARDS_SCHEMA,
+  STATUS_SCHEMA,
+} from './schemas.ts'
 
 export interface HttpOptions {
   /** @default 127.0.0.1 */
@@ -19,6 +27,7 @@ export interface HttpOptions {
   readonly allowedHosts?: readonly string[]
   readonly status: () => NodeStatus
   readonly shards: () => readonly ShardStatus[]
+  readonly receipts: () => Promise<ReceiptsStatus>
   /** Folder of the status page. @default the one of this package */
   readonly webRoot?: string
 }
@@ -107,7 +116,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   }
 }
 
-function addRoutes(app: FastifyInstance, { status, shards }: HttpOptions): void {
+function addRoutes(app: FastifyInstance, { status, shards, receipts }: HttpOptions): void {
   const metrics = createMetrics(status)
   const answers = (schema: object) => ({
     response: { 200: schema, '4xx': ERROR_SCHEMA, '5xx': ERROR_SCHEMA },
@@ -128,6 +137,10 @@ function addRoutes(app: FastifyInstance, { status, shards }: HttpOptions): void 
       return { total: all.length, offset, shards: all.slice(offset, offset + limit) }
     },
   )
+  app.get('/api/v1/receipts', { schema: answers(RECEIPTS_SCHEMA) }, async (_request, reply) => {
+    fresh(reply)
+    return receipts()
+  })
   app.get('/healthz', { schema: answers(HEALTH_SCHEMA) }, async (_request, reply) => {
     fresh(reply)
     const { version, role, peers } = status()

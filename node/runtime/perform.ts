@@ -4,7 +4,9 @@ import type { Event } from '../../protocol/core/event.ts'
 import type { ShardKey } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import type { Auditor } from '../audit/auditor.ts'
+import type { FileAuditor } from '../audit/file-auditor.ts'
 import type { Promises } from '../audit/promises.ts'
+import type { Receipts } from '../audit/receipts.ts'
 import type { Log, Network, Store, TorrentEngine } from '../ports.ts'
 import { saveKept } from '../store/kept.ts'
 import { FetchError, type ShardFetcher } from '../transfer/fetch-shard.ts'
@@ -18,6 +20,8 @@ export interface PerformParts {
   readonly files: ShardFiles
   readonly fetcher: ShardFetcher
   readonly auditor: Auditor
+  readonly fileAuditor: FileAuditor
+  readonly receipts: Receipts
   readonly promises: Promises
   readonly updates: UpdateExchange
   readonly log: Log
@@ -75,6 +79,12 @@ export class Performer {
       case 'audit':
         this.#audit(effect)
         return
+      case 'audit-file':
+        this.#auditFile(effect)
+        return
+      case 'ask-receipt':
+        void this.#parts.receipts.ask(effect.shard, effect.node, effect.auditor)
+        return
       case 'check':
         void this.#parts.checkOwn(effect.shard)
         return
@@ -86,6 +96,7 @@ export class Performer {
 
   /** Stops all fetches and waits for them. */
   async stop(): Promise<void> {
+    await this.#parts.fileAuditor.stop()
     const works = [...this.#fetches.values()]
     for (const work of works) work.abort.abort()
     await Promise.all(works.map((work) => work.ended))
@@ -134,6 +145,7 @@ export class Performer {
     const { signal } = abort
     // One writer a staging folder: the fetch that this one replaces ends first.
     await before
+    await this.#parts.fileAuditor.giveWay(shard.key)
     try {
       signal.throwIfAborted()
       const onProgress = (doneBytes: number) => {
@@ -178,6 +190,13 @@ export class Performer {
     const { shard, node } = effect
     void auditor
       .audit(shard, node)
+      .then((outcome) => dispatch({ kind: 'audited', shard: shard.key, node, outcome }))
+  }
+  #auditFile(effect: Extract<Effect, { kind: 'audit-file' }>): void {
+    const { fileAuditor, dispatch } = this.#parts
+    const { shard, node } = effect
+    void fileAuditor
+      .audit(effect)
       .then((outcome) => dispatch({ kind: 'audited', shard: shard.key, node, outcome }))
   }
 }

@@ -24,6 +24,7 @@ export const KEYSPACES = [
   // Node
   { number: 17, name: 'records' }, // By node id: its newest sealed update, and its head.
   { number: 18, name: 'recordBuckets' }, // By node id and bucket number: the rows of its state.
+  { number: 19, name: 'failures' }, // By shard key, node and auditor: a receipt that proves that the replica failed.
 ] as const
 
 export type Keyspace = (typeof KEYSPACES)[number]['name']

@@ -19,6 +19,15 @@ const machine = () => {
 }
 const status = () => statusOf(cores, machine())
 const shards = () => shardStatuses(machine().state, cores.now.wallMs)
+const receipts = async () => receiptsStatus(await filledReceipts())
+
+async function filledReceipts(): Promise<ReceiptStore> {
+  const store = await ReceiptStore.open(createMemoryStore(), silentLog)
+  const [node, auditor] = [machine().id, testIdentity(1).nodeId]
+  const failure = { shard: SHARDS[0]?.key ?? ('' as never), node, auditor, atMs: 5 }
+  await store.keepFailure(failure, { challenge: Uint8Array.of(1, 2), answer: Uint8Array.of(3) })
+  return store
+}
 
 beforeAll(async () => {
   cores = new Cores(3, SHARDS)
@@ -30,7 +39,7 @@ beforeAll(async () => {
     foundAtMs: 1,
     repairedAtMs: 2,
   })
-  server = await startHttp({ port: 0, allowedHosts: ['seed.example.org'], status, shards })
+  server = await startHttp({ port: 0, allowedHosts: ['seed.example.org'], status, shards, receipts })
 })
 afterAll(() => server.close())
 
@@ -189,9 +198,9 @@ describe('the server', () => {
     const other = createServer()
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
     const { port } = other.address() as AddressInfo
-    await expect(startHttp({ port, status, shards })).rejects.toThrow(`HTTP port ${port} is already in use`)
+    await expect(startHttp({ port, status, shards, receipts })).rejects.toThrow(`HTTP port ${port} is already in use`)
     await new Promise((resolve) => other.close(resolve))
-    const late = await startHttp({ port, status, shards })
+    const late = await startHttp({ port, status, shards, receipts })
     expect(late.url).toBe(`http://127.0.0.1:${port}/`)
     await late.close()
   })
@@ -203,6 +212,7 @@ describe('the server', () => {
         throw new Error('swordfish')
       },
       shards,
+      receipts,
     })
     const answer = await fetch(`${broken.url}api/v1/status`)
     const body = await answer.text()
