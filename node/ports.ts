@@ -171,7 +171,7 @@ export interface TorrentStats {
   readonly peers: number
 }
 
-export type TorrentErrorCode = 'metadata-mismatch' | 'wrong-bytes' | 'engine' | 'disk' | 'aborted'
+export type TorrentErrorCode = 'metadata-mismatch' | 'engine' | 'disk' | 'aborted'
 
 export class TorrentError extends Error {
   readonly code: TorrentErrorCode
@@ -197,9 +197,6 @@ export interface TorrentEngine {
    * raw bytes; false rejects with `metadata-mismatch` before any payload is written. Resolves with the raw info bytes when every
    * piece passed its hash and is on disk. Pieces already on disk in `root` are checked and kept (resume).
    * After it resolved the torrent is no longer active: call `seed` once the files stand at their final place.
-   *
-   * `file`, an index into the torrent's files: only the pieces that hold bytes of it are asked for. Then a piece that fails its
-   * hash ends the fetch with `wrong-bytes`, instead of being asked of another peer; and nothing is made durable.
    */
   fetch(
     infohash: Infohash,
@@ -207,12 +204,26 @@ export interface TorrentEngine {
     options: {
       peers: readonly TorrentPeer[]
       accept: (info: Uint8Array) => boolean
-      file?: number
       onProgress?: (stats: TorrentStats) => void
       signal?: AbortSignal
     },
   ): Promise<{ info: Uint8Array; downloadedBytes: number }>
-  /** Adds peers to an active fetch or seed; unknown infohash is a no-op. */
+  /**
+   * Writes one file of a torrent, an index into its files, to `path` as the given peers send it: only they are asked, over
+   * connections that this engine dialled, and nothing is held against the torrent's hashes. Resolves when all of it came and is
+   * written, not durably.
+   */
+  fetchFile(
+    infohash: Infohash,
+    file: number,
+    path: string,
+    options: {
+      peers: readonly TorrentPeer[]
+      accept: (info: Uint8Array) => boolean
+      signal?: AbortSignal
+    },
+  ): Promise<{ info: Uint8Array; downloadedBytes: number }>
+  /** Adds peers to an active fetch of a whole torrent or a seed; unknown infohash is a no-op. */
   addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void
   /** Stops and forgets one torrent; files stay. */
   remove(infohash: Infohash): Promise<void>

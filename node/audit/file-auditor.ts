@@ -1,6 +1,6 @@
 /**
  * An audit by somebody who does not hold the shard (PROTOCOL 7): a signed answer over one file that the nonce chooses, then that
- * file from the audited node alone, held against upstream's digest. The file is removed as soon as it is judged.
+ * file from where the audited node says that it serves, held against upstream's digest. It is removed as soon as it is judged.
  */
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
@@ -14,17 +14,14 @@ import { NONCE_BYTES } from '../../protocol/audit/messages.ts'
 import type { Effect } from '../../protocol/core/effect.ts'
 import type { ShardKey } from '../../protocol/ids.ts'
 import type { AuditOutcome } from '../../protocol/manifest/entry.ts'
-import type { Shard } from '../../protocol/shard/shard.ts'
 import { infoMatchesShard } from '../../protocol/torrent/info.ts'
-import { type Hasher, type Log, type TorrentEngine, TorrentError } from '../ports.ts'
+import type { Hasher, Log, TorrentEngine } from '../ports.ts'
 import { differs, dumpPath } from '../transfer/build-shard.ts'
 import type { ShardFiles } from '../transfer/shard-files.ts'
 import type { Auditor } from './auditor.ts'
 
 type Wanted = Extract<Effect, { kind: 'audit-file' }>
 
-/** A wrong piece may be the line's fault once. */
-const TRIES = 2
 /** The longest that a timer takes. */
 const TIMER_MS_MAX = 2 ** 31 - 1
 
@@ -83,7 +80,7 @@ export class FileAuditor {
     if (answer.kind !== 'answered') return answer.kind
     if (answer.hashes.length === 0) return 'unknown'
     const found = await this.#fetch(wanted, plan, nonce, signal)
-    const outcome = judgeFileAudit(answer.hashes, found)
+    const outcome = judgeFileAudit(plan, answer.hashes, found)
     const path = shard.files[plan.file]?.path
     log.info(
       { shard: shard.key, node, path, file: found.kind, outcome },
@@ -93,52 +90,34 @@ export class FileAuditor {
     return outcome
   }
 
+  /**
+   * Whatever keeps the file from coming proves nothing, a torrent that is not the shard's neither: no answer was signed to that,
+   * and fetchers refute it (PROTOCOL 6).
+   */
   async #fetch(
-    wanted: Wanted,
-    plan: FileAudit,
+    { shard, node, infohash, peers, timeoutMs }: Wanted,
+    { file, ranges }: FileAudit,
     nonce: Uint8Array,
-    signal: AbortSignal,
+    stopped: AbortSignal,
   ): Promise<FileFinding> {
-    const { files, log } = this.#parts
-    const { shard, node } = wanted
+    const { auditor, engine, hasher, files, log } = this.#parts
+    const expected = shard.files[file]
+    if (expected === undefined) throw new RangeError('no such file')
     const root = files.auditing(shard)
-    const timeout = AbortSignal.timeout(Math.min(wanted.timeoutMs, TIMER_MS_MAX))
-    const either = AbortSignal.any([signal, timeout])
+    const path = dumpPath(shard, root, expected.path)
+    const signal = AbortSignal.any([stopped, AbortSignal.timeout(Math.min(timeoutMs, TIMER_MS_MAX))])
     try {
-      const isWrong = await this.#download(wanted, plan.file, root, either)
-      if (isWrong || (await this.#hasOtherDigest(shard, plan.file, root, either))) return { kind: 'wrong' }
-      return { kind: 'whole', proofs: await this.#parts.auditor.prove(shard, root, nonce, plan.ranges) }
+      const accept = (info: Uint8Array) => infoMatchesShard(info, shard)
+      await engine.fetchFile(infohash, file, path, { peers, accept, signal })
+      const facts = await hasher.hash([path], { signal })
+      const isUpstreams = differs(expected.sizeBytes, expected.digests, facts.files[0]) === null
+      const proofs = await auditor.prove(shard, root, nonce, ranges)
+      return { kind: isUpstreams ? 'whole' : 'other', proofs }
     } catch (error) {
       log.info({ shard: shard.key, node, error: String(error) }, 'a file did not come whole for an audit')
       return { kind: 'missing' }
     } finally {
       await rm(root, { recursive: true, force: true })
     }
-  }
-
-  /** True when what came is not what the torrent, or the shard, says. Rejects when it did not come. */
-  async #download(wanted: Wanted, file: number, root: string, signal: AbortSignal): Promise<boolean> {
-    const { engine } = this.#parts
-    const { shard, infohash, peers } = wanted
-    for (let tries = 1; ; tries++) {
-      try {
-        const accept = (info: Uint8Array) => infoMatchesShard(info, shard)
-        await engine.fetch(infohash, root, { peers, accept, file, signal })
-        return false
-      } catch (error) {
-        if (!(error instanceof TorrentError)) throw error
-        // Its own entry names the infohash, and the dictionary hashes to it.
-        if (error.code === 'metadata-mismatch') return true
-        if (error.code !== 'wrong-bytes') throw error
-        if (tries === TRIES) return true
-      }
-    }
-  }
-
-  async #hasOtherDigest(shard: Shard, file: number, root: string, signal: AbortSignal): Promise<boolean> {
-    const expected = shard.files[file]
-    if (expected === undefined) throw new RangeError('no such file')
-    const { files } = await this.#parts.hasher.hash([dumpPath(shard, root, expected.path)], { signal })
-    return differs(expected.sizeBytes, expected.digests, files[0]) !== null
   }
 }

@@ -12,13 +12,15 @@ import {
   type Receipt,
 } from '../../protocol/audit/receipt.ts'
 import { ShapeError } from '../../protocol/codec/shape.ts'
+import type { Effect } from '../../protocol/core/effect.ts'
 import type { Event, ReceiptVerdict } from '../../protocol/core/event.ts'
-import type { NodeId } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { verifyEd25519 } from '../net/signature.ts'
 import type { Identity, Log, Network } from '../ports.ts'
 import type { ReceiptStore } from '../store/receipts.ts'
 import type { Auditor } from './auditor.ts'
+
+type Wanted = Extract<Effect, { kind: 'ask-receipt' }>
 
 const REQUEST_TIMEOUT_MS = 15_000
 
@@ -49,41 +51,43 @@ export class Receipts {
   }
 
   /** Asks `auditor` to prove that `node` failed, about a shard that this node holds; the core hears of it. Never rejects. */
-  async ask(shard: Shard, node: NodeId, auditor: NodeId): Promise<void> {
-    const verdict = await this.#ask(shard, node, auditor).catch((error: unknown): ReceiptVerdict => {
-      this.#parts.log.info({ shard: shard.key, node, auditor, error: String(error) }, 'no receipt')
+  async ask(wanted: Wanted): Promise<void> {
+    const { node, auditor } = wanted
+    const shard = wanted.shard.key
+    const verdict = await this.#ask(wanted).catch((error: unknown): ReceiptVerdict => {
+      this.#parts.log.info({ shard, node, auditor, error: String(error) }, 'no receipt')
       return error instanceof ShapeError ? 'invalid' : 'none'
     })
-    this.#parts.dispatch({ kind: 'receipt', shard: shard.key, node, auditor, verdict })
+    this.#parts.dispatch({ kind: 'receipt', shard, node, auditor, verdict })
   }
 
-  async #ask(shard: Shard, node: NodeId, auditor: NodeId): Promise<ReceiptVerdict> {
+  async #ask(wanted: Wanted): Promise<ReceiptVerdict> {
+    const { shard, node, auditor } = wanted
     const { network, receipts, log } = this.#parts
     const request = encodeReceiptRequest({ shard: shard.key, node })
     const reply = await network.request(auditor, 'receipt', request, { timeoutMs: REQUEST_TIMEOUT_MS })
     if (reply.length === 0) return 'none'
     const receipt = decodeReceipt(reply)
-    const { verdict, atMs } = await this.#judge(shard, node, auditor, receipt)
+    const { verdict, atMs } = await this.#judge(wanted, receipt)
     log.info({ shard: shard.key, node, auditor, verdict }, 'judged a receipt')
     if (verdict === 'fail') await receipts.keepFailure({ shard: shard.key, node, auditor, atMs }, receipt)
     return verdict
   }
 
   async #judge(
-    shard: Shard,
-    node: NodeId,
-    auditor: NodeId,
+    { shard, node, auditor, notBeforeMs }: Wanted,
     receipt: Receipt,
   ): Promise<{ verdict: ReceiptVerdict; atMs: number }> {
     const opened = openReceipt(receipt, shard, verifyEd25519)
     if (!opened.ok) return { verdict: 'invalid', atMs: 0 }
-    const { nonce, ranges, askedAtMs } = opened.value
-    if (opened.value.node !== node || opened.value.auditor !== auditor) return { verdict: 'invalid', atMs: 0 }
+    const { nonce, ranges, askedAtMs: atMs } = opened.value
+    const isOfThis = opened.value.node === node && opened.value.auditor === auditor && atMs >= notBeforeMs
+    if (!isOfThis) return { verdict: 'invalid', atMs }
     const proofs = await this.#parts.auditor.prove(shard, this.#parts.mirror, nonce, ranges).catch(() => null)
     const verdict = proofs === null ? 'unknown' : judgeReceipt(opened.value, proofs)
-    if (verdict === 'pass') return { verdict, atMs: askedAtMs }
+    if (verdict === 'pass') return { verdict, atMs }
     // Only whose own bytes are right may say that another's are not.
     const isWhole = (await this.#parts.checkOwn(shard)).length === 0
-    return { verdict: isWhole ? verdict : 'unknown', atMs: askedAtMs }
+    return { verdict: isWhole ? verdict : 'unknown', atMs }
   }
 }

@@ -83,7 +83,7 @@ export class Performer {
         this.#auditFile(effect)
         return
       case 'ask-receipt':
-        void this.#parts.receipts.ask(effect.shard, effect.node, effect.auditor)
+        void this.#parts.receipts.ask(effect)
         return
       case 'check':
         void this.#parts.checkOwn(effect.shard)
@@ -192,6 +192,7 @@ export class Performer {
       .audit(shard, node)
       .then((outcome) => dispatch({ kind: 'audited', shard: shard.key, node, outcome }))
   }
+
   #auditFile(effect: Extract<Effect, { kind: 'audit-file' }>): void {
     const { fileAuditor, dispatch } = this.#parts
     const { shard, node } = effect

@@ -39,6 +39,10 @@ export class Dialler {
     this.#schedule(address, target)
   }
 
+  has(address: string): boolean {
+    return this.#targets.has(address)
+  }
+
   /** From now on `dial` is called; every peer is due at once. */
   start(dial: (address: string) => void): void {
     this.stop()

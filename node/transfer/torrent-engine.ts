@@ -18,8 +18,9 @@ import { type Log, type TorrentEngine, TorrentError, type TorrentPeer, type Torr
 import { ChunkStore, checkSizes } from './chunk-store.ts'
 import { Dialler } from './dialler.ts'
 import { FilePool } from './file-pool.ts'
+import { FileTaker } from './file-taker.ts'
 import { aborted, asTorrentError, diskError, isMissing, startError } from './torrent-errors.ts'
-import { attach, fetchFile, orAbort, storeClass, Transfer, until } from './torrent-transfer.ts'
+import { attach, orAbort, storeClass, Transfer, until } from './torrent-transfer.ts'
 import type { EngineTorrent } from './wire.ts'
 
 export interface WebTorrentEngineOptions {
@@ -40,6 +41,9 @@ export interface WebTorrentEngineOptions {
   readonly openFilesMax?: number
   readonly log?: Log
 }
+
+type FetchOptions = Parameters<TorrentEngine['fetchFile']>[3]
+type Fetched = Awaited<ReturnType<TorrentEngine['fetchFile']>>
 
 /** Dials of a seed to a peer that wants from it: that one dials too. */
 const SEED_DIALS_MAX = 6
@@ -125,49 +129,26 @@ export class WebTorrentEngine implements TorrentEngine {
   async fetch(
     infohash: Infohash,
     root: string,
-    options: {
-      peers: readonly TorrentPeer[]
-      accept: (info: Uint8Array) => boolean
-      file?: number
-      onProgress?: (stats: TorrentStats) => void
-      signal?: AbortSignal
-    },
-  ): Promise<{ info: Uint8Array; downloadedBytes: number }> {
-    if (options.signal?.aborted) throw aborted()
-    const transfer = this.#begin(infohash, 'fetching-metadata', new Dialler())
-    transfer.endsAtWrongBytes = options.file !== undefined
-    const abort = () => transfer.fail(aborted())
-    options.signal?.addEventListener('abort', abort, { once: true })
-    try {
-      this.addPeers(infohash, options.peers)
-      const raw = await this.#fetchInfo(transfer)
-      const info = decodeInfo(raw)
-      if (info === null || !options.accept(raw)) {
-        throw new TorrentError(
-          'metadata-mismatch',
-          `the info dictionary of ${infohash} is not what was expected`,
-        )
-      }
+    options: FetchOptions & { onProgress?: (stats: TorrentStats) => void },
+  ): Promise<Fetched> {
+    return this.#fetch(infohash, null, options, async (transfer, metadata) => {
+      await transfer.halt()
       transfer.state = 'fetching'
-      if (options.file === undefined)
-        await this.#fetchPieces(transfer, root, { raw, info }, options.onProgress)
-      else await this.#fetchFile(transfer, root, { raw, info }, options.file)
-      return { info: raw, downloadedBytes: transfer.downloadedBytes }
-    } catch (error) {
-      throw asTorrentError(error)
-    } finally {
-      options.signal?.removeEventListener('abort', abort)
-      await this.#end(transfer)
-    }
+      await this.#fetchPieces(transfer, root, metadata, options.onProgress)
+    })
+  }
+
+  async fetchFile(infohash: Infohash, file: number, path: string, options: FetchOptions): Promise<Fetched> {
+    const taker = new FileTaker()
+    return this.#fetch(infohash, taker, options, async (transfer, { info }) => {
+      transfer.state = 'fetching'
+      await orAbort(taker.take(info, file, path), transfer.signal)
+    })
   }
 
   addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void {
     const transfer = this.#transfers.get(infohash)
-    for (const { host, port } of peers) {
-      if (!Number.isInteger(port) || port < 1 || port > 65_534) continue
-      if (port === this.#port && host === (this.#options.host ?? '127.0.0.1')) continue
-      transfer?.dialler.add(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)
-    }
+    if (transfer?.taker === null) this.#dial(transfer, peers)
   }
 
   async remove(infohash: Infohash): Promise<void> {
@@ -190,29 +171,59 @@ export class WebTorrentEngine implements TorrentEngine {
     await this.#pool.close()
   }
 
-  #begin(infohash: Infohash, state: TorrentStats['state'], dialler: Dialler): Transfer {
+  #begin(infohash: Infohash, state: TorrentStats['state'], dialler: Dialler, taker?: FileTaker | null) {
     if (this.#client === null) throw new TorrentError('engine', 'the BitTorrent engine is not running')
     if (this.#transfers.has(infohash)) throw new TorrentError('engine', `${infohash} is active already`)
     if (this.#transfers.size >= TORRENTS_MAX) throw new TorrentError('engine', 'too many torrents')
-    const transfer = new Transfer(infohash, state, dialler)
+    const transfer = new Transfer(infohash, state, dialler, taker)
     this.#transfers.set(infohash, transfer)
     return transfer
   }
 
+  #dial({ dialler }: Transfer, peers: readonly TorrentPeer[]): void {
+    for (const { host, port } of peers) {
+      if (!Number.isInteger(port) || port < 1 || port > 65_534) continue
+      if (port === this.#port && host === (this.#options.host ?? '127.0.0.1')) continue
+      dialler.add(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)
+    }
+  }
+
+  /** The info dictionary first; once it is accepted, `body` fetches what it names. */
+  async #fetch(
+    infohash: Infohash,
+    taker: FileTaker | null,
+    options: FetchOptions,
+    body: (transfer: Transfer, metadata: { raw: Uint8Array; info: Info }) => Promise<void>,
+  ): Promise<Fetched> {
+    if (options.signal?.aborted) throw aborted()
+    const transfer = this.#begin(infohash, 'fetching-metadata', new Dialler(), taker)
+    const abort = () => transfer.fail(aborted())
+    options.signal?.addEventListener('abort', abort, { once: true })
+    try {
+      this.#dial(transfer, options.peers)
+      const raw = await this.#fetchInfo(transfer)
+      const info = decodeInfo(raw)
+      if (info === null || !options.accept(raw)) {
+        const detail = `the info dictionary of ${infohash} is not what was expected`
+        throw new TorrentError('metadata-mismatch', detail)
+      }
+      await body(transfer, { raw, info })
+      return { info: raw, downloadedBytes: transfer.downloadedBytes }
+    } catch (error) {
+      throw asTorrentError(error)
+    } finally {
+      options.signal?.removeEventListener('abort', abort)
+      await this.#end(transfer)
+    }
+  }
+
   /** Step one: the raw info dictionary, its SHA-1 checked. */
   async #fetchInfo(transfer: Transfer): Promise<Uint8Array> {
-    const torrent = this.#add(transfer, transfer.infohash, {})
-    const found = new Promise<Uint8Array>((resolve) => {
-      attach(
-        torrent,
-        transfer,
-        { kind: 'want', infohash: transfer.infohash, onInfo: resolve },
-        this.#options.log,
-      )
-    })
-    const raw = await orAbort(found, transfer.signal)
-    await transfer.halt()
-    return raw
+    const { infohash } = transfer
+    const torrent = this.#add(transfer, infohash, {})
+    const { promise, resolve } = Promise.withResolvers<Uint8Array>()
+    attach(torrent, transfer, { kind: 'want', infohash, onInfo: resolve }, this.#options.log)
+    return orAbort(promise, transfer.signal)
   }
 
   /** Step two: what is on disk is checked, the rest fetched, all made durable. */
@@ -244,17 +255,6 @@ export class WebTorrentEngine implements TorrentEngine {
     await store.seal()
     transfer.doneBytes = () => transfer.sizeBytes
     onProgress?.(transfer.stats())
-  }
-
-  /** Step two for one file of the torrent. */
-  async #fetchFile(
-    transfer: Transfer,
-    root: string,
-    metadata: { raw: Uint8Array; info: Info },
-    file: number,
-  ): Promise<void> {
-    const { torrent } = await this.#open(transfer, root, metadata, transfer.signal)
-    await fetchFile(torrent, metadata.info, file, transfer.signal)
   }
 
   /** Adds a torrent with whole metadata and our store, until it is ready (and, for a fetch, what is on disk is checked). */

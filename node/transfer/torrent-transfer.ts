@@ -1,11 +1,10 @@
 /** One active torrent of the engine: its counters, its end, and the listeners that keep both. */
 import type { Infohash } from '../../protocol/ids.ts'
-import type { Info } from '../../protocol/torrent/info.ts'
-import { layoutOf, piecesOfFile } from '../../protocol/torrent/spans.ts'
 import { type Log, TorrentError, type TorrentStats } from '../ports.ts'
 import { Blame } from './blame.ts'
 import type { ChunkStore } from './chunk-store.ts'
 import type { Dialler } from './dialler.ts'
+import type { FileTaker } from './file-taker.ts'
 import { type MetadataRole, metadataExchange } from './metadata-exchange.ts'
 import type { EngineStore, EngineTorrent, Wire } from './wire.ts'
 import { guardWire } from './wire-guard.ts'
@@ -14,8 +13,8 @@ export class Transfer {
   readonly infohash: Infohash
   readonly isFetch: boolean
   readonly dialler: Dialler
-  /** A piece that fails its hash is what the fetch wants to know: it ends there. */
-  endsAtWrongBytes = false
+  /** What takes one file from the given peers alone; null = the whole torrent, from whoever has it. */
+  readonly taker: FileTaker | null
   state: TorrentStats['state']
   sizeBytes = 0
   /** Payload only, without the protocol's own bytes. */
@@ -30,11 +29,17 @@ export class Transfer {
   readonly #abort = new AbortController()
   #halted = Promise.resolve()
 
-  constructor(infohash: Infohash, state: TorrentStats['state'], dialler: Dialler) {
+  constructor(
+    infohash: Infohash,
+    state: TorrentStats['state'],
+    dialler: Dialler,
+    taker: FileTaker | null = null,
+  ) {
     this.infohash = infohash
     this.state = state
     this.isFetch = state !== 'seeding'
     this.dialler = dialler
+    this.taker = taker
     const { promise, resolve } = Promise.withResolvers<void>()
     this.ended = promise
     this.end = resolve
@@ -47,13 +52,14 @@ export class Transfer {
 
   /** Stops the torrent and closes its files; the transfer stays known. Calls wait for each other. */
   halt(): Promise<void> {
-    const { torrent, store } = this
+    const { torrent, store, taker } = this
     this.torrent = null
     this.store = null
     this.dialler.stop()
     this.#halted = this.#halted.then(async () => {
       if (torrent !== null) await destroyTorrent(torrent)
       await store?.close()
+      await taker?.stop()
     })
     return this.#halted
   }
@@ -88,6 +94,14 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
   torrent.on('wire', (wire: Wire, address: string | undefined) => {
     guardWire(wire, () => torrent.destroyed)
     wire.use(metadataExchange(role))
+    if (transfer.taker !== null) {
+      // PROTOCOL 7: anybody may call and send anything; only who was named, and was called by us, is asked.
+      if (wire.type !== 'tcpOutgoing' || address === undefined || !dialler.has(address)) {
+        wire.destroy()
+        return
+      }
+      transfer.taker.watch(wire)
+    }
     blame.watch(wire)
     wire.on('download', (count: number) => (transfer.downloadedBytes += count))
     wire.on('upload', (count: number) => (transfer.uploadedBytes += count))
@@ -111,8 +125,6 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
     log?.debug({ infohash: transfer.infohash, message }, 'torrent warning')
     const piece = /^Piece ([0-9]+) failed verification$/.exec(message)?.[1]
     if (piece === undefined) return
-    if (transfer.endsAtWrongBytes)
-      transfer.fail(new TorrentError('wrong-bytes', `piece ${piece} is not what its torrent says`))
     for (const wire of blame.failed(Number(piece))) {
       log?.warn({ infohash: transfer.infohash, piece: Number(piece) }, 'a BitTorrent peer sent wrong bytes')
       wire.emit('banned')
@@ -132,29 +144,6 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
 /** Resolves at the event; rejects with the transfer's failure. */
 export function until(torrent: EngineTorrent, event: 'ready' | 'done', signal: AbortSignal): Promise<void> {
   return orAbort(new Promise((resolve) => torrent.once(event, resolve)), signal)
-}
-
-/** Asks for the pieces of one file; resolves when they are on disk, rejects with the transfer's failure. */
-export async function fetchFile(
-  torrent: EngineTorrent,
-  info: Info,
-  file: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const pieces = piecesOfFile(layoutOf(info.files), info.pieceLengthBytes, file)
-  if (pieces === null) return
-  const { first, last } = pieces
-  const wanted = Array.from({ length: last - first + 1 }, (_, index) => first + index)
-  const all = new Promise<void>((resolve) => {
-    // The package sets a piece to null once it has it.
-    const look = () => {
-      if (wanted.every((piece) => torrent.pieces[piece] === null)) resolve()
-    }
-    torrent.on('verified', look)
-    look()
-  })
-  torrent.select(first, last, 1)
-  await orAbort(all, signal)
 }
 
 /** The promise's value, or a rejection with the signal's reason. */

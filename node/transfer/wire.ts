@@ -38,7 +38,10 @@ export interface EngineStore {
 }
 
 export interface Wire extends EventEmitter {
+  /** `tcpOutgoing` when we dialled. */
+  readonly type: string
   readonly destroyed: boolean
+  readonly peerChoking: boolean
   /** Payload bytes received. */
   readonly downloaded: number
   /** What we say in the extended handshake (BEP 10). */
@@ -50,6 +53,14 @@ export interface Wire extends EventEmitter {
   readonly hasFast: boolean
   use(extension: ExtensionClass): void
   extended(extension: string, message: Uint8Array): void
+  /** Says so once; a peer that is not asked to send does not. */
+  interested(): void
+  request(
+    piece: number,
+    offset: number,
+    length: number,
+    callback: (error: Error | null, bytes?: Uint8Array) => void,
+  ): void
   reject(piece: number, offset: number, length: number): void
   destroy(): void
   /** What the wire waits for, in bytes, and who takes them. */

@@ -1,29 +1,27 @@
 /**
  * An audit by somebody who does not hold the shard (PROTOCOL 7). The challenge covers one file that the nonce chooses; the node
- * answers it as any other and so commits itself; then that one file is fetched from it and held against upstream's digest. With the
- * file's true bytes the signed answer can be judged, now by the auditor and later by anybody who has them.
+ * answers it as any other and so commits itself; then that one file is fetched from it and held against upstream's digest. It
+ * fails only by what it signed, so that whoever has the bytes finds the same: what comes over a line may be anybody's.
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { concatBytes } from '../codec/bytes.ts'
 import { AUDIT_FILE_BYTES_MAX, AUDIT_RANGE_BYTES_MAX, AUDIT_RANGES_MAX } from '../limits.ts'
 import type { AuditOutcome } from '../manifest/entry.ts'
 import type { Shard } from '../shard/shard.ts'
-import { shardPieceLength } from '../torrent/info.ts'
 import { type AuditRange, sameHashes } from './messages.ts'
 
 export interface FileAudit {
   /** Index into the shard's files: the file that is asked for. */
   readonly file: number
-  /** Every byte of it, in order; of a file above AUDIT_FILE_BYTES_MAX as many ranges as a challenge has, where the nonce says. */
+  /** Every byte of it, in order (then it is covered); of a file above AUDIT_FILE_BYTES_MAX as many ranges as a challenge has, where the nonce says. */
   readonly ranges: readonly AuditRange[]
+  readonly isCovered: boolean
 }
 
-/** What came of the file from the node that is audited. */
+/** What came of the file from where the audited node says that it serves. */
 export type FileFinding =
-  /** All of it, with upstream's digests; `proofs` are what its bytes give for the ranges. */
-  | { readonly kind: 'whole'; readonly proofs: readonly Uint8Array[] }
-  /** It sent other bytes: not those of its own torrent, or a torrent that is not the shard's. */
-  | { readonly kind: 'wrong' }
+  /** whole: with upstream's digests. other: as many bytes, but not those. `proofs` are what they give for the ranges. */
+  | { readonly kind: 'whole' | 'other'; readonly proofs: readonly Uint8Array[] }
   /** Less than a whole file. */
   | { readonly kind: 'missing' }
 
@@ -33,34 +31,38 @@ export function planFileAudit(shard: Shard, nonce: Uint8Array): FileAudit | null
   const file = files[Number(draw(nonce, 0) % BigInt(Math.max(1, files.length)))]
   const sizeBytes = file === undefined ? 0 : (shard.files[file]?.sizeBytes ?? 0)
   if (file === undefined) return null
+  const isCovered = sizeBytes <= AUDIT_FILE_BYTES_MAX
   const ranges: AuditRange[] = []
   for (let at = 0; at < sizeBytes && ranges.length < AUDIT_RANGES_MAX; at += AUDIT_RANGE_BYTES_MAX) {
     const lengthBytes = Math.min(AUDIT_RANGE_BYTES_MAX, sizeBytes - at)
-    const offsetBytes =
-      sizeBytes <= AUDIT_FILE_BYTES_MAX
-        ? at
-        : Number(draw(nonce, ranges.length + 1) % BigInt(sizeBytes - lengthBytes + 1))
+    const offsetBytes = isCovered
+      ? at
+      : Number(draw(nonce, ranges.length + 1) % BigInt(sizeBytes - lengthBytes + 1))
     ranges.push({ file, offsetBytes, lengthBytes })
   }
-  return { file, ranges }
+  return { file, ranges, isCovered }
 }
 
-/** Bytes that such an audit may take on the auditor's disk: the largest file that may be asked for, in whole pieces. */
+/** Bytes that such an audit may take on the auditor's disk: the largest file that may be asked for. */
 export function fileAuditBytes(shard: Shard): number {
-  const largest = askable(shard).reduce((most, file) => Math.max(most, shard.files[file]?.sizeBytes ?? 0), 0)
-  return largest === 0 ? 0 : largest + 2 * shardPieceLength(shard)
+  return askable(shard).reduce((most, file) => Math.max(most, shard.files[file]?.sizeBytes ?? 0), 0)
 }
 
 /**
- * `hashes`: the answer to the challenge. Without the whole file nobody can judge it: it is witnessed, which proves nothing yet
- * and is told as `unknown`.
+ * `hashes`: the answer to the challenge. What nobody can judge is witnessed, which proves nothing yet and is told as `unknown`.
  */
-export function judgeFileAudit(hashes: readonly Uint8Array[], found: FileFinding): AuditOutcome {
+export function judgeFileAudit(
+  { isCovered }: Pick<FileAudit, 'isCovered'>,
+  hashes: readonly Uint8Array[],
+  found: FileFinding,
+): AuditOutcome {
   // An honest node that does not hold it now says so with no hashes.
-  if (hashes.length === 0) return 'unknown'
-  if (found.kind === 'missing') return 'unknown'
-  if (found.kind === 'wrong') return 'fail'
-  return sameHashes(found.proofs, hashes) ? 'pass' : 'fail'
+  if (hashes.length === 0 || found.kind === 'missing') return 'unknown'
+  const isSigned = sameHashes(found.proofs, hashes)
+  if (found.kind === 'whole') return isSigned ? 'pass' : 'fail'
+  // Bytes that it signed for are its own, whoever brought them; others may come from anybody. Where the challenge does not cover
+  // the file, what is wrong may lie beside it.
+  return isSigned && isCovered ? 'fail' : 'unknown'
 }
 
 /** Files with bytes that are not too large for a home's line; when all are, the smallest. */

@@ -15,10 +15,31 @@ export function auditorRank(
   others: readonly NodeId[],
   nowMs: number,
 ): number {
-  const day = Math.floor(nowMs / DAY_MS)
-  const score = (node: NodeId) => sha256(utf8ToBytes(`${shard} ${replica} ${node} ${day}`))
-  const mine = score(auditor)
-  return others.filter((node) => node !== auditor && compareBytes(score(node), mine) > 0).length
+  const mine = score(shard, replica, auditor, nowMs)
+  return others.filter(
+    (node) => node !== auditor && compareBytes(score(shard, replica, node, nowMs), mine) > 0,
+  ).length
+}
+
+/**
+ * Must one who is among the first `places` of so many look at the others' scores? Hardly one in a thousand of them is told not to,
+ * and nearly everybody else is: they need one score instead of all.
+ */
+export function mayBeAmong(
+  places: number,
+  count: number,
+  shard: ShardKey,
+  replica: NodeId,
+  auditor: NodeId,
+  nowMs: number,
+): boolean {
+  const mine = score(shard, replica, auditor, nowMs)
+  const shareAhead = 1 - new DataView(mine.buffer, mine.byteOffset).getUint32(0) / 2 ** 32
+  return shareAhead * count <= 4 * places
+}
+
+function score(shard: ShardKey, replica: NodeId, auditor: NodeId, nowMs: number): Uint8Array {
+  return sha256(utf8ToBytes(`${shard} ${replica} ${auditor} ${Math.floor(nowMs / DAY_MS)}`))
 }
 
 /**

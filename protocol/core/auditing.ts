@@ -43,7 +43,7 @@ function planAuditsOf(state: CoreState, own: Own, now: Now, out: Effect[]): void
       nextMs = Math.min(nextMs, Math.max(waitMs, 0))
       continue
     }
-    state.auditing.add(pair)
+    state.auditing.set(pair, now.wallMs)
     out.push({ kind: 'audit', shard: own.shard, node: id })
   }
   state.own.checkAudits(own, now.monotonicMs + nextMs)
@@ -55,6 +55,8 @@ export function recordAudit(
   now: Now,
 ): void {
   const pair = auditKey(event.shard, event.node)
+  // What the replica is told to have shown it showed when it was asked: it may have been repaired since.
+  const atMs = state.auditing.get(pair) ?? now.wallMs
   state.auditing.delete(pair)
   const isByFile = state.fileAudits.delete(pair)
   const own = state.own.get(event.shard)
@@ -70,7 +72,7 @@ export function recordAudit(
   const last = state.audits.get(pair)
   // Being offline proves nothing about the bytes, so it does not replace a proof or a failure.
   if (last !== undefined && (event.outcome === 'offline' || event.outcome === 'unknown')) return
-  state.audits.set(pair, { shard: event.shard, node: event.node, outcome: event.outcome, atMs: now.wallMs })
+  state.audits.set(pair, { shard: event.shard, node: event.node, outcome: event.outcome, atMs })
   state.unpersisted = true
   if (isNews) state.unpublished = true
 }

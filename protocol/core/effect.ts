@@ -33,12 +33,16 @@ export type Effect =
       readonly peers: readonly Endpoint[]
       readonly timeoutMs: number
     }
-  /** Ask who reported a failure for the receipt, and judge it by our own bytes; comes back as `receipt`. */
+  /**
+   * Ask who reported a failure for the receipt, and judge it by our own bytes; comes back as `receipt`. One of before
+   * `notBeforeMs` (unix ms) is of another replica than stands now.
+   */
   | {
       readonly kind: 'ask-receipt'
       readonly shard: Shard
       readonly node: NodeId
       readonly auditor: NodeId
+      readonly notBeforeMs: number
     }
   /** Ask a holder to prove its copy and to promise to keep it; comes back as `promised`. */
   | { readonly kind: 'ask-promise'; readonly shard: Shard; readonly node: NodeId }

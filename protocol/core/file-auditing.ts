@@ -3,7 +3,8 @@
  * compare with. One whole file travels, so they are rare, bounded, and only made by those whose word counts for everybody.
  */
 import { fileAuditBytes } from '../audit/file-audit.ts'
-import { auditorRank } from '../audit/plan.ts'
+import { auditorRank, mayBeAmong } from '../audit/plan.ts'
+import { pairOf } from '../ledger/ledger.ts'
 import { AUDIT_FILE_BYTES_MAX } from '../limits.ts'
 import { auditKey } from '../manifest/entry.ts'
 import type { Shard } from '../shard/shard.ts'
@@ -17,14 +18,24 @@ import { sweepEveryMs } from './wake.ts'
 const FILE_AUDITS_AT_ONCE_MAX = 1
 /** Of those who could audit a replica, so many may on one day: a holder that cannot send is not asked by everybody. */
 const AUDITORS_A_DAY = 3
+/** Replicas whose turns are worked out in one sweep and in one day; with a thousand auditors a sweep takes some 40 ms then. */
+const PLACES_A_SWEEP_MAX = 2_000
+const PLACES_A_DAY_MAX = 50_000
 const DAY_MS = 86_400_000
 const NEVER = Number.POSITIVE_INFINITY
+
+interface Sweep {
+  /** Live nodes whose audits count for everybody. */
+  readonly auditors: readonly number[]
+  placesLeft: number
+}
 
 interface Candidate {
   readonly shard: Shard
   readonly slot: number
   readonly pair: string
   readonly dueAtMs: number
+  readonly bytes: number
 }
 
 /** Starts the audit that is due for longest. Looked at with each sweep: nothing of this is urgent. */
@@ -33,14 +44,12 @@ export function planFileAudits(state: CoreState, now: Now, out: Effect[]): void 
   if (!state.ledger.isListed(state.selfNumber)) return
   const next = mostOverdue(state, now)
   if (next === null) return
-  const { shard, slot, pair } = next
-  const bytes = fileAuditBytes(shard)
-  if (bytes > state.bytesTotal - bytesUsed(state)) return
+  const { shard, slot, pair, bytes } = next
   const node = state.ledger.slots.node(slot)
   const record = state.ledger.record(node)
   const infohash = record?.entries.get(shard.key)?.infohash
   if (record === undefined || infohash === undefined || infohash === null) return
-  state.auditing.add(pair)
+  state.auditing.set(pair, now.wallMs)
   state.fileAudits.set(pair, bytes)
   out.push({
     kind: 'audit-file',
@@ -53,24 +62,31 @@ export function planFileAudits(state: CoreState, now: Now, out: Effect[]): void 
 }
 
 function mostOverdue(state: CoreState, now: Now): Candidate | null {
-  const { ledger } = state
+  const { ledger, fileTurns } = state
   const { slots } = ledger
-  const { fileTurns } = state
   const day = Math.floor(now.wallMs / DAY_MS)
   if (fileTurns.day !== day) {
     fileTurns.day = day
-    fileTurns.notBeforeMs.clear()
+    fileTurns.places.clear()
   }
+  const auditors = [...ledger.listedNodes()].filter((node) => ledger.isLive(node, now.wallMs))
+  const placesLeft = Math.min(PLACES_A_SWEEP_MAX, PLACES_A_DAY_MAX - fileTurns.places.size)
+  const sweep = { auditors, placesLeft }
+  const stepMs = patienceMs(state, AUDIT_FILE_BYTES_MAX) + sweepEveryMs(state)
+  const freeBytes = state.bytesTotal - bytesUsed(state)
   let first: Candidate | null = null
   for (const [number, known] of state.catalog.entries()) {
     if (known === undefined || slots.first(number) < 0 || state.own.has(known.shard.key)) continue
     for (let slot = slots.first(number); slot >= 0; slot = slots.next(slot)) {
       if (!isAskable(state, slot, now)) continue
+      const openAtMs = openFromMs(state, known.shard, number, slot, now)
+      if (openAtMs > now.wallMs || (first !== null && first.dueAtMs <= openAtMs)) continue
+      const dueAtMs = openAtMs + placeOf(state, sweep, known.shard, number, slot, now) * stepMs
+      if (dueAtMs > now.wallMs || (first !== null && first.dueAtMs <= dueAtMs)) continue
       const pair = auditKey(known.shard.key, ledger.names.nodes.key(slots.node(slot)))
       if (state.auditing.has(pair) || (state.auditRests.get(pair)?.untilMs ?? 0) > now.monotonicMs) continue
-      const dueAtMs = dueAt(state, known.shard, number, slot, pair, now)
-      if (dueAtMs > now.wallMs || (first !== null && first.dueAtMs <= dueAtMs)) continue
-      first = { shard: known.shard, slot, pair, dueAtMs }
+      const bytes = fileAuditBytes(known.shard)
+      if (bytes <= freeBytes) first = { shard: known.shard, slot, pair, dueAtMs, bytes }
     }
   }
   return first
@@ -97,33 +113,49 @@ function hasHolderToAudit(state: CoreState, shard: number, slot: number, now: No
 }
 
 /**
- * Unix ms when this node should. First comes the time that others need to fetch the shard and to audit it as holders, and a day
- * more while one could; then rank r of the day waits r times what an audit may take.
+ * Unix ms from when non-holders may audit a replica, each in its turn of the day. First comes the time that others need to fetch
+ * the shard and to audit it as holders, and a day more while one could.
  */
-function dueAt(state: CoreState, shard: Shard, number: number, slot: number, pair: string, now: Now): number {
+function openFromMs(state: CoreState, shard: Shard, number: number, slot: number, now: Now): number {
   const { ledger, parameters } = state
-  const { slots, names } = ledger
-  const { notBeforeMs } = state.fileTurns
-  if ((notBeforeMs.get(pair) ?? 0) > now.monotonicMs) return NEVER
   // A failure is an audit too: who failed repairs, and then the replica is another.
   const proof = ledger.proofOf(slot)
-  const since = proof === 0 ? slots.changedAtMs(slot) : Math.abs(proof) + parameters.auditEveryMs
-  const holdersMs = hasHolderToAudit(state, number, slot, now) ? DAY_MS : 0
-  const openAtMs = Math.max(
-    since + patienceMs(state, shard.sizeBytes) + holdersMs,
-    state.fileTurns.day * DAY_MS,
-  )
-  if (openAtMs > now.wallMs) return openAtMs
+  const since = proof === 0 ? ledger.slots.changedAtMs(slot) : Math.abs(proof) + parameters.auditEveryMs
+  const readyAtMs = since + patienceMs(state, shard.sizeBytes)
+  const dayAtMs = state.fileTurns.day * DAY_MS
+  const openAtMs = Math.max(readyAtMs, dayAtMs)
+  // The walk over other holders comes last: most replicas are not due at all.
+  if (openAtMs > now.wallMs || readyAtMs + DAY_MS <= dayAtMs) return openAtMs
+  return hasHolderToAudit(state, number, slot, now) ? readyAtMs + DAY_MS : openAtMs
+}
+
+/** Our place among the auditors that do not hold it; NEVER when it is not one of the day's. */
+function placeOf(
+  state: CoreState,
+  sweep: Sweep,
+  shard: Shard,
+  number: number,
+  slot: number,
+  now: Now,
+): number {
+  const { ledger, fileTurns, self, selfNumber } = state
+  const { slots, names } = ledger
   const replica = slots.node(slot)
-  const others = []
-  for (const node of ledger.listedNodes()) {
-    if (node === state.selfNumber || slots.find(number, node) >= 0 || !ledger.isLive(node, now.wallMs))
-      continue
-    if (ledger.counts(node, replica)) others.push(names.nodes.key(node))
+  const pair = pairOf(number, replica)
+  const known = fileTurns.places.get(pair)
+  if (known !== undefined) return known
+  if (sweep.placesLeft <= 0) return NEVER
+  sweep.placesLeft--
+  const id = names.nodes.key(replica)
+  const { auditors } = sweep
+  let place = NEVER
+  if (mayBeAmong(AUDITORS_A_DAY, auditors.length, shard.key, id, self, now.wallMs)) {
+    const others = auditors
+      .filter((node) => node !== selfNumber && slots.find(number, node) < 0 && ledger.counts(node, replica))
+      .map((node) => names.nodes.key(node))
+    const rank = auditorRank(shard.key, id, self, others, now.wallMs)
+    if (rank < AUDITORS_A_DAY) place = rank
   }
-  const rank = auditorRank(shard.key, names.nodes.key(replica), state.self, others, now.wallMs)
-  const stepMs = patienceMs(state, AUDIT_FILE_BYTES_MAX) + sweepEveryMs(state)
-  const dueAtMs = rank < AUDITORS_A_DAY ? openAtMs + rank * stepMs : NEVER
-  notBeforeMs.set(pair, now.monotonicMs + (dueAtMs - now.wallMs))
-  return dueAtMs
+  fileTurns.places.set(pair, place)
+  return place
 }

@@ -10,9 +10,10 @@ import type { CoreState } from './state.ts'
 
 /** Asked for at once: each reads up to 64 MiB of our own copy. */
 const RECEIPTS_AT_ONCE_MAX = 2
-/** More failures than these at a time are not looked into. */
+/** More failures than these at a time are not looked into, nor more of one auditor. */
 const WAITING_MAX = 256
-/** One auditor's word about one replica is looked into once in this time. */
+const WAITING_OF_ONE_MAX = 16
+/** One auditor's word about one replica is looked into once in this time, as far as so many are remembered. */
 const ASK_AGAIN_MS = 86_400_000
 const ASKED_MAX = 10_000
 
@@ -25,16 +26,18 @@ export function wantReceipts(
   out: Effect[],
 ): void {
   const { ledger, names, receipts } = state
-  for (const { shard, node, outcome } of audits) {
+  for (const { shard, node, outcome, atMs } of audits) {
     if (outcome !== 'fail' || node === state.self || auditor === state.self) continue
     if (state.own.get(shard)?.state !== 'held') continue
     // Others' words move nobody, and must not make everybody read.
     if (!ledger.counts(names.nodes.find(auditor), names.nodes.find(node))) continue
     const key = `${auditor} ${shard} ${node}`
     if (now.monotonicMs - (receipts.askedAtMs.get(key) ?? Number.NEGATIVE_INFINITY) < ASK_AGAIN_MS) continue
-    if (receipts.waiting.size >= WAITING_MAX || receipts.askedAtMs.size >= ASKED_MAX) continue
+    if (!hasRoomFor(state, auditor)) continue
+    const oldest = receipts.askedAtMs.size >= ASKED_MAX ? receipts.askedAtMs.keys().next().value : undefined
+    if (oldest !== undefined) receipts.askedAtMs.delete(oldest)
     receipts.askedAtMs.set(key, now.monotonicMs)
-    receipts.waiting.set(key, { shard, node, auditor })
+    receipts.waiting.set(key, { shard, node, auditor, atMs })
   }
   ask(state, out)
 }
@@ -49,9 +52,17 @@ export function receiptCame(
   state.receipts.asking.delete(`${auditor} ${shard} ${node}`)
   if (verdict === 'fail')
     out.push({ kind: 'notice', code: 'disproven', shard, detail: `${node}, as ${auditor} can prove` })
-  if (verdict === 'pass')
+  // An honest auditor's receipt always shows what it says (PROTOCOL 7).
+  if (verdict === 'pass' || verdict === 'invalid')
     out.push({ kind: 'notice', code: 'unfounded', shard, detail: `${auditor} says that ${node} failed` })
   ask(state, out)
+}
+
+function hasRoomFor({ receipts: { waiting } }: CoreState, auditor: NodeId): boolean {
+  if (waiting.size >= WAITING_MAX) return false
+  let ofOne = 0
+  for (const one of waiting.values()) if (one.auditor === auditor) ofOne++
+  return ofOne < WAITING_OF_ONE_MAX
 }
 
 export function forgetOldReceipts(state: CoreState, now: Now): void {
@@ -60,13 +71,17 @@ export function forgetOldReceipts(state: CoreState, now: Now): void {
 }
 
 function ask(state: CoreState, out: Effect[]): void {
+  const { ledger, names, parameters } = state
   const { waiting, asking } = state.receipts
-  for (const [key, { shard, node, auditor }] of waiting) {
+  for (const [key, { shard, node, auditor, atMs }] of waiting) {
     if (asking.size >= RECEIPTS_AT_ONCE_MAX) return
     waiting.delete(key)
     const own = state.own.get(shard)
-    if (own?.state !== 'held') continue
+    const theirs = ledger.record(names.nodes.find(node))?.entries.get(shard)
+    if (own?.state !== 'held' || theirs?.state !== 'held' || atMs < theirs.sinceMs) continue
     asking.add(key)
-    out.push({ kind: 'ask-receipt', shard: own.shard, node, auditor })
+    // Its clock and the auditor's may differ.
+    const notBeforeMs = theirs.sinceMs - parameters.clockSkewMs
+    out.push({ kind: 'ask-receipt', shard: own.shard, node, auditor, notBeforeMs })
   }
 }

@@ -94,6 +94,8 @@ export interface WantedReceipt {
   readonly shard: ShardKey
   readonly node: NodeId
   readonly auditor: NodeId
+  /** When it says that it audited, unix ms. */
+  readonly atMs: number
 }
 
 /** A damaged copy, kept for the status page: what was found and when it was whole again. */
@@ -153,11 +155,12 @@ export interface CoreState {
   readonly audits: Map<string, AuditRecord>
   /** Audits just tried: monotonic ms until when this pair rests, and how often in a row it did not pass, by `auditKey`. */
   readonly auditRests: Map<string, { readonly untilMs: number; readonly tries: number }>
-  readonly auditing: Set<string>
+  /** Audits under way, by `auditKey`: when each began (unix ms), which is what it then tells of. */
+  readonly auditing: Map<string, number>
   /** Of those the audits by whole file, by `auditKey`: bytes that each may take on disk. */
   readonly fileAudits: Map<string, number>
-  /** Turns to audit by whole file are of a day (unix day): replicas whose turn does not come before then (monotonic ms). */
-  readonly fileTurns: { day: number; readonly notBeforeMs: Map<string, number> }
+  /** Own place among those who may audit a replica by whole file, of a day (unix day): by shard and node number. */
+  readonly fileTurns: { day: number; readonly places: Map<number, number> }
   /** Receipts that are asked for or wait to be, by `auditor shard node`, and when one was last asked for (monotonic ms). */
   readonly receipts: {
     readonly waiting: Map<string, WantedReceipt>

@@ -591,7 +591,7 @@ export class Ledger {
 const SCANS_MAX = 4
 
 /** Names a replica: node numbers fit 16 bits, shard numbers 22. */
-const pairOf = (shard: number, node: number): number => shard * 65_536 + node
+export const pairOf = (shard: number, node: number): number => shard * 65_536 + node
 
 const isDecisive = (audit: AuditRecord): boolean => audit.outcome === 'pass' || audit.outcome === 'fail'
 

@@ -297,33 +297,71 @@ export function torrentEngineSuite(name: string, makeEngine: EngineFactory): voi
       expect(liar.stats()[0]?.uploadedBytes).toBeLessThanOrEqual(2 * one.sizeBytes)
     })
 
-    it('fetches one file of a torrent and the pieces at its ends, and asks for no others', async () => {
-      const many = sampleTorrent('aawiki', [10 * PIECE_BYTES, 2 * PIECE_BYTES + 5, 0, 40 * PIECE_BYTES])
+    const many = sampleTorrent('aawiki', [10 * PIECE_BYTES, 2 * PIECE_BYTES + 5, 0, 40 * PIECE_BYTES])
+    const taken = () => join(root, 'b', 'one')
+
+    it('takes one file of a torrent, and not a byte of the others', async () => {
       const a = await seeder(many)
       const b = await started()
-      const got = await b.fetch(many.infohash, join(root, 'b'), { peers: [at(a)], accept, file: 1 })
-      expect(got.downloadedBytes).toBe(3 * PIECE_BYTES)
-      expect(a.stats()[0]?.uploadedBytes).toBe(3 * PIECE_BYTES)
-      const path = join(root, 'b', many.name, many.files[1]?.path ?? '')
-      expect((await readFile(path)).equals(many.files[1]?.bytes ?? Buffer.alloc(0))).toBe(true)
+      const got = await b.fetchFile(many.infohash, 1, taken(), { peers: [at(a)], accept })
+      expect(Buffer.from(got.info).equals(many.info)).toBe(true)
+      expect(got.downloadedBytes).toBe(2 * PIECE_BYTES + 5)
+      expect(a.stats()[0]?.uploadedBytes).toBe(2 * PIECE_BYTES + 5)
+      expect((await readFile(taken())).equals(many.files[1]?.bytes ?? Buffer.alloc(0))).toBe(true)
       expect(b.stats()).toEqual([])
-      await b.fetch(many.infohash, join(root, 'b'), { peers: [at(a)], accept, file: 2 })
-      expect(a.stats()[0]?.uploadedBytes).toBe(3 * PIECE_BYTES)
+      await b.fetchFile(many.infohash, 3, taken(), { peers: [at(a)], accept })
+      expect((await readFile(taken())).equals(many.files[3]?.bytes ?? Buffer.alloc(0))).toBe(true)
+      await b.fetchFile(many.infohash, 2, taken(), { peers: [at(a)], accept })
+      expect(await readFile(taken())).toHaveLength(0)
     })
 
-    it('ends the fetch of one file at the first piece that is wrong', async () => {
-      const one = sampleTorrent('onewiki', [5 * PIECE_BYTES, 5 * PIECE_BYTES])
-      await writeSample(one, join(root, 'wrong'), (bytes, index) =>
-        index === 1 ? bytes.map((byte, i) => (i === 9 ? byte ^ 1 : byte)) : bytes,
-      )
+    it('takes one file as it is sent, right or wrong', async () => {
+      const bend = (bytes: Uint8Array, index: number) =>
+        index === 3 ? bytes.map((byte, i) => (i % (3 * PIECE_BYTES) === 9 ? byte ^ 1 : byte)) : bytes
+      await writeSample(many, join(root, 'wrong'), bend)
       const rotten = await started()
-      await rotten.seed(one.torrent, join(root, 'wrong'))
+      await rotten.seed(many.torrent, join(root, 'wrong'))
       const b = await started()
-      const peers = [at(rotten)]
-      const second = b.fetch(one.infohash, join(root, 'b'), { peers, accept, file: 1 })
-      await expect(second).rejects.toMatchObject({ name: 'TorrentError', code: 'wrong-bytes' })
+      await b.fetchFile(many.infohash, 3, taken(), { peers: [at(rotten)], accept })
+      expect((await readFile(taken())).equals(bend(many.files[3]?.bytes ?? Buffer.alloc(0), 3))).toBe(true)
+      await b.fetchFile(many.infohash, 0, taken(), { peers: [at(rotten)], accept })
+      expect((await readFile(taken())).equals(many.files[0]?.bytes ?? Buffer.alloc(0))).toBe(true)
+    })
+
+    it('takes one file from nobody but the peers that were named', async () => {
+      const gone = await started()
+      const peer = at(gone)
+      await gone.stop()
+      const b = await started()
+      const taking = b.fetchFile(many.infohash, 1, taken(), { peers: [peer], accept })
+      // Somebody dials in who has all of it, and somebody else is recommended.
+      await writeSample(many, join(root, 'other'), (bytes) => bytes.map((byte) => byte ^ 0xff))
+      const intruder = await started()
+      await intruder.seed(many.torrent, join(root, 'other'))
+      intruder.addPeers(many.infohash, [at(b)])
+      b.addPeers(many.infohash, [at(intruder)])
+      await new Promise((resolve) => setTimeout(resolve, 1_000))
+      expect(b.stats()).toMatchObject([{ state: 'fetching-metadata', downloadedBytes: 0 }])
+      await writeSample(many, join(root, 'seed'))
+      const a = await started(peer.port)
+      await a.seed(many.torrent, join(root, 'seed'))
+      await taking
+      expect((await readFile(taken())).equals(many.files[1]?.bytes ?? Buffer.alloc(0))).toBe(true)
+      expect(intruder.stats()[0]?.uploadedBytes).toBe(0)
+    })
+
+    it('stops taking a file when the signal aborts or it cannot write, and leaves nothing open', async () => {
+      const a = await seeder(many)
+      const b = await started()
+      const signal = AbortSignal.timeout(200)
+      const never = b.fetchFile(many.infohash, 1, taken(), { peers: [], accept, signal })
+      await expect(never).rejects.toMatchObject({ name: 'TorrentError', code: 'aborted' })
+      await writeFile(join(root, 'b'), 'a file where a folder should be')
+      const blocked = b.fetchFile(many.infohash, 1, taken(), { peers: [at(a)], accept })
+      await expect(blocked).rejects.toMatchObject({ name: 'TorrentError', code: 'disk' })
+      const refused = b.fetchFile(many.infohash, 1, taken(), { peers: [at(a)], accept: () => false })
+      await expect(refused).rejects.toMatchObject({ code: 'metadata-mismatch' })
       expect(b.stats()).toEqual([])
-      await b.fetch(one.infohash, join(root, 'b'), { peers, accept, file: 0 })
     })
 
     it('moves many torrents at once', { timeout: 60_000 }, async () => {

@@ -132,7 +132,12 @@ describe('wikiseed status', () => {
     const [machine] = cores.machines
     if (machine === undefined) throw new Error('no machine')
     cores.run(200_000, () => cores.allSafe(machine))
-    const server = await startHttp({ port: 0, status: () => statusOf(cores, machine), shards: () => [], receipts: async () => ({ total: 0, receipts: [] }) })
+    const server = await startHttp({
+      port: 0,
+      status: () => statusOf(cores, machine),
+      shards: () => [],
+      receipts: async () => ({ total: 0, receipts: [] }),
+    })
     try {
       const { code, out } = await wikiseed('status', '--url', server.url)
       expect(code).toBe(0)

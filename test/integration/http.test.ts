@@ -3,8 +3,14 @@ import { createServer, request } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type HttpServer, startHttp } from '../../node/http/server.ts'
+import { receiptsStatus } from '../../node/observe/receipts-status.ts'
 import { shardStatuses } from '../../node/observe/status.ts'
+import { createMemoryStore } from '../../node/store/memory-store.ts'
+import { ReceiptStore } from '../../node/store/receipts.ts'
+import type { ShardKey } from '../../protocol/ids.ts'
+import { silentLog } from '../conformance/silent-log.ts'
 import { Cores, testShard } from '../support/cores.ts'
+import { testIdentity } from '../support/records.ts'
 import { statusOf } from '../support/status.ts'
 
 const SHARDS = [testShard('aawiki'), testShard('htwiki'), testShard('tenwiki')]
@@ -19,13 +25,18 @@ const machine = () => {
 }
 const status = () => statusOf(cores, machine())
 const shards = () => shardStatuses(machine().state, cores.now.wallMs)
-const receipts = async () => receiptsStatus(await filledReceipts())
+const receipts = () => receiptsStatus(failures)
+let failures: ReceiptStore
 
-async function filledReceipts(): Promise<ReceiptStore> {
+/** More receipts than the API shows at once, the newest last. */
+async function filledReceipts(count: number): Promise<ReceiptStore> {
   const store = await ReceiptStore.open(createMemoryStore(), silentLog)
-  const [node, auditor] = [machine().id, testIdentity(1).nodeId]
-  const failure = { shard: SHARDS[0]?.key ?? ('' as never), node, auditor, atMs: 5 }
-  await store.keepFailure(failure, { challenge: Uint8Array.of(1, 2), answer: Uint8Array.of(3) })
+  const auditor = testIdentity(1).nodeId
+  for (let i = 0; i < count; i++) {
+    const shard = `${SHARDS[0]?.key.slice(0, -40)}${String(i).padStart(40, '0')}` as ShardKey
+    const receipt = { challenge: Uint8Array.of(1, i), answer: Uint8Array.of(2, i) }
+    await store.keepFailure({ shard, node: machine().id, auditor, atMs: 1_000 + i }, receipt)
+  }
   return store
 }
 
@@ -39,6 +50,7 @@ beforeAll(async () => {
     foundAtMs: 1,
     repairedAtMs: 2,
   })
+  failures = await filledReceipts(201)
   server = await startHttp({ port: 0, allowedHosts: ['seed.example.org'], status, shards, receipts })
 })
 afterAll(() => server.close())
@@ -93,6 +105,19 @@ describe('the API', () => {
       const answer = await ask(`/api/v1/shards?${query}`)
       expect([answer.status, errorCode(answer)]).toEqual([400, 'bad-request'])
     }
+  })
+
+  it('answers the newest receipts of failures, both messages as they were sealed, and how many there are', async () => {
+    const answer = await ask('/api/v1/receipts')
+    expect(answer.status).toBe(200)
+    const body = JSON.parse(answer.body)
+    expect(body).toEqual(JSON.parse(JSON.stringify(await receipts())))
+    expect([body.total, body.receipts.length]).toEqual([201, 200])
+    const [newest, next] = body.receipts
+    expect([newest.atMs, next.atMs]).toEqual([1_200, 1_199])
+    expect(Object.keys(newest)).toEqual(['shard', 'node', 'auditor', 'atMs', 'challenge', 'answer'])
+    expect([...Buffer.from(newest.challenge, 'base64')]).toEqual([1, 200])
+    expect([...Buffer.from(newest.answer, 'base64')]).toEqual([2, 200])
   })
 
   it('says that it lives', async () => {
@@ -198,7 +223,9 @@ describe('the server', () => {
     const other = createServer()
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
     const { port } = other.address() as AddressInfo
-    await expect(startHttp({ port, status, shards, receipts })).rejects.toThrow(`HTTP port ${port} is already in use`)
+    await expect(startHttp({ port, status, shards, receipts })).rejects.toThrow(
+      `HTTP port ${port} is already in use`,
+    )
     await new Promise((resolve) => other.close(resolve))
     const late = await startHttp({ port, status, shards, receipts })
     expect(late.url).toBe(`http://127.0.0.1:${port}/`)

@@ -17,14 +17,17 @@ import {
   sameHashes,
 } from '../../protocol/audit/messages.ts'
 import { judgeReceipt, openReceipt, type Receipt } from '../../protocol/audit/receipt.ts'
+import { utf8ToBytes } from '../../protocol/codec/bytes.ts'
+import type { Effect } from '../../protocol/core/effect.ts'
 import type { ReceiptVerdict } from '../../protocol/core/event.ts'
-import type { NodeId } from '../../protocol/ids.ts'
+import type { Infohash } from '../../protocol/ids.ts'
 import { type AuditOutcome, auditKey } from '../../protocol/manifest/entry.ts'
 import { openAuditAnswer, openAuditChallenge } from '../../protocol/manifest/trust.ts'
 import { ownShard } from './core-view.ts'
 import type { Disk } from './disk.ts'
 import type { Machine } from './machine.ts'
 import type { Simulation } from './simulation.ts'
+import type { ByFile } from './truth.ts'
 import type { SimShard } from './upstream.ts'
 
 export const ROUND_TRIP_MS = 400
@@ -84,7 +87,8 @@ export class Audits {
     const shard = upstream.get(challenge.shard)
     const own = ownShard(node.state, challenge.shard)
     let hashes: Uint8Array[] | null = []
-    if (own?.held === true) hashes = this.prove(node.disk, shard, challenge.nonce, challenge.ranges)
+    if (own?.held === true)
+      hashes = this.proofsOf(node, shard, own.infohash, challenge.nonce, challenge.ranges)
     // What is asked for is not there: an honest node looks at its copy again, a liar makes something up.
     if (hashes === null && node.honest) this.#sim.checkSoon(node, shard)
     if (hashes === null) hashes = node.honest ? [] : challenge.ranges.map(() => this.#sim.rng.bytes(32))
@@ -118,6 +122,19 @@ export class Audits {
     return whole ? 'fail' : 'unknown'
   }
 
+  /** What a machine's bytes give; behind a made-up infohash are made-up bytes, which do not change. Null when it has none. */
+  proofsOf(
+    node: Machine,
+    shard: SimShard,
+    infohash: Infohash | null,
+    nonce: Uint8Array,
+    ranges: readonly AuditRange[],
+  ): Uint8Array[] | null {
+    if (node.honest || infohash === shard.infohash) return this.prove(node.disk, shard, nonce, ranges)
+    const content = (range: AuditRange) => utf8ToBytes(`made up by ${node.index} ${JSON.stringify(range)}`)
+    return ranges.map((range) => proveRange(nonce, content(range)))
+  }
+
   prove(disk: Disk, shard: SimShard, nonce: Uint8Array, ranges: readonly AuditRange[]): Uint8Array[] | null {
     const hashes: Uint8Array[] = []
     for (const range of ranges) {
@@ -128,7 +145,7 @@ export class Audits {
     return hashes
   }
 
-  /** `byFile`: the file that travelled, of an audit by whole file. */
+  /** `byFile`: of an audit by whole file that file, and whether all of the shard was there when the node answered. */
   report(
     auditor: Machine,
     shard: SimShard,
@@ -136,7 +153,7 @@ export class Audits {
     outcome: AuditOutcome,
     receipt: Receipt | null,
     then: Then,
-    byFile: number | null = null,
+    byFile: ByFile | null = null,
   ): void {
     const sim = this.#sim
     sim.truth.audited({ auditor, shard, node, outcome, byFile, timeMs: sim.timeMs })
@@ -158,7 +175,12 @@ export class Audits {
   }
 
   /** A holder asks the auditor for the receipt of a failure, and judges it by its own bytes. */
-  askReceipt(asker: Machine, shard: SimShard, node: NodeId, auditor: Machine): void {
+  askReceipt(
+    asker: Machine,
+    shard: SimShard,
+    { node, notBeforeMs }: Extract<Effect, { kind: 'ask-receipt' }>,
+    auditor: Machine,
+  ): void {
     const sim = this.#sim
     const tell = (verdict: ReceiptVerdict) => {
       sim.journal.note(sim.timeMs, asker.index, shard.index, `receipt ${verdict}`, `from n${auditor.index}`)
@@ -171,16 +193,16 @@ export class Audits {
     }
     sim.later(ROUND_TRIP_MS, asker, () => {
       const receipt = auditor.up ? auditor.failures.get(auditKey(shard.shard.key, node)) : undefined
-      const verdict = receipt === undefined ? 'none' : this.#verdict(receipt, shard, asker.disk)
+      const verdict = receipt === undefined ? 'none' : this.#verdict(receipt, shard, asker.disk, notBeforeMs)
       if (receipt !== undefined && asker.disk.holds(shard))
-        sim.invariants.receiptSeen(asker, auditor, shard, receipt, verdict)
+        sim.invariants.receiptSeen(asker, auditor, shard, verdict)
       tell(verdict)
     })
   }
 
-  #verdict(receipt: Receipt, shard: SimShard, disk: Disk): Exclude<ReceiptVerdict, 'none'> {
+  #verdict(receipt: Receipt, shard: SimShard, disk: Disk, notBeforeMs = 0): Exclude<ReceiptVerdict, 'none'> {
     const opened = openReceipt(receipt, shard.shard, this.#sim.ring.verify)
-    if (!opened.ok) return 'invalid'
+    if (!opened.ok || opened.value.askedAtMs < notBeforeMs) return 'invalid'
     if (!disk.holds(shard)) return 'unknown'
     const proofs = this.prove(disk, shard, opened.value.nonce, opened.value.ranges)
     return proofs === null ? 'unknown' : judgeReceipt(opened.value, proofs)

@@ -22,8 +22,12 @@ import type { AuditOutcome } from '../../protocol/manifest/entry.ts'
 import { openAuditAnswer } from '../../protocol/manifest/trust.ts'
 import { ROUND_TRIP_MS } from './audits.ts'
 import type { Machine } from './machine.ts'
+import { hash3 } from './prng.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimShard } from './upstream.ts'
+
+/** One of so many files is exchanged on its way. */
+const INTERCEPTED = 4
 
 export class FileAudits {
   readonly #sim: Simulation
@@ -61,15 +65,18 @@ export class FileAudits {
         atMs,
       }),
     )
+    let wasWhole = false
     const report = (outcome: AuditOutcome, reply: Uint8Array | null): void => {
       const receipt = reply === null ? null : { challenge: sealed, answer: reply }
-      sim.audits.report(auditor, shard, node, outcome, receipt, then, plan.file)
+      const byFile = { file: plan.file, wasWhole }
+      sim.audits.report(auditor, shard, node, outcome, receipt, then, byFile)
     }
     if (!sim.network.canTalk(auditor, node)) {
       sim.later(sim.options.parameters.auditTimeoutMs, auditor, () => report('offline', null))
       return
     }
     sim.later(ROUND_TRIP_MS, auditor, () => {
+      wasWhole = node.disk.holds(shard)
       const reply = node.up ? sim.audits.answer(node, auditor, sealed) : null
       if (reply === null) {
         report('offline', null)
@@ -83,7 +90,7 @@ export class FileAudits {
         return
       }
       this.#fetch(auditor, shard, node, { ...effect, plan, nonce }, (found) =>
-        report(judgeFileAudit(opened.value.hashes, found), reply),
+        report(judgeFileAudit(plan, opened.value.hashes, found), reply),
       )
     })
   }
@@ -110,15 +117,22 @@ export class FileAudits {
     sim.call(Math.min(takesMs, timeoutMs), () => node.uploads--)
     const find = (): FileFinding => {
       if (node.life !== life || !sim.network.canTalk(auditor, node)) return { kind: 'missing' }
-      if (wanted.infohash !== shard.infohash) return { kind: 'wrong' }
-      const whole = { file: plan.file, offsetBytes: 0, lengthBytes: sizeBytes }
-      const came = node.disk.readRange(shard, whole)
-      const disk = sim.truth.wholeDisk(shard)
-      const right = disk.readRange(shard, whole)
-      if (came === null || right === null) return { kind: 'missing' }
+      const theirs = sim.audits.proofsOf(node, shard, wanted.infohash, nonce, plan.ranges)
+      if (theirs === null) return { kind: 'missing' }
       this.bytes += sizeBytes
-      if (!equalBytes(came, right)) return { kind: 'wrong' }
-      return { kind: 'whole', proofs: sim.audits.prove(disk, shard, nonce, plan.ranges) ?? [] }
+      if (this.#isIntercepted(auditor, shard)) return { kind: 'other', proofs: [nonce] }
+      const whole = { file: plan.file, offsetBytes: 0, lengthBytes: sizeBytes }
+      const came = wanted.infohash === shard.infohash ? node.disk.readRange(shard, whole) : null
+      const right = sim.truth.wholeDisk(shard).readRange(shard, whole)
+      const isUpstreams = came !== null && right !== null && equalBytes(came, right)
+      return { kind: isUpstreams ? 'whole' : 'other', proofs: theirs }
     }
+  }
+
+  /** Forgers sit on some lines too, and send garbage in the name of others. */
+  #isIntercepted(auditor: Machine, shard: SimShard): boolean {
+    const sim = this.#sim
+    if (!sim.options.faults.has('forgers') || !sim.faulty) return false
+    return hash3(auditor.index, shard.index, sim.timeMs) % INTERCEPTED === 0
   }
 }

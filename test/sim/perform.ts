@@ -65,7 +65,7 @@ function performOne(sim: Simulation, machine: Machine, effect: Effect): void {
     case 'ask-receipt': {
       const auditor = sim.machineOf(effect.auditor)
       if (auditor !== null)
-        sim.audits.askReceipt(machine, sim.upstream.get(effect.shard.key), effect.node, auditor)
+        sim.audits.askReceipt(machine, sim.upstream.get(effect.shard.key), effect, auditor)
       return
     }
     case 'ask-promise': {

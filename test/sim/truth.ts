@@ -6,13 +6,18 @@ import type { Machine } from './machine.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimShard } from './upstream.ts'
 
+/** Of an audit by whole file, which takes time: the file that travelled, and whether the copy was whole when it was asked about. */
+export interface ByFile {
+  readonly file: number
+  readonly wasWhole: boolean
+}
+
 export interface AuditFact {
   readonly auditor: Machine
   readonly shard: SimShard
   readonly node: Machine
   readonly outcome: AuditOutcome
-  /** The file that travelled, of an audit by whole file. */
-  readonly byFile: number | null
+  readonly byFile: ByFile | null
   readonly timeMs: number
 }
 
@@ -87,7 +92,7 @@ export class Truth {
 
   audited(fact: AuditFact): void {
     const { auditor, shard, node, outcome, timeMs } = fact
-    const holds = node.disk.holds(shard)
+    const holds = fact.byFile?.wasWhole ?? node.disk.holds(shard)
     if (outcome === 'fail' && auditor.honest && node.honest && holds) {
       this.#sim.violate(
         'no-slander',
@@ -110,7 +115,7 @@ export class Truth {
       )
       return
     }
-    if (fact.byFile !== null && !node.disk.hasFile(shard, fact.byFile)) {
+    if (fact.byFile !== null && !node.disk.hasFile(shard, fact.byFile.file)) {
       const detail = `passed n${node.index} by a file that it has not whole`
       this.#sim.violate('no-false-pass', detail, auditor.index, shard.index)
     }

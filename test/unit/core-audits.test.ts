@@ -67,7 +67,7 @@ describe('a shard that only one node holds', () => {
 
   it('is not asked of by a node without room for the file', () => {
     const cores = federation(1, 0)
-    cores.add({ claimsMax: 0, bytesTotal: SHARD.sizeBytes })
+    cores.add({ claimsMax: 0, bytesTotal: SHARD.sizeBytes - 1 })
     cores.run(120_000)
     expect(auditsOf(cores)).toEqual([])
   })

@@ -164,7 +164,7 @@ describe('when a core must be ticked', () => {
     if (own === undefined) throw new Error('nothing held')
     step(state, { kind: 'tick' }, cores.now)
     const others = cores.machines.slice(0, 4).map((one) => one.id)
-    for (const node of others) state.auditing.add(auditKey(own.shard.key, node))
+    for (const node of others) state.auditing.set(auditKey(own.shard.key, node), 0)
     state.own.checkAudits(own, cores.nowMs)
     expect(nextWakeMs(state, cores.now)).toBeGreaterThan(cores.nowMs)
     const event = {

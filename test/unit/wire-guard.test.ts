@@ -14,7 +14,9 @@ function fakeWire(fields: Partial<Wire> = {}) {
   const done: string[] = []
   const sent: Uint8Array[] = []
   const wire: Wire = Object.assign(new EventEmitter(), {
+    type: 'tcpIncoming',
     destroyed: false,
+    peerChoking: true,
     downloaded: 0,
     extendedHandshake: {},
     peerExtendedMapping: { ut_metadata: 3 },
@@ -22,6 +24,8 @@ function fakeWire(fields: Partial<Wire> = {}) {
     hasFast: true,
     use: () => {},
     extended: (_name: string, message: Uint8Array) => void sent.push(message),
+    interested: () => void done.push('interested'),
+    request: () => void done.push('ask'),
     reject: () => void done.push('reject'),
     destroy: () => void done.push('destroy'),
     _parserSize: 4,
