@@ -23,23 +23,26 @@ import type { ReceiptVerdict } from '../../protocol/core/event.ts'
 import type { Infohash } from '../../protocol/ids.ts'
 import { type AuditOutcome, auditKey } from '../../protocol/manifest/entry.ts'
 import { openAuditAnswer, openAuditChallenge } from '../../protocol/manifest/trust.ts'
+import { ROUND_TRIP_MS } from './clock.ts'
 import { ownShard } from './core-view.ts'
 import type { Disk } from './disk.ts'
+import { FileAudits } from './file-audits.ts'
 import type { Machine } from './machine.ts'
 import type { Simulation } from './simulation.ts'
 import type { ByFile } from './truth.ts'
 import type { SimShard } from './upstream.ts'
 
-export const ROUND_TRIP_MS = 400
-
 export type Then = (outcome: AuditOutcome) => void
 
 export class Audits {
   readonly #sim: Simulation
+  readonly byFile: FileAudits
   asked = 0
+  receiptsAsked = 0
 
   constructor(sim: Simulation) {
     this.#sim = sim
+    this.byFile = new FileAudits(sim)
   }
 
   /** What the core asked for, and what it is told of it. */
@@ -192,6 +195,7 @@ export class Audits {
       return
     }
     sim.later(ROUND_TRIP_MS, asker, () => {
+      this.receiptsAsked++
       const receipt = auditor.up ? auditor.failures.get(auditKey(shard.shard.key, node)) : undefined
       const verdict = receipt === undefined ? 'none' : this.#verdict(receipt, shard, asker.disk, notBeforeMs)
       if (receipt !== undefined && asker.disk.holds(shard))

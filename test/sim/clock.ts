@@ -6,6 +6,9 @@ export const MINUTE_MS = 60 * SECOND_MS
 export const HOUR_MS = 60 * MINUTE_MS
 export const DAY_MS = 24 * HOUR_MS
 
+/** A request over the network and its answer. */
+export const ROUND_TRIP_MS = 400
+
 /** Virtual 0 is 2026-11-22T12:00:00Z. */
 export const START_WALL_MS = 1_795_348_800_000
 

@@ -1,4 +1,5 @@
 // Longer than 300 lines: a list, one rule after the other.
+
 /**
  * Rules of the protocol, each removed or bent by one patch of the source. The simulator must notice every one: one that it
  * does not notice is a rule that nothing holds. Patches name exact text, so that they fail loudly when the source moves on.

@@ -59,7 +59,7 @@ function performOne(sim: Simulation, machine: Machine, effect: Effect): void {
     }
     case 'audit-file': {
       const node = sim.machineOf(effect.node)
-      if (node !== null) sim.fileAudits.audit(machine, node, effect)
+      if (node !== null) sim.audits.byFile.audit(machine, node, effect)
       return
     }
     case 'ask-receipt': {

@@ -83,6 +83,7 @@ function textOf(summary: Summary, name: string, charts: readonly string[]): stri
     ['gossip of a node in a day', `${(summary.gossipBytesPerNodeDay / 1e6).toFixed(1)} MB`],
     ['catch-up of a node in a day', `${(summary.pullBytesPerNodeDay / 1e6).toFixed(1)} MB`],
     ['audits', `${summary.audits}`],
+    ['audits by a whole file, receipts asked for', `${summary.fileAudits}, ${summary.receiptsAsked}`],
     [
       'liars proven by a receipt',
       `${summary.liarsProven} of ${summary.liars}, median ${summary.medianHoursToProof} h`,

@@ -16,7 +16,6 @@ import { Coordinator } from './catalogs.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS, START_WALL_MS } from './clock.ts'
 import { wantsTick } from './core-view.ts'
 import { FaultPlan } from './faults.ts'
-import { FileAudits } from './file-audits.ts'
 import { makeFleet } from './fleet.ts'
 import { EventHeap } from './heap.ts'
 import { Invariants, type Violation } from './invariants.ts'
@@ -81,7 +80,6 @@ export class Simulation {
   readonly promises = new Promises(this)
   readonly transfers = new Transfers(this)
   readonly audits = new Audits(this)
-  readonly fileAudits = new FileAudits(this)
   readonly coordinator = new Coordinator(this)
   readonly archive = new Archive(this)
   readonly attackers = new Attackers(this)

@@ -36,6 +36,9 @@ export interface Summary {
   readonly pullBytesPerNodeDay: number
   readonly medianHoursToR: number | null
   readonly audits: number
+  readonly fileAudits: number
+  readonly fileAuditBytes: number
+  readonly receiptsAsked: number
   readonly liars: number
   readonly liarsProven: number
   readonly medianHoursToProof: number | null
@@ -89,6 +92,9 @@ export function summarize(sim: Simulation, converged: Converged | null): Summary
     pullBytesPerNodeDay: Math.round(sim.updates.bytes / nodeDays),
     medianHoursToR: inHours(median(metrics.msToR)),
     audits: sim.audits.asked,
+    fileAudits: sim.audits.byFile.asked,
+    fileAuditBytes: sim.audits.byFile.bytes,
+    receiptsAsked: sim.audits.receiptsAsked,
     liars: detections.length,
     liarsProven: proofs.length,
     medianHoursToProof: inHours(median(proofs)),
