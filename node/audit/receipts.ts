@@ -85,8 +85,7 @@ export class Receipts {
     if (!isOfThis) return { verdict: 'invalid', atMs }
     const proofs = await this.#parts.auditor.prove(shard, this.#parts.mirror, nonce, ranges).catch(() => null)
     const verdict = proofs === null ? 'unknown' : judgeReceipt(opened.value, proofs)
-    if (verdict === 'pass') return { verdict, atMs }
-    // Only whose own bytes are right may say that another's are not.
+    // Only whose own bytes are right may say that another's are not, or that somebody accused him of it for nothing.
     const isWhole = (await this.#parts.checkOwn(shard)).length === 0
     return { verdict: isWhole ? verdict : 'unknown', atMs }
   }
