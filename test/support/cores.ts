@@ -287,7 +287,8 @@ export class Cores {
       case 'audit': {
         const other = this.machines.find((one) => one.id === effect.node)
         const rotten = other?.rotten.has(effect.shard.key) === true
-        const outcome = other?.up !== true ? 'offline' : rotten ? 'fail' : 'pass'
+        const isAway = other?.up !== true || machine.unanswered.has(effect.node)
+        const outcome = isAway ? 'offline' : rotten ? 'fail' : 'pass'
         this.send(machine, { kind: 'audited', shard: effect.shard.key, node: effect.node, outcome })
         return
       }

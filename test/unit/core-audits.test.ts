@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { bytesUsed } from '../../protocol/core/state.ts'
 import { health } from '../../protocol/ledger/health.ts'
+import { auditKey } from '../../protocol/manifest/entry.ts'
 import { Cores, type Machine, TEST_PARAMETERS, testShard } from '../support/cores.ts'
 
 const SHARD = testShard('tenwiki')
@@ -17,6 +19,7 @@ const audited = (cores: Cores, machine: Machine) =>
     { ledger: machine.state.ledger, parameters: cores.parameters, nowMs: cores.now.wallMs },
     null,
   ).audited
+const DAY_MS = 86_400_000
 const patienceMs = TEST_PARAMETERS.leadStallMs + 4_000
 
 describe('a shard that only one node holds', () => {
@@ -72,6 +75,31 @@ describe('a shard that only one node holds', () => {
     expect(auditsOf(cores)).toEqual([])
   })
 
+  it('is not passed over because a larger one, for which there is no room, is due for longer', () => {
+    const large = testShard('aawiki', 50_000_000)
+    const cores = new Cores(1, [large, SHARD])
+    cores.run(60_000, () => cores.holders(SHARD).length + cores.holders(large).length === 2)
+    const auditor = cores.add({ claimsMax: 0, bytesTotal: 2 * SHARD.sizeBytes })
+    cores.run(600_000)
+    const audits = [...auditor.state.audits.values()]
+    expect(audits).toMatchObject([{ shard: SHARD.key, outcome: 'pass' }])
+    // What the file took is free again.
+    expect(auditor.state.fileAudits.size).toBe(0)
+    expect(bytesUsed(auditor.state)).toBe(0)
+  })
+
+  it('is told to have been whole when it was asked, not when the file had come', () => {
+    const cores = federation(1, 1)
+    const auditor = cores.machines[1] as Machine
+    cores.run(60_000, () => cores.holders(SHARD).length === 1)
+    const { id } = holder(cores)
+    const askedAtMs = cores.now.wallMs
+    auditor.state.auditing.set(auditKey(SHARD.key, id), askedAtMs)
+    cores.run(5_000)
+    cores.send(auditor, { kind: 'audited', shard: SHARD.key, node: id, outcome: 'pass' })
+    expect(auditor.state.audits.get(auditKey(SHARD.key, id))?.atMs).toBe(askedAtMs)
+  })
+
   it('is not asked for when nobody can connect to its holder', () => {
     const cores = new Cores(0, [SHARD])
     cores.reachable = false
@@ -100,7 +128,42 @@ describe('an audit by whole file that does not pass', () => {
   })
 })
 
+/** Days may pass at once, and nobody is forgotten meanwhile. */
+const PATIENT = { ...TEST_PARAMETERS, restMs: 40 * DAY_MS, goneMs: 40 * DAY_MS }
+
+describe('the three who may audit a replica by whole file', () => {
+  it('are others on another day', () => {
+    const cores = new Cores(1, [SHARD], { ...PATIENT, ttlMs: DAY_MS })
+    for (let i = 0; i < 12; i++) cores.add({ claimsMax: 0 })
+    cores.run(60_000, () => cores.holders(SHARD).length === 1)
+    for (const machine of cores.machines) machine.unanswered.add(holder(cores).id)
+    const auditors = () => cores.machines.filter((machine) => machine.fileAudits.length > 0).length
+    const toHour = (hour: number) => {
+      for (; cores.nowMs < hour * 3_600_000; cores.nowMs += 3_600_000) cores.run(2_000)
+    }
+    // NOW is noon, and the third has its turn after eight hours.
+    toHour(11)
+    expect([2, 3]).toContain(auditors())
+    toHour(6 * 24)
+    expect(auditors()).toBeGreaterThan(6)
+  })
+})
+
 describe('a shard that others hold too', () => {
+  it('is audited by a node that does not hold it when they have not managed for a day', () => {
+    const cores = new Cores(3, [SHARD], PATIENT)
+    cores.run(60_000, () => cores.holders(SHARD).length === 3)
+    for (const machine of cores.machines) for (const other of cores.machines) machine.unanswered.add(other.id)
+    for (let i = 0; i < 3; i++) cores.add({ claimsMax: 0 })
+    cores.run(60_000)
+    cores.nowMs += DAY_MS - 240_000
+    cores.run(60_000)
+    expect(auditsOf(cores)).toEqual([])
+    cores.nowMs += 300_000
+    cores.run(60_000)
+    expect(new Set(auditsOf(cores)).size).toBeGreaterThan(0)
+  })
+
   it('is audited by them alone, byte for byte and without a transfer', () => {
     const cores = federation(3, 4)
     expect(cores.run(60_000, () => cores.allSafe(cores.machines[0] as Machine))).toBe(true)
