@@ -262,11 +262,11 @@ export const MUTATIONS: readonly Mutation[] = [
     run: { nodes: 6, days: 6, shards: 16, faults: ['liars', 'churn', 'slow', 'origin'] },
   },
   {
-    name: 'an audit tells of the time when it ended, not of when it asked',
+    name: 'a receipt acquits whoever answered anything',
     clause: '7',
-    file: AUDITING,
-    old: 'const atMs = state.auditing.get(pair) ?? now.wallMs',
-    new: 'const atMs = now.wallMs',
+    file: 'protocol/audit/receipt.ts',
+    old: "return sameHashes(proofs, receipt.hashes) ? 'pass' : 'fail'",
+    new: "return proofs.length === receipt.hashes.length ? 'pass' : 'fail'",
     run: ROTTEN,
   },
   {
