@@ -100,6 +100,7 @@ async function prepare(options: { bytesTotal: number; holds?: Bytes }): Promise<
       state: 'held' as const,
       infohash: real.infohash,
       sinceMs: Date.now() - 60_000,
+      doneBytes: real.shard.sizeBytes,
       promisedUntilMs: 0,
       repairing: false,
       led: false,
