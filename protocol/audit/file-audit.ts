@@ -49,7 +49,7 @@ export function fileAuditBytes(shard: Shard): number {
 }
 
 /**
- * `hashes`: the answer to the challenge. What nobody can judge is witnessed, which proves nothing yet and is told as `unknown`.
+ * `hashes`: the answer to the challenge. What nobody can judge is `unknown`: the answer was witnessed, which proves nothing and is not told.
  */
 export function judgeFileAudit(
   { isCovered }: Pick<FileAudit, 'isCovered'>,

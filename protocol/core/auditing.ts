@@ -70,8 +70,10 @@ export function recordAudit(
   state.auditRests.set(pair, { untilMs: now.monotonicMs + restMs, tries })
   if (own !== undefined) state.own.checkAudits(own, now.monotonicMs)
   const last = state.audits.get(pair)
-  // Being offline proves nothing about the bytes, so it does not replace a proof or a failure.
-  if (last !== undefined && (event.outcome === 'offline' || event.outcome === 'unknown')) return
+  // Being offline proves nothing about the bytes, so it does not replace a proof or a failure; and that a file did not come from
+  // somewhere is nobody's business.
+  const isDecisive = event.outcome === 'pass' || event.outcome === 'fail'
+  if (!isDecisive && (last !== undefined || isByFile)) return
   state.audits.set(pair, { shard: event.shard, node: event.node, outcome: event.outcome, atMs })
   state.unpersisted = true
   if (isNews) state.unpublished = true

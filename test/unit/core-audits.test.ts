@@ -124,7 +124,10 @@ describe('an audit by whole file that does not pass', () => {
     expect(auditors.length).toBeGreaterThan(0)
     expect(auditors.length).toBeLessThanOrEqual(3)
     // 8 s, 16 s, 32 s, ... of back-off in ten minutes.
-    for (const machine of auditors) expect(machine.fileAudits.length).toBeLessThanOrEqual(8)
+    for (const machine of auditors) {
+      expect(machine.fileAudits.length).toBeLessThanOrEqual(8)
+      expect(machine.state.audits.size, 'nobody hears of it').toBe(0)
+    }
   })
 })
 
