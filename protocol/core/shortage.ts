@@ -104,7 +104,7 @@ export function review(state: CoreState, number: number, now: Now): void {
   const taken = takenBy(state, number, now)
   const missing = known.target - taken.places
   // PROTOCOL 5: one of the replicas must be reachable, however few are wanted.
-  const need = Math.max(missing, taken.hasReachable ? 0 : 1)
+  const need = Math.max(missing, taken.hasReachable || !state.reachable ? 0 : 1)
   if (need <= 0 || isKin(taken, state.operatorNumber, state.networkNumber)) {
     satisfied(state, number)
     return
@@ -115,16 +115,17 @@ export function review(state: CoreState, number: number, now: Now): void {
   const sinceMs = before?.turn === turn ? before.sinceMs : now.monotonicMs
   const retryAtMs = state.failures.get(known.shard.key)?.retryAtMs ?? 0
   const { leadStallMs, claimStallMs } = state.parameters
-  const isKept = !taken.hasReachable && !state.reachable && turn >= need - 1
+  const isLast = !taken.hasReachable && !state.reachable && turn >= need - 1
   // Whoever was reachable may only have restarted.
-  const restMs = isKept ? claimStallMs : missing > 0 ? 0 : leadStallMs
+  const restMs = isLast ? claimStallMs : missing > 0 ? 0 : leadStallMs
+  // Of a place that is kept for others it is asked again after a while whether they still could take it.
   const dueAtMs =
-    turn === NEVER
-      ? NEVER
+    turn === KEPT
+      ? now.monotonicMs + claimStallMs
       : Math.max(retryAtMs, sinceMs + restMs + waitMs(turn, need, state.parameters.waveMs))
   state.short.put(number, { sinceMs, turn, dueAtMs, taken: taken.places })
   // Until its turn comes, what happens to it changes nothing; then it is looked at again.
-  if (dueAtMs === NEVER) state.ledger.watch(number)
+  if (turn === KEPT) state.ledger.watch(number)
   else state.ledger.unwatch(number)
 }
 
@@ -171,6 +172,8 @@ export function hasRoom(state: CoreState, node: number, shard: Shard, now: Now):
 }
 
 const NEVER = Number.POSITIVE_INFINITY
+/** Turn of a node that cannot be reached, while the place is kept for those that can. */
+const KEPT = 2 ** 31 - 1
 /** Ranks that are looked at one by one; of those beyond, everybody counts as able to take it. */
 export const RANKS_COUNTED_MAX = 64
 
@@ -200,7 +203,7 @@ function turnOf(state: CoreState, shard: Shard, taken: Taken, need: number, now:
   if (hasKin) better = Math.max(better, need)
   if (taken.hasReachable) return better
   if (state.reachable) return Math.min(better, need - 1 + betterReachable)
-  return better >= need - 1 && someReachableCould(state, shard, taken, now) ? NEVER : better
+  return better >= need - 1 && someReachableCould(state, shard, taken, now) ? KEPT : better
 }
 
 function someReachableCould(state: CoreState, shard: Shard, taken: Taken, now: Now): boolean {

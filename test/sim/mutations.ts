@@ -305,7 +305,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'the one replica of what is archived may be out of reach',
     clause: '5',
     file: SHORTAGE,
-    old: 'Math.max(missing, taken.hasReachable ? 0 : 1)',
+    old: 'Math.max(missing, taken.hasReachable || !state.reachable ? 0 : 1)',
     new: 'Math.max(missing, 0)',
     run: { nodes: 30, days: 3, shards: 90, faults: ['unreachable', 'leave', 'mass-loss', 'churn'] },
   },
