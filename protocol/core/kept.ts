@@ -70,7 +70,8 @@ export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreS
     frozen: new Set(),
     bytesTotal: settings.bytesTotal,
     leaving: false,
-    sequence: kept?.sequence ?? 0,
+    // A store that was lost cannot tell what was signed. Two clocks that are each right within the skew signed nothing above this.
+    sequence: kept?.sequence ?? now.wallMs + 2 * active.values.clockSkewMs,
     connections: 0,
     joinedAtMs: null,
     reachable: false,
@@ -79,6 +80,7 @@ export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreS
     short: new Shortages(),
     tickedAtMs: Number.NEGATIVE_INFINITY,
     sweptAtMs: now.monotonicMs,
+    expiredUntilMs: now.wallMs,
     publishedAtMs: null,
     offeredAtMs: null,
     unpublished: true,

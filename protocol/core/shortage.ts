@@ -40,13 +40,8 @@ export function takenBy(state: CoreState, shard: number, now: Now): Taken {
   for (let slot = slots.first(shard); slot >= 0; slot = slots.next(slot)) {
     const node = slots.node(slot)
     if (node === state.selfNumber || ledger.isLeaving(node) || state.frozen.has(node)) continue
-    const silentMs = now.wallMs - ledger.silentAfterMs(node)
-    const counts = slots.isHeld(slot)
-      ? silentMs <= restMs && !isDisproven(state, slot, now)
-      : silentMs <= parameters.restMs &&
-        now.wallMs - slots.changedAtMs(slot) <= parameters.claimStallMs &&
-        mayClaim(state, node)
-    if (!counts) continue
+    if (now.wallMs > countsUntilMs(state, slot, restMs)) continue
+    if (!slots.isHeld(slot) && !mayClaim(state, node)) continue
     scratch.operators.push(ledger.operatorNumber(node))
     scratch.networks.push(ledger.networkNumber(node))
     if (ledger.isReachable(node)) scratch.reachable++
@@ -61,10 +56,35 @@ export function isKin(taken: Taken, operator: number, network: number): boolean 
   return taken.operators.includes(operator) || (network >= 0 && taken.networks.includes(network))
 }
 
-/** Somebody whose word counts found the replica wrong, and its node had the time of a claim to repair it (PROTOCOL 7). */
-function isDisproven(state: CoreState, slot: number, now: Now): boolean {
-  const proof = state.ledger.proofOf(slot)
-  return proof < 0 && now.wallMs + proof > state.parameters.claimStallMs
+/**
+ * Unix ms until when a claim or replica counts if nothing more is heard: its node rests too long, the claim does not grow, or
+ * somebody whose word counts found the replica wrong and its node had the time of a claim to repair it (PROTOCOL 7).
+ */
+function countsUntilMs({ ledger, parameters }: CoreState, slot: number, replicaRestMs: number): number {
+  const { slots } = ledger
+  const silentAfterMs = ledger.silentAfterMs(slots.node(slot))
+  if (!slots.isHeld(slot)) {
+    return Math.min(silentAfterMs + parameters.restMs, slots.changedAtMs(slot) + parameters.claimStallMs)
+  }
+  const proof = ledger.proofOf(slot)
+  const restsUntilMs = silentAfterMs + replicaRestMs
+  return proof < 0 ? Math.min(restsUntilMs, parameters.claimStallMs - proof) : restsUntilMs
+}
+
+/**
+ * Touches the shards of which something stopped counting since the last look by the passing of time alone: nobody speaks of that.
+ * Who rests longer than `restMs` is found by the ledger's own sweep.
+ */
+export function touchExpired(state: CoreState, now: Now): void {
+  const { ledger, parameters } = state
+  const { slots } = ledger
+  for (const shard of state.catalog.keys()) {
+    for (let slot = slots.first(shard); slot >= 0; slot = slots.next(slot)) {
+      const untilMs = countsUntilMs(state, slot, parameters.restMs >> 1)
+      if (untilMs >= state.expiredUntilMs && untilMs < now.wallMs) ledger.touch(shard)
+    }
+  }
+  state.expiredUntilMs = now.wallMs
 }
 
 function hasLiveProof(state: CoreState, shard: number, now: Now): boolean {

@@ -189,6 +189,8 @@ export interface CoreState {
   tickedAtMs: number
   /** Monotonic ms of the last look for silent nodes. */
   sweptAtMs: number
+  /** Unix ms until when it was looked what stopped counting by the passing of time alone. */
+  expiredUntilMs: number
   publishedAtMs: number | null
   /** Monotonic ms since when the others were told that this node has room for another claim; null: they were not. */
   offeredAtMs: number | null

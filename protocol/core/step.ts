@@ -12,7 +12,7 @@ import { planFileAudits } from './file-auditing.ts'
 import { changeOver } from './parameters.ts'
 import { persist, publish } from './publishing.ts'
 import { forgetOldReceipts, receiptCame, wantReceipts } from './receipts.ts'
-import { review } from './shortage.ts'
+import { review, touchExpired } from './shortage.ts'
 import { type CoreState, changed, doneSixteenths, noteFailure, type Own, refute } from './state.ts'
 import { retargetWhenDue, takeCatalogs } from './targets.ts'
 import { sweepEveryMs } from './wake.ts'
@@ -94,6 +94,7 @@ function tick(state: CoreState, now: Now, out: Effect[]): void {
   if (now.monotonicMs - state.sweptAtMs >= sweepEveryMs(state)) {
     state.sweptAtMs = now.monotonicMs
     for (const node of state.ledger.sweep(now.wallMs)) out.push({ kind: 'forget', node })
+    touchExpired(state, now)
     forgetOldAudits(state, now)
     retargetWhenDue(state, now)
     forgetOldReceipts(state, now)

@@ -1,5 +1,5 @@
 /**
- * Who claims or holds which shard, in typed arrays: one slot a (shard, node), linked in a list a shard. About 23 bytes a slot,
+ * Who claims or holds which shard, in typed arrays: one slot a (shard, node), linked in a list a shard. About 24 bytes a slot,
  * so that a thousand ledgers of ten thousand replicas fit into a simulator's memory.
  */
 
@@ -15,6 +15,8 @@ export class Slots {
   #next = new Int32Array(256)
   #node = new Uint16Array(256)
   #state = new Uint8Array(256)
+  /** Most `done` that was ever told of a claim: less and then as much again is no growth. */
+  #peak = new Uint8Array(256)
   #changedAtMs = new Float64Array(256)
   /** > 0: unix ms of the newest pass that counts; < 0: of a failure after it; 0: never audited. */
   #proof = new Float64Array(256)
@@ -61,15 +63,19 @@ export class Slots {
     return NONE
   }
 
-  /** Sets what a node says of a shard. A change of state or progress is remembered with its time; a new state has no proof. */
+  /** Sets what a node says of a shard. A change of state or growth is remembered with its time; a new state has no proof. */
   put(shard: number, node: number, held: boolean, done: number, nowMs: number): number {
     const state = (held ? HELD : 0) | done
     const found = this.find(shard, node)
     if (found !== NONE) {
       if (this.#state[found] !== state) {
-        if (this.isHeld(found) !== held) this.#proof[found] = 0
+        const flips = this.isHeld(found) !== held
+        if (flips) this.#proof[found] = 0
+        if (flips || done > (this.#peak[found] as number)) {
+          this.#peak[found] = done
+          this.#changedAtMs[found] = nowMs
+        }
         this.#state[found] = state
-        this.#changedAtMs[found] = nowMs
       }
       return found
     }
@@ -79,6 +85,7 @@ export class Slots {
     this.#first[shard] = slot
     this.#node[slot] = node
     this.#state[slot] = state
+    this.#peak[slot] = done
     this.#changedAtMs[slot] = nowMs
     this.#proof[slot] = 0
     return slot
@@ -101,7 +108,15 @@ export class Slots {
 
   /** Bytes of the arrays, for the bench. */
   get sizeBytes(): number {
-    const arrays = [this.#first, this.#next, this.#node, this.#state, this.#changedAtMs, this.#proof]
+    const arrays = [
+      this.#first,
+      this.#next,
+      this.#node,
+      this.#state,
+      this.#peak,
+      this.#changedAtMs,
+      this.#proof,
+    ]
     return arrays.reduce((sum, array) => sum + array.byteLength, 0)
   }
 
@@ -120,6 +135,7 @@ export class Slots {
     this.#next = grown(this.#next, new Int32Array(length))
     this.#node = grown(this.#node, new Uint16Array(length))
     this.#state = grown(this.#state, new Uint8Array(length))
+    this.#peak = grown(this.#peak, new Uint8Array(length))
     this.#changedAtMs = grown(this.#changedAtMs, new Float64Array(length))
     this.#proof = grown(this.#proof, new Float64Array(length))
   }

@@ -51,6 +51,8 @@ export class Metrics {
   recoveredAtMs: number | null = null
   readonly #cataloguedAt = new Map<number, number>()
   readonly #reachedR = new Set<number>()
+  /** Shards that had had all replicas when many nodes were lost, and were not seen with all since. */
+  readonly #unrecovered = new Set<number>()
   /** Most bytes of a shard that any one machine took from origin. */
   readonly #onceFromOrigin = new Map<number, number>()
   readonly #byMachine = new Map<number, number>()
@@ -115,26 +117,36 @@ export class Metrics {
 
   massLost(): void {
     this.massLossAtMs = this.#sim.timeMs
+    for (const index of this.#reachedR) this.#unrecovered.add(index)
+  }
+
+  /** Rot that nobody has noticed yet is another fault than the loss: such copies count here. */
+  #lookForRecovery(): void {
+    const sim = this.#sim
+    const places = placesByShard(sim, true)
+    for (const index of this.#unrecovered) {
+      const wanted = sim.archive.wanted(sim.upstream.shards[index] as SimShard, sim.wallMs, 0)
+      if ((places.get(index) ?? 0) >= wanted) this.#unrecovered.delete(index)
+    }
+    if (this.#unrecovered.size === 0) this.recoveredAtMs = sim.timeMs
   }
 
   sample(): void {
     const sim = this.#sim
     const byReplicas = new Array<number>(REPLICAS_SHOWN_MAX + 1).fill(0)
     const places = placesByShard(sim)
-    let short = 0
     for (const index of sim.coordinator.catalogued) {
       if (!this.#cataloguedAt.has(index)) this.#cataloguedAt.set(index, sim.timeMs)
       const count = places.get(index) ?? 0
       const shown = Math.min(count, REPLICAS_SHOWN_MAX)
       byReplicas[shown] = (byReplicas[shown] ?? 0) + 1
       const shard = sim.upstream.shards[index] as SimShard
-      if (count < sim.archive.wanted(shard, sim.wallMs, 0)) short++
-      else if (!this.#reachedR.has(index)) {
-        this.#reachedR.add(index)
-        this.msToR.push(sim.timeMs - (this.#cataloguedAt.get(index) ?? 0))
-      }
+      if (count < sim.archive.wanted(shard, sim.wallMs, 0)) continue
+      if (this.#reachedR.has(index)) continue
+      this.#reachedR.add(index)
+      this.msToR.push(sim.timeMs - (this.#cataloguedAt.get(index) ?? 0))
     }
-    if (this.massLossAtMs !== null && short === 0) this.recoveredAtMs ??= sim.timeMs
+    if (this.massLossAtMs !== null && this.recoveredAtMs === null) this.#lookForRecovery()
     const hours = (sim.timeMs - this.#sampledAtMs) / HOUR_MS
     const up = sim.machines.filter((machine) => machine.up).length
     const bytes = this.gossipBytes - this.#gossipAtSample

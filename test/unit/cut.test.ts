@@ -199,7 +199,7 @@ describe('a shard in a catalog', () => {
         id: fc.oneof(fc.anything(), fc.constant('dumps/enwiki/20201001')),
         bundle: fc.oneof(fc.constant(1), fc.anything()),
         files: fc.oneof(fc.array(file), fc.anything()),
-        status: fc.oneof(fc.constant(status([name])), fc.jsonValue().map(String), fc.anything()),
+        status: fc.oneof(fc.constant(status([name])), fc.json(), fc.anything()),
       },
       { requiredKeys: [] },
     )

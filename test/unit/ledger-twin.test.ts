@@ -32,7 +32,10 @@ const P: Parameters = {
 
 class Twin {
   readonly records = new Map<NodeId, NodeRecord>()
-  readonly #changes = new Map<string, { readonly what: string; readonly atMs: number }>()
+  readonly #changes = new Map<
+    string,
+    { readonly state: string; readonly done: number; readonly atMs: number }
+  >()
   readonly proven = new Set<NodeId>()
   listed: ReadonlyMap<NodeId, string> = new Map()
 
@@ -46,9 +49,11 @@ class Twin {
     for (const key of KEYS) {
       const pair = auditKey(key, record.node)
       const entry = record.entries.get(key)
-      const what = `${entry?.state} ${entry?.done}`
+      const before = this.#changes.get(pair)
       if (entry === undefined) this.#changes.delete(pair)
-      else if (this.#changes.get(pair)?.what !== what) this.#changes.set(pair, { what, atMs: nowMs })
+      else if (before?.state !== entry.state || entry.done > before.done) {
+        this.#changes.set(pair, { state: entry.state, done: entry.done, atMs: nowMs })
+      }
     }
     return 'accepted'
   }

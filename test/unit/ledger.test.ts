@@ -56,6 +56,17 @@ describe('a ledger of node manifests', () => {
     ledger.take(recordOf(alice, { sequence: 3, entries: [claim(4)] }), null, NOW + 90)
     expect(ledger.placedBy(KEY, alice)?.changedAtMs).toBe(NOW + 90)
   })
+
+  it('takes less and then as much again for no growth', () => {
+    const claim = (done: number) => entryOf({ state: 'claimed', done })
+    const ledger = ledgerOf(recordOf(alice, { sequence: 1, entries: [claim(1)] }))
+    for (const [step, done] of [0, 1, 0, 1].entries()) {
+      ledger.take(recordOf(alice, { sequence: 2 + step, entries: [claim(done)] }), null, NOW + 10 * step + 10)
+    }
+    expect(ledger.placedBy(KEY, alice)).toMatchObject({ entry: { done: 1 }, changedAtMs: NOW })
+    ledger.take(recordOf(alice, { sequence: 9, entries: [claim(2)] }), null, NOW + 90)
+    expect(ledger.placedBy(KEY, alice)?.changedAtMs).toBe(NOW + 90)
+  })
 })
 
 describe('safe, as PROTOCOL 0 defines it', () => {
