@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { showTime } from './clock.ts'
 import { commandOf, FAULTS, makeOptions, parseFaults, type SimOptions } from './options.ts'
-import { writeReport } from './report.ts'
+import { type Run, showRun, writeReport, writeSeedsReport } from './report.ts'
 import { runSeed } from './run-seed.ts'
 import { parseSeeds, runSeeds } from './seeds.ts'
 import type { Summary } from './summary.ts'
@@ -19,7 +19,7 @@ const HELP = `Runs many nodes of the protocol core in virtual time and tries to 
   --shards N     about so many shards over all cycles (3 for each node)
   --faults F     all, none, or names with commas (none)
   --json         one object a run on standard output
-  --report DIR   writes numbers and charts there
+  --report DIR   writes numbers and charts there; of many seeds one table
   --quiet        no progress on standard error
 
 Faults:
@@ -30,7 +30,8 @@ ${Object.entries(FAULTS)
 Examples:
   npm run sim -- --nodes 100 --days 7 --seed 42 --faults all
   npm run sim -- --nodes 30 --days 2 --seeds 1-20 --faults crash,churn --json
-  npm run sim -- --nodes 1000 --days 30 --faults all --report docs/simulation
+  npm run sim -- --nodes 100 --days 7 --faults all --report docs/simulation
+  npm run sim -- --nodes 100 --days 7 --seeds 1-20 --faults all --report docs/simulation
 
 Ends with 0 when every invariant held, with 1 when one did not, with 2 for a wrong command.
 `
@@ -117,13 +118,19 @@ async function main(argv: readonly string[]): Promise<number> {
   const { options, seeds, jobs, values } = readArguments(argv)
   const flags = { json: values.json === true, quiet: values.quiet === true, report: values.report }
   if (seeds === null) return runOne(options, flags) ? 0 : 1
+  const runs: Run[] = []
   const failed = await runSeeds(options, seeds, {
     jobs,
     root: undefined,
-    onRun: (line) => process.stdout.write(line),
+    onRun: (line) => {
+      const run = JSON.parse(line) as Run
+      runs.push(run)
+      process.stdout.write(flags.json ? line : `${showRun(run)}\n`)
+    },
   })
-  process.stdout.write(`${seeds.length - failed.length} of ${seeds.length} seeds hold\n`)
   for (const one of failed) process.stderr.write(`${one.story}\n`)
+  if (flags.report !== undefined) writeSeedsReport(flags.report, options, runs, failed)
+  if (!flags.json) process.stdout.write(`${seeds.length - failed.length} of ${seeds.length} seeds hold\n`)
   return failed.length === 0 ? 0 : 1
 }
 

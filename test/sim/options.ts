@@ -34,6 +34,8 @@ const APART: ReadonlySet<string> = new Set(['mass-loss', 'parameters'])
 export type FaultName = keyof typeof FAULTS
 export const FAULT_NAMES = Object.keys(FAULTS) as FaultName[]
 
+const OF_ALL = FAULT_NAMES.filter((one) => !APART.has(one))
+
 export interface SimOptions {
   readonly nodes: number
   readonly days: number
@@ -72,30 +74,31 @@ export function makeOptions(chosen: Partial<SimOptions> = {}): SimOptions {
   }
 }
 
-/** `all`, `none`, or names with commas. Throws RangeError with the names that there are. */
+/** `all`, `none`, or names with commas; `-name` takes one out again. Throws RangeError with the names that there are. */
 export function parseFaults(text: string): Set<FaultName> {
   const chosen = new Set<FaultName>()
   for (const word of text.split(',').map((one) => one.trim())) {
     if (word === 'none' || word === '') continue
-    const name = FAULT_NAMES.find((one) => one === word)
-    if (word === 'all') for (const one of FAULT_NAMES) !APART.has(one) && chosen.add(one)
+    const name = FAULT_NAMES.find((one) => one === word.replace(/^-/, ''))
+    if (word === 'all') for (const one of OF_ALL) chosen.add(one)
+    else if (name !== undefined && word.startsWith('-')) chosen.delete(name)
     else if (name !== undefined) chosen.add(name)
     else throw new RangeError(`no fault is called "${word}"; there are: all, none, ${FAULT_NAMES.join(', ')}`)
   }
   return chosen
 }
 
+/** As `parseFaults` reads it. */
+export function showFaults(faults: ReadonlySet<FaultName>): string {
+  if (faults.size === 0) return 'none'
+  const missing = OF_ALL.filter((one) => !faults.has(one))
+  if (missing.length > OF_ALL.length / 2) return [...faults].join(',')
+  const others = [...faults].filter((one) => APART.has(one))
+  return ['all', ...others, ...missing.map((one) => `-${one}`)].join(',')
+}
+
 /** The command that runs exactly this again. */
 export function commandOf(options: SimOptions): string {
-  const named = [...options.faults]
-  const all = FAULT_NAMES.filter((one) => !APART.has(one))
-  const isAll = all.every((one) => options.faults.has(one))
-  const faults =
-    named.length === 0
-      ? 'none'
-      : isAll
-        ? ['all', ...named.filter((one) => APART.has(one))].join(',')
-        : named.join(',')
   const shards = options.shards === options.nodes * 3 ? '' : ` --shards ${options.shards}`
-  return `npm run sim -- --nodes ${options.nodes} --days ${options.days} --seed ${options.seed} --faults ${faults}${shards}`
+  return `npm run sim -- --nodes ${options.nodes} --days ${options.days} --seed ${options.seed} --faults ${showFaults(options.faults)}${shards}`
 }
