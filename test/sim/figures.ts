@@ -38,6 +38,8 @@ const EVERYDAY: ReadonlySet<FaultName> = new Set([
   'unreachable',
   'crash',
 ] as const)
+/** Of these, what takes no room and no bandwidth from a repair. */
+const KIND: ReadonlySet<FaultName> = new Set(['loss', 'late', 'duplicate', 'skew', 'crash'] as const)
 const isEveryday = ({ options }: Simulation) => [...options.faults].every((fault) => EVERYDAY.has(fault))
 
 const ATTACKS: ReadonlySet<FaultName> = new Set([
@@ -126,6 +128,18 @@ export function servedUnderAttack(sim: Simulation): Broken {
   return null
 }
 
+/** Within a day after those who are gone stop counting, every shard that had had R replicas has them again. */
+export function repairedInTime(sim: Simulation): Broken {
+  const { massLossAtMs, recoveredAtMs } = sim.metrics
+  const hinders = (fault: FaultName) => fault !== 'mass-loss' && !KIND.has(fault)
+  if (massLossAtMs === null || [...sim.options.faults].some(hinders)) return null
+  const { ttlMs, clockSkewMs, restMs } = sim.parameters
+  const allowedMs = ttlMs + clockSkewMs + restMs + DAY_MS
+  const tookMs = (recoveredAtMs ?? sim.timeMs) - massLossAtMs
+  if (recoveredAtMs !== null ? tookMs <= allowedMs : tookMs < allowedMs) return null
+  return { detail: `${Math.round(tookMs / HOUR_MS)} h after the loss some shards were not back`, shard: -1 }
+}
+
 /** Claims are made in turn: few are one too many. */
 export function claimsInTurn(sim: Simulation): Broken {
   const { claims, overClaims } = sim.metrics
@@ -201,6 +215,7 @@ const AT_REST = {
   'one-leads': oneLeads,
   'no-surplus': noSurplus,
   'no-extra-places': noExtraPlaces,
+  'repaired-in-time': repairedInTime,
   'claims-in-turn': claimsInTurn,
   'failures-are-heeded': failuresAreHeeded,
   'forgets-nothing': forgetsNothing,

@@ -46,6 +46,7 @@ const HOMES = {
   shards: 120,
   faults: ['churn', 'slow', 'unreachable'],
 } as const
+const LOSING = { nodes: 20, days: 7, shards: 60, faults: ['mass-loss'] } as const
 const ROTTEN = { nodes: 8, days: 16, shards: 10, faults: ['rot'] } as const
 
 const ENVELOPE = 'protocol/manifest/envelope.ts'
@@ -324,6 +325,14 @@ export const MUTATIONS: readonly Mutation[] = [
     old: 'if (now.wallMs >= state.parametersFromMs && now.wallMs < state.parametersUntilMs) return',
     new: 'if (now.wallMs >= state.parametersFromMs) return',
     run: { ...CALM, days: 2, faults: ['parameters'] },
+  },
+  {
+    name: 'a replica whose node is gone counts for days',
+    clause: '4, 5',
+    file: SHORTAGE,
+    old: 'const restsUntilMs = silentAfterMs + replicaRestMs',
+    new: 'const restsUntilMs = silentAfterMs + 6 * replicaRestMs',
+    run: LOSING,
   },
   {
     name: 'a replica whose node is silent counts for nothing',
