@@ -43,10 +43,19 @@ function planAuditsOf(state: CoreState, own: Own, now: Now, out: Effect[]): void
       nextMs = Math.min(nextMs, Math.max(waitMs, 0))
       continue
     }
-    state.auditing.set(pair, now.wallMs)
+    state.auditing.set(pair, askedAtMs(state, node, own.shard.key, now))
     out.push({ kind: 'audit', shard: own.shard, node: id })
   }
   state.own.checkAudits(own, now.monotonicMs + nextMs)
+}
+
+/**
+ * Wall ms that an audit is dated with: when it was asked for, or when its node says that the replica began, if that is later by no
+ * more than clocks may differ. A replica that is there is not older than a proof of it.
+ */
+export function askedAtMs(state: CoreState, node: number, shard: ShardKey, now: Now): number {
+  const sinceMs = state.ledger.record(node)?.entries.get(shard)?.sinceMs ?? 0
+  return sinceMs <= now.wallMs + state.parameters.clockSkewMs ? Math.max(now.wallMs, sinceMs) : now.wallMs
 }
 
 export function recordAudit(

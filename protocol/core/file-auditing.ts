@@ -8,6 +8,7 @@ import { pairOf } from '../ledger/ledger.ts'
 import { AUDIT_FILE_BYTES_MAX } from '../limits.ts'
 import { auditKey } from '../manifest/entry.ts'
 import type { Shard } from '../shard/shard.ts'
+import { askedAtMs } from './auditing.ts'
 import type { Effect } from './effect.ts'
 import type { Now } from './event.ts'
 import { patienceMs } from './leading.ts'
@@ -49,7 +50,7 @@ export function planFileAudits(state: CoreState, now: Now, out: Effect[]): void 
   const record = state.ledger.record(node)
   const infohash = record?.entries.get(shard.key)?.infohash
   if (record === undefined || infohash === undefined || infohash === null) return
-  state.auditing.set(pair, now.wallMs)
+  state.auditing.set(pair, askedAtMs(state, node, shard.key, now))
   state.fileAudits.set(pair, bytes)
   out.push({
     kind: 'audit-file',

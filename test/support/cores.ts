@@ -74,6 +74,8 @@ export interface Machine {
   receiptsAsked: string[]
   /** Who does not answer this machine. */
   unanswered: Set<NodeId>
+  /** How far its clock is ahead of the others'. */
+  aheadMs: number
   /** Shards whose copy on this machine's disk is damaged. */
   rotten: Set<ShardKey>
   readonly reachable: boolean
@@ -126,6 +128,7 @@ export class Cores {
       fileAudits: [],
       receiptsAsked: [],
       unanswered: new Set(),
+      aheadMs: 0,
       rotten: new Set(),
       reachable: this.reachable,
     }
@@ -188,7 +191,11 @@ export class Cores {
   }
 
   send(machine: Machine, event: Event): void {
-    if (machine.up) this.#run(machine, step(machine.state, event, this.now))
+    if (machine.up) this.#run(machine, step(machine.state, event, this.#nowOf(machine)))
+  }
+
+  #nowOf(machine: Machine): Now {
+    return { ...this.now, wallMs: this.now.wallMs + machine.aheadMs }
   }
 
   /** Runs virtual time in ticks of 100 ms until the condition holds; false when it did not within `ms`. */
@@ -197,7 +204,8 @@ export class Cores {
       if (until()) return true
       for (const machine of this.machines) {
         this.#finishFetches(machine)
-        if (nextWakeMs(machine.state, this.now) <= this.nowMs) this.send(machine, { kind: 'tick' })
+        if (nextWakeMs(machine.state, this.#nowOf(machine)) <= this.nowMs)
+          this.send(machine, { kind: 'tick' })
       }
     }
     return until()

@@ -22,6 +22,21 @@ const audited = (cores: Cores, machine: Machine) =>
 const DAY_MS = 86_400_000
 const patienceMs = TEST_PARAMETERS.leadStallMs + 4_000
 
+describe('a replica whose node has a clock that is ahead', () => {
+  it('is proven by the first audit, which is dated no earlier than the replica', () => {
+    const parameters = { ...TEST_PARAMETERS, clockSkewMs: 8_000 }
+    const cores = new Cores(3, [SHARD], parameters)
+    const ahead = cores.machines[0] as Machine
+    ahead.aheadMs = parameters.clockSkewMs
+    expect(cores.run(60_000, () => cores.holders(SHARD).includes(ahead))).toBe(true)
+    const auditor = cores.machines[1] as Machine
+    const said = () => auditor.state.audits.get(auditKey(SHARD.key, ahead.id))
+    expect(cores.run(60_000, () => said() !== undefined)).toBe(true)
+    const sinceMs = ahead.state.own.get(SHARD.key)?.sinceMs ?? 0
+    expect(said()).toMatchObject({ outcome: 'pass', atMs: expect.toSatisfy((ms: number) => ms >= sinceMs) })
+  })
+})
+
 describe('a shard that only one node holds', () => {
   it('is proven by one node that does not hold it, for everybody', () => {
     const cores = federation(1, 4)
