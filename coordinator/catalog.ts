@@ -1,8 +1,7 @@
 /** Writes the catalog of each cycle, what is archived of it, and the signed index that names them (PROTOCOL 1). */
 import type { Clock, Identity, Log } from '../node/ports.ts'
 import type { CatalogExchange } from '../node/runtime/catalogs.ts'
-import { type Cycle, cycleOf, type NodeId, type ShardKey } from '../protocol/ids.ts'
-import { encodeArchiveList } from '../protocol/manifest/archive-list.ts'
+import { encodeArchiveList } from '../protocol/catalog/archive-list.ts'
 import {
   CATALOG_INDEX_DOMAIN,
   CATALOG_INDEX_TYPE,
@@ -11,7 +10,8 @@ import {
   encodeCatalog,
   encodeCatalogIndex,
   referenceOf,
-} from '../protocol/manifest/catalog.ts'
+} from '../protocol/catalog/catalog.ts'
+import { type Cycle, cycleOf, type NodeId, type ShardKey } from '../protocol/ids.ts'
 import type { Shard } from '../protocol/shard/shard.ts'
 
 export interface ListedOperator {

@@ -1,7 +1,7 @@
 /** What a coordinator's operator should know, in the form of the status page. */
 import type { Problem } from '../node/observe/status.ts'
+import type { RunProblem } from '../node/upstream/discover.ts'
 import { parseShardKey } from '../protocol/ids.ts'
-import type { RunProblem } from './discover.ts'
 import type { PreserveLoop } from './preserve-loop.ts'
 import type { PublishLoop } from './publish-loop.ts'
 

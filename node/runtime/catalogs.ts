@@ -4,6 +4,9 @@
  *
  * Request `{index: true}` -> sealed indexes; request `{sha256, offset}` -> a slice of that document, empty when unknown.
  */
+
+import { openArchiveList, type Verification } from '../../protocol/catalog/archive-list.ts'
+import { type CatalogIndex, type CatalogReference, openCatalog } from '../../protocol/catalog/catalog.ts'
 import { decodeCbor, encodeCbor } from '../../protocol/codec/cbor.ts'
 import { bytes, integer, list, record, text } from '../../protocol/codec/shape.ts'
 import type { NodeId, ShardKey } from '../../protocol/ids.ts'
@@ -12,8 +15,6 @@ import {
   CATALOG_INDEX_BYTES_MAX,
   STREAM_MESSAGE_BYTES_MAX,
 } from '../../protocol/limits.ts'
-import { openArchiveList, type Verification } from '../../protocol/manifest/archive-list.ts'
-import { type CatalogIndex, type CatalogReference, openCatalog } from '../../protocol/manifest/catalog.ts'
 import { COORDINATORS_MAX } from '../../protocol/manifest/root.ts'
 import { openCatalogIndex, type Verified } from '../../protocol/manifest/trust.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'

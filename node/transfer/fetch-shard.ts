@@ -16,8 +16,8 @@ import {
   type TorrentEngine,
   TorrentError,
 } from '../ports.ts'
+import { readUpstreamShard } from '../upstream/read-run.ts'
 import { buildShard, dumpPath } from './build-shard.ts'
-import { readUpstreamShard } from './read-upstream.ts'
 import type { ShardFiles } from './shard-files.ts'
 
 export interface Fetched {

@@ -21,11 +21,16 @@ import {
   PROMISE_TYPE,
   type PromiseToKeep,
 } from '../audit/promise.ts'
+import {
+  CATALOG_INDEX_DOMAIN,
+  CATALOG_INDEX_TYPE,
+  type CatalogIndex,
+  decodeCatalogIndex,
+} from '../catalog/catalog.ts'
 import { equalBytes } from '../codec/bytes.ts'
 import { ShapeError } from '../codec/shape.ts'
 import type { NodeId } from '../ids.ts'
 import { CATALOG_INDEX_BYTES_MAX, NODE_UPDATE_BYTES_MAX } from '../limits.ts'
-import { CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, type CatalogIndex, decodeCatalogIndex } from './catalog.ts'
 import { openEnvelope } from './envelope.ts'
 import {
   decodeNodeUpdate,

@@ -5,15 +5,15 @@ import { CatalogExchange } from '../../node/runtime/catalogs.ts'
 import { systemClock } from '../../node/runtime/clock.ts'
 import { UpdateExchange } from '../../node/runtime/updates.ts'
 import { createMemoryStore } from '../../node/store/memory-store.ts'
-import { decodeCbor, encodeCbor } from '../../protocol/codec/cbor.ts'
-import type { Cycle, FederationId, NodeId } from '../../protocol/ids.ts'
-import { encodeArchiveList } from '../../protocol/manifest/archive-list.ts'
+import { encodeArchiveList } from '../../protocol/catalog/archive-list.ts'
 import {
   CATALOG_INDEX_DOMAIN,
   CATALOG_INDEX_TYPE,
   encodeCatalogIndex,
   referenceOf,
-} from '../../protocol/manifest/catalog.ts'
+} from '../../protocol/catalog/catalog.ts'
+import { decodeCbor, encodeCbor } from '../../protocol/codec/cbor.ts'
+import type { Cycle, FederationId, NodeId } from '../../protocol/ids.ts'
 import { nextUpdate } from '../../protocol/manifest/next-update.ts'
 import type { NodeHead } from '../../protocol/manifest/node-head.ts'
 import type { NodeRecord } from '../../protocol/manifest/node-record.ts'

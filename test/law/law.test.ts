@@ -68,9 +68,9 @@ describe('the law', () => {
   it.each([
     ['protocol/core/step.ts', "import '../../node/ports.ts'"],
     ['protocol/core/step.ts', "import { readFile } from 'node:fs/promises'"],
-    ['node/runtime/runtime.ts', "import '../../coordinator/discover.ts'"],
-    ['coordinator/discover.ts', "const runtime = await import('../node/runtime/runtime.ts')"],
-    ['coordinator/discover.ts', "import { main } from '../node/cli.ts'"],
+    ['node/runtime/runtime.ts', "import '../../coordinator/merge.ts'"],
+    ['coordinator/merge.ts', "const runtime = await import('../node/runtime/runtime.ts')"],
+    ['coordinator/merge.ts', "import { main } from '../node/cli.ts'"],
     ['web/status/status.js', "import '../../node/ports.ts'"],
     ['test/world/world.ts', "import { cutRun } from '../../protocol/shard/cut.ts'"],
     ['test/oracle/extra.ts', "import { cutRun } from '../../protocol/shard/cut.ts'"],
@@ -83,7 +83,7 @@ describe('the law', () => {
     ['node/cli.ts', "import { fastify } from 'fastify'"],
     ['node/store/level-store.ts', "import type { Libp2p } from '@libp2p/interface'"],
     ['protocol/core/step.ts', "import { z } from 'zod'"],
-    ['coordinator/discover.ts', "export { request } from 'undici'"],
+    ['coordinator/merge.ts', "export { request } from 'undici'"],
     ['node/observe/status.ts', "import { strange } from 'left-pad'"],
   ])('lets a library be named by its adapter only: not by %s', (path, line) => {
     expect(found(path, (text) => `${line}\n${text}`)).toEqual([expect.stringContaining(`${path} [library]`)])

@@ -2,9 +2,10 @@
  * The archive as the coordinator fills it: what its own machine holds it uploads, verifies, and verifies again in time. Also how
  * many replicas a shard should have by that, computed by other code than the product's (docs/PROTOCOL.md, sections 0 and 5).
  */
+
+import { type ArchiveList, encodeArchiveList, openArchiveList } from '../../protocol/catalog/archive-list.ts'
+import { type CatalogReference, referenceOf } from '../../protocol/catalog/catalog.ts'
 import { type Cycle, cycleOf, type ShardKey } from '../../protocol/ids.ts'
-import { type ArchiveList, encodeArchiveList, openArchiveList } from '../../protocol/manifest/archive-list.ts'
-import { type CatalogReference, referenceOf } from '../../protocol/manifest/catalog.ts'
 import { HOUR_MS } from './clock.ts'
 import type { Machine } from './machine.ts'
 import { parametersAtMs } from './schedule.ts'

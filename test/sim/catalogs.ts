@@ -1,13 +1,14 @@
 /** The coordinator's catalogs: signed index, catalogs by sha256, and what a node makes of them (as `node/runtime/catalogs.ts`). */
-import type { Event } from '../../protocol/core/event.ts'
-import { type Cycle, cycleOf, type NodeId, type ShardKey } from '../../protocol/ids.ts'
+
 import {
   type CatalogIndex,
   type CatalogReference,
   encodeCatalog,
   openCatalog,
   referenceOf,
-} from '../../protocol/manifest/catalog.ts'
+} from '../../protocol/catalog/catalog.ts'
+import type { Event } from '../../protocol/core/event.ts'
+import { type Cycle, cycleOf, type NodeId, type ShardKey } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { HOUR_MS, SECOND_MS } from './clock.ts'
 import type { Machine } from './machine.ts'

@@ -2,14 +2,15 @@
  * What goes over the wire, both ways through the product's codec and trust code. Opening and decoding is a pure function of the
  * bytes, so it is done once for each text and remembered by the identity of its bytes; nothing else is left out.
  */
-import { equalBytes } from '../../protocol/codec/bytes.ts'
-import type { NodeId } from '../../protocol/ids.ts'
+
 import {
   CATALOG_INDEX_DOMAIN,
   CATALOG_INDEX_TYPE,
   type CatalogIndex,
   encodeCatalogIndex,
-} from '../../protocol/manifest/catalog.ts'
+} from '../../protocol/catalog/catalog.ts'
+import { equalBytes } from '../../protocol/codec/bytes.ts'
+import type { NodeId } from '../../protocol/ids.ts'
 import { NODE_UPDATE_DOMAIN, NODE_UPDATE_TYPE, type NodeUpdate } from '../../protocol/manifest/node-update.ts'
 import { type Opened, openCatalogIndex, openNodeUpdate } from '../../protocol/manifest/trust.ts'
 import type { KeyRing, NodeKey } from './keys.ts'

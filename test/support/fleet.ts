@@ -3,15 +3,15 @@
 import type { AddressInfo } from 'node:net'
 import { createServer, type Server } from 'node:net'
 import { keyOf } from '../../node/store/keyspace.ts'
-import type { FederationId, NodeId } from '../../protocol/ids.ts'
-import { cycleOf } from '../../protocol/ids.ts'
 import {
   CATALOG_INDEX_DOMAIN,
   CATALOG_INDEX_TYPE,
   encodeCatalog,
   encodeCatalogIndex,
   referenceOf,
-} from '../../protocol/manifest/catalog.ts'
+} from '../../protocol/catalog/catalog.ts'
+import type { FederationId, NodeId } from '../../protocol/ids.ts'
+import { cycleOf } from '../../protocol/ids.ts'
 import { DEFAULT_PARAMETERS, type Parameters } from '../../protocol/parameters.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { testShard } from './cores.ts'

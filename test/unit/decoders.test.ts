@@ -12,16 +12,16 @@ import {
   encodeAuditChallenge,
 } from '../../protocol/audit/messages.ts'
 import { decodePromise, encodePromise } from '../../protocol/audit/promise.ts'
-import { decodeCbor, encodeCbor } from '../../protocol/codec/cbor.ts'
-import { ShapeError } from '../../protocol/codec/shape.ts'
-import type { Infohash, NodeId } from '../../protocol/ids.ts'
 import {
   decodeCatalogIndex,
   encodeCatalog,
   encodeCatalogIndex,
   openCatalog,
   referenceOf,
-} from '../../protocol/manifest/catalog.ts'
+} from '../../protocol/catalog/catalog.ts'
+import { decodeCbor, encodeCbor } from '../../protocol/codec/cbor.ts'
+import { ShapeError } from '../../protocol/codec/shape.ts'
+import type { Infohash, NodeId } from '../../protocol/ids.ts'
 import { readShard, shardToValue } from '../../protocol/shard/cut.ts'
 import { testShard } from '../support/cores.ts'
 import { NODES, NOW } from '../support/manifests.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { discover } from '../../coordinator/discover.ts'
 import { type Origin, OriginError } from '../../node/ports.ts'
+import { discover } from '../../node/upstream/discover.ts'
 import { silentLog } from '../conformance/silent-log.ts'
 import { NOW } from '../support/manifests.ts'
 

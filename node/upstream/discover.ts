@@ -3,13 +3,13 @@
  * read only when the index shows a settled run that the catalog does not have. Dates are data, not a calendar.
  */
 
-import { type Clock, type Log, type Origin, OriginError } from '../node/ports.ts'
-import { type NotReady, readUpstreamRun } from '../node/transfer/read-upstream.ts'
-import { ShapeError } from '../protocol/codec/shape.ts'
-import { readDumpStatus } from '../protocol/dump/dump-status.ts'
-import { makeRun, settled } from '../protocol/dump/run.ts'
-import { cutRun } from '../protocol/shard/cut.ts'
-import type { Shard } from '../protocol/shard/shard.ts'
+import { ShapeError } from '../../protocol/codec/shape.ts'
+import { readDumpStatus } from '../../protocol/dump/dump-status.ts'
+import { makeRun, settled } from '../../protocol/dump/run.ts'
+import { cutRun } from '../../protocol/shard/cut.ts'
+import type { Shard } from '../../protocol/shard/shard.ts'
+import { type Clock, type Log, type Origin, OriginError } from '../ports.ts'
+import { type NotReady, readUpstreamRun } from './read-run.ts'
 
 /** Why a run is not in the catalog. `unreadable`: upstream's text was not what it should be, however often asked. */
 export interface RunProblem {

@@ -17,9 +17,9 @@ import {
   CATALOG_SHARDS_MAX,
   TEXT_BYTES_MAX,
 } from '../limits.ts'
+import { readNodeId } from '../manifest/entry.ts'
 import { readShard, shardToValue } from '../shard/cut.ts'
 import type { Shard } from '../shard/shard.ts'
-import { readNodeId } from './entry.ts'
 
 export const CATALOG_INDEX_DOMAIN = 'wikiseed/catalog-index/1'
 export const CATALOG_INDEX_TYPE = 'application/vnd.wikiseed.catalog-index+cbor'
