@@ -19,24 +19,33 @@ export interface ListedOperator {
   readonly operator: string
 }
 
+/** Nodes take over when nothing was heard for so long; that often it is signed anew, though nothing changed. */
+const SIGNATURES_A_SILENCE = 4
+
 export class CatalogWriter {
   readonly #parts: { identity: Identity; catalogs: CatalogExchange; clock: Clock; log: Log }
   readonly #operators: readonly ListedOperator[]
+  /** As it holds now. */
+  readonly #observeAfterMs: () => number
 
   constructor(
     parts: { identity: Identity; catalogs: CatalogExchange; clock: Clock; log: Log },
     operators: readonly ListedOperator[],
+    observeAfterMs: () => number,
   ) {
     this.#parts = parts
     this.#operators = operators
+    this.#observeAfterMs = observeAfterMs
   }
 
   /**
-   * Signs and publishes these shards as the whole catalog, unless the last index says just that. `verifiedAtMs`: unix ms when the
-   * archive's copy of a shard was verified by hash.
+   * Signs and publishes these shards as the whole catalog, unless the last index says just that and says it lately enough that
+   * nodes do not take over. `readAtMs`: unix ms when upstream was last read, null when it was not since the start. `verifiedAtMs`:
+   * unix ms when the archive's copy of a shard was verified by hash.
    */
   async write(
     shards: readonly Shard[],
+    readAtMs: number | null,
     verifiedAtMs: (shard: ShardKey) => number | undefined,
   ): Promise<void> {
     const { identity, catalogs, clock, log } = this.#parts
@@ -62,15 +71,19 @@ export class CatalogWriter {
       if (verified.length > 0) archives.push(refer(cycle, encodeArchiveList({ cycle, verified })))
     }
     const last = catalogs.indexOf(identity.nodeId)
+    const issuedAtMs = clock.wallMs()
     const index: CatalogIndex = {
       coordinator: identity.nodeId,
-      sequence: Math.max((last?.sequence ?? 0) + 1, clock.wallMs()),
-      issuedAtMs: clock.wallMs(),
+      sequence: Math.max((last?.sequence ?? 0) + 1, issuedAtMs),
+      issuedAtMs,
+      readAtMs: Math.min(issuedAtMs, readAtMs ?? last?.readAtMs ?? 0),
       catalogs: written,
       archives,
       operators: this.#operators,
     }
-    if (last !== undefined && saysTheSame(last, index)) return
+    const staleAfterMs = this.#observeAfterMs() / SIGNATURES_A_SILENCE
+    const isLate = last !== undefined && index.readAtMs - last.readAtMs >= staleAfterMs
+    if (last !== undefined && !isLate && saysTheSame(last, index)) return
     const sealed = identity.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, encodeCatalogIndex(index))
     await catalogs.publish(sealed, documents)
     log.info(

@@ -70,10 +70,12 @@ async function assemble(
   }
   const accepted = await Records.open<Accepted>(store, 'merged', readAccepted)
   const archived = await Records.open<Archived>(store, 'archived', readArchived)
-  const catalog = new CatalogWriter({ identity, catalogs: member.catalogs, clock, log }, [
-    { node: identity.nodeId, operator: config.operator },
-    ...config.operators,
-  ])
+  const listed = [{ node: identity.nodeId, operator: config.operator }, ...config.operators]
+  const catalog = new CatalogWriter(
+    { identity, catalogs: member.catalogs, clock, log },
+    listed,
+    () => state.parameters.observeAfterMs,
+  )
   const preserve =
     config.archive === null
       ? null
@@ -107,10 +109,12 @@ async function assemble(
   member.failed.catch(fatal.reject)
   let runProblems: readonly RunProblem[] = []
   let discoverProblem: string | null = null
+  let readAtMs: number | null = null
 
   const verifiedAtMs = (key: ShardKey) => archived.get(key)?.verifiedAtMs
   const discoverRound = async () => {
     let found: readonly Shard[] = []
+    const startedAtMs = clock.wallMs()
     try {
       const discovery = await discover(
         { origin, clock, log, settledAfterMs: state.parameters.settledAfterMs },
@@ -120,6 +124,7 @@ async function assemble(
       runProblems = discovery.problems
       found = discovery.shards
       discoverProblem = null
+      readAtMs = startedAtMs
     } catch (error) {
       if (signal.aborted) return
       if (!(error instanceof OriginError || error instanceof ShapeError)) throw error
@@ -128,7 +133,7 @@ async function assemble(
       if (state.shards.size === 0) return
     }
     // What was archived meanwhile is told also while upstream is away.
-    await catalog.write([...state.shards.values(), ...found], verifiedAtMs)
+    await catalog.write([...state.shards.values(), ...found], readAtMs, verifiedAtMs)
   }
   const local = new Map<ShardKey, LocalShard>()
   const mergeRound = async () => {

@@ -15,6 +15,7 @@ import { Receipts } from './audit/receipts.ts'
 import { type Base, type BaseConfig, startBase } from './base.ts'
 import type { StatusExtra } from './observe/status.ts'
 import { CatalogExchange } from './runtime/catalogs.ts'
+import { Documents } from './runtime/documents.ts'
 import { Neighbours } from './runtime/neighbours.ts'
 import { OwnCopies } from './runtime/own-copies.ts'
 import { Performer } from './runtime/perform.ts'
@@ -96,9 +97,11 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     contradicted: (node) => dispatch({ kind: 'equivocation', node }),
     ahead: (sequence) => dispatch({ kind: 'ahead', sequence }),
   })
+  const documents = new Documents({ network, store, log })
   const catalogs = new CatalogExchange({
     network,
     store,
+    documents,
     log,
     coordinators: new Set(root.coordinators.map((one) => one.nodeId)),
     changed: (known) => dispatch({ kind: 'catalogs', ...known }),

@@ -10,6 +10,8 @@ type Brand<Name extends string> = string & { readonly [brand]: Name }
 export type NodeId = Brand<'NodeId'>
 /** `dumps/tenwiki/20260101`, parts `dumps/enwiki/20260101~2`. */
 export type ShardId = Brand<'ShardId'>
+/** `dumps/tenwiki/20260101`: what upstream made of one dataset of one wiki on one date. */
+export type RunId = Brand<'RunId'>
 /** sha256 of the shard's definition (PROTOCOL 1), 64 lower-case hex digits. */
 export type ShardDigest = Brand<'ShardDigest'>
 /** `id@digest`: names one revision of one shard for ever. */
@@ -35,6 +37,7 @@ const WIKI = /^[a-z][a-z0-9_]{1,63}$/
 
 export const isNodeId = (value: string): value is NodeId => NODE_ID.test(value)
 export const isShardId = (value: string): value is ShardId => SHARD_ID.test(value)
+export const isRunId = (value: string): value is RunId => SHARD_ID.test(value) && !value.includes('~')
 export const isShardDigest = (value: string): value is ShardDigest => HEX64.test(value)
 export const isInfohash = (value: string): value is Infohash => HEX40.test(value)
 export const isFederationId = (value: string): value is FederationId => HEX64.test(value)
@@ -71,6 +74,16 @@ export function parseShardId(id: ShardId): ShardName {
     date: match[3] as string,
     part: match[4] === undefined ? 0 : Number(match[4]),
   }
+}
+
+/** The run that a shard is of, or a part of. */
+export function runIdOf({ dataset, wiki, date }: Omit<ShardName, 'part'>): RunId {
+  return `${dataset}/${wiki}/${date}` as RunId
+}
+
+export function parseRunId(run: RunId): Omit<ShardName, 'part'> {
+  const { dataset, wiki, date } = parseShardId(run as string as ShardId)
+  return { dataset, wiki, date }
 }
 
 export function shardKey(id: ShardId, digest: ShardDigest): ShardKey {

@@ -28,6 +28,18 @@ export const CATALOG_SHARDS_MAX = 20_000
 export const CATALOG_OPERATORS_MAX = 10_000
 /** The list of what is archived of one cycle. */
 export const ARCHIVE_LIST_BYTES_MAX = 4 * MiB
+/** What one node read of upstream on one day, sealed: small, gossiped. */
+export const OBSERVATION_BYTES_MAX = 64 * KiB
+/** Runs in it: a node reads the status of no more in a day. */
+export const OBSERVATION_RUNS_MAX = 256
+/** The shards of one observed run; those of enwiki's take some 400 KiB. */
+export const OBSERVED_RUN_BYTES_MAX = 4 * MiB
+/** Observations of one day that a node keeps, and of all days. */
+export const OBSERVATIONS_A_DAY_MAX = 32
+export const OBSERVATIONS_MAX = 4_096
+/** Runs that observations of one day bring into a node's catalog, and of all days. */
+export const OBSERVED_RUNS_A_DAY_MAX = 512
+export const OBSERVED_RUNS_MAX = 20_000
 /** PROTOCOL 1: parts of a big run. */
 export const SHARD_BYTES_MAX = 20 * 1024 * MiB
 export const SHARD_FILES_MAX = 2_000

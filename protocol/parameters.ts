@@ -45,6 +45,10 @@ export interface Parameters {
   readonly antiEntropyMs: number
   /** How far clocks may differ before a manifest is ignored (PROTOCOL 4). */
   readonly clockSkewMs: number
+  /** No coordinator is known to have read upstream for this long: nodes read it and tell each other (PROTOCOL 1). */
+  readonly observeAfterMs: number
+  /** Then the nodes whose turn it is read it once in this time. */
+  readonly observeEveryMs: number
 }
 
 const SECOND = 1_000
@@ -75,17 +79,24 @@ export const DEFAULT_PARAMETERS: Parameters = {
   antiEntropyMs: 5 * MINUTE,
   // Clocks that are each off by four minutes, the one late and the other early, still agree.
   clockSkewMs: 10 * MINUTE,
+  observeAfterMs: 2 * DAY,
+  observeEveryMs: DAY,
 }
 
 const KEYS = Object.keys(DEFAULT_PARAMETERS) as (keyof Parameters)[]
+/** Roots that were signed before there were these do not have them. */
+const LATER: readonly (keyof Parameters)[] = ['observeAfterMs', 'observeEveryMs']
 /** No parameter is a time longer than this: sums of a few stay safe integers. */
 const VALUE_MAX = 400 * DAY
 
-/** Reads parameters from decoded JSON or CBOR: every key present, each a whole number >= 0. */
+/** Reads parameters from decoded JSON or CBOR: every key present but the latest ones, each a whole number >= 0. */
 export const readParameters: Reader<Parameters> = (value, path) => {
   const fields = record(value, path, KEYS)
   const out = {} as Record<keyof Parameters, number>
-  for (const key of KEYS) out[key] = integer(fields[key], `${path}.${key}`, 0, VALUE_MAX)
+  for (const key of KEYS) {
+    const value = LATER.includes(key) ? (fields[key] ?? DEFAULT_PARAMETERS[key]) : fields[key]
+    out[key] = integer(value, `${path}.${key}`, key === 'observeEveryMs' ? 1 : 0, VALUE_MAX)
+  }
   if (out.replicas < 1 || out.replicas > 5) throw new ShapeError(`${path}.replicas`, 'a whole number in 1..5')
   return out
 }

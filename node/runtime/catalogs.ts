@@ -1,41 +1,27 @@
 /**
  * Catalogs on the wire (PROTOCOL 1): a coordinator's signed index is gossiped; the catalogs and lists of what is archived that it
- * names by sha256 are pulled from anybody, in slices, and handed on.
+ * names by sha256 are pulled from anybody, and handed on (documents.ts).
  *
- * Request `{index: true}` -> sealed indexes; request `{sha256, offset}` -> a slice of that document, empty when unknown.
+ * Request `{index: true}` -> sealed indexes.
  */
 
 import { openArchiveList, type Verification } from '../../protocol/catalog/archive-list.ts'
 import { type CatalogIndex, type CatalogReference, openCatalog } from '../../protocol/catalog/catalog.ts'
 import { decodeCbor, encodeCbor } from '../../protocol/codec/cbor.ts'
-import { bytes, integer, list, record, text } from '../../protocol/codec/shape.ts'
+import { bytes, list } from '../../protocol/codec/shape.ts'
+import type { CatalogFacts } from '../../protocol/core/event.ts'
 import type { NodeId, ShardKey } from '../../protocol/ids.ts'
-import {
-  CATALOG_BYTES_MAX,
-  CATALOG_INDEX_BYTES_MAX,
-  STREAM_MESSAGE_BYTES_MAX,
-} from '../../protocol/limits.ts'
+import { CATALOG_INDEX_BYTES_MAX, STREAM_MESSAGE_BYTES_MAX } from '../../protocol/limits.ts'
 import { COORDINATORS_MAX } from '../../protocol/manifest/root.ts'
 import { openCatalogIndex, type Verified } from '../../protocol/manifest/trust.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { verifyEd25519 } from '../net/signature.ts'
 import type { Log, Network, Store, Verdict } from '../ports.ts'
 import { keyOf, prefixOf } from '../store/keyspace.ts'
-
-const REQUEST_TIMEOUT_MS = 15_000
-const SLICE_BYTES = STREAM_MESSAGE_BYTES_MAX - 8_192
-
-/** What all trusted coordinators say together. */
-export interface CatalogFacts {
-  readonly shards: readonly Shard[]
-  readonly listed: ReadonlyMap<NodeId, string>
-  /** Unix ms when the archive's copy was last verified by hash. */
-  readonly archived: ReadonlyMap<ShardKey, number>
-}
+import type { Documents } from './documents.ts'
 
 /** A document that an index names by sha256. */
-interface Document {
-  readonly raw: Uint8Array
+interface Opened {
   readonly shards: readonly Shard[]
   readonly verified: readonly Verification[]
 }
@@ -50,30 +36,38 @@ interface Named {
 export class CatalogExchange {
   readonly #network: Network
   readonly #store: Store
+  readonly #documents: Documents
   readonly #log: Log
   readonly #coordinators: ReadonlySet<NodeId>
   readonly #changed: (facts: CatalogFacts) => void
   readonly #indexes = new Map<NodeId, { index: Verified<CatalogIndex>; raw: Uint8Array }>()
   /** By sha256. */
-  readonly #documents = new Map<string, Document>()
+  readonly #opened = new Map<string, Opened>()
   /** By place: the sha256 that is acted on. It stays until the document of a newer index is here, so that nothing flickers. */
   #used = new Map<string, string>()
+  #facts: CatalogFacts | null = null
   #completing: Promise<void> | null = null
 
   constructor(options: {
     network: Network
     store: Store
+    documents: Documents
     log: Log
     coordinators: ReadonlySet<NodeId>
     changed: (facts: CatalogFacts) => void
   }) {
     this.#network = options.network
     this.#store = options.store
+    this.#documents = options.documents
     this.#log = options.log
     this.#coordinators = options.coordinators
     this.#changed = options.changed
     this.#network.onGossip('catalogs', (data, from) => this.#onGossip(data, from))
-    this.#network.handle('catalog', async (request) => this.#answer(request))
+    this.#documents.register(
+      'index',
+      () => encodeCbor([...this.#indexes.values()].map(({ raw }) => raw)),
+      () => this.#kept(),
+    )
   }
 
   /** Reads what was stored before; what does not verify any more is left aside with a warning. */
@@ -83,8 +77,8 @@ export class CatalogExchange {
         this.#log.warn({ key }, 'a stored catalog index does not verify')
     }
     for (const named of this.#wanted()) {
-      const raw = await this.#store.get(keyOf('catalogs', named.reference.sha256))
-      if (raw !== null) this.#documents.set(named.reference.sha256, open(raw, named))
+      const raw = await this.#documents.get(named.reference.sha256)
+      if (raw !== null) this.#opened.set(named.reference.sha256, open(raw, named))
     }
     this.#announce()
   }
@@ -94,8 +88,11 @@ export class CatalogExchange {
     const isNew = this.#takeIndex(sealed) === 'accept'
     // What it names stands on disk before the index does: nobody else has it yet.
     for (const named of this.#wanted()) {
-      const raw = documents.get(named.reference.sha256)
-      if (raw !== undefined) await this.#keep(named, raw)
+      const { sha256 } = named.reference
+      const raw = documents.get(sha256)
+      if (raw === undefined) continue
+      this.#opened.set(sha256, open(raw, named))
+      await this.#documents.keep(sha256, raw)
     }
     if (isNew) await this.#keepIndex(sealed)
     await this.#network.publish('catalogs', sealed)
@@ -108,7 +105,7 @@ export class CatalogExchange {
 
   /** Asks a peer for the indexes it knows and pulls what is missing. */
   async pull(peer: NodeId): Promise<void> {
-    const answer = await this.#ask(peer, { index: true })
+    const answer = await this.#documents.ask(peer, { index: true })
     const indexes = list(
       decodeCbor(answer, 'indexes', STREAM_MESSAGE_BYTES_MAX),
       'indexes',
@@ -147,18 +144,15 @@ export class CatalogExchange {
     await this.#prune()
   }
 
-  /** Documents that no index names any more, and that nothing is acted on by, make room. */
-  async #prune(): Promise<void> {
-    const named = new Set([...this.#named().map(({ reference }) => reference.sha256), ...this.#used.values()])
-    const stale = [...this.#documents.keys()].filter((sha256) => !named.has(sha256))
-    for (const sha256 of stale) this.#documents.delete(sha256)
-    await this.#store.batch(stale.map((sha256) => ({ type: 'del', key: keyOf('catalogs', sha256) })))
+  /** What an index names or what is acted on. */
+  #kept(): string[] {
+    return [...this.#named().map(({ reference }) => reference.sha256), ...this.#used.values()]
   }
 
-  async #keep(named: Named, raw: Uint8Array): Promise<void> {
-    const { sha256 } = named.reference
-    this.#documents.set(sha256, open(raw, named))
-    await this.#store.batch([{ type: 'put', key: keyOf('catalogs', sha256), value: raw }])
+  async #prune(): Promise<void> {
+    const kept = new Set(this.#kept())
+    for (const sha256 of this.#opened.keys()) if (!kept.has(sha256)) this.#opened.delete(sha256)
+    await this.#documents.prune()
   }
 
   /** Everything that the newest index of each coordinator names. */
@@ -174,10 +168,10 @@ export class CatalogExchange {
   }
 
   #wanted(): Named[] {
-    return this.#named().filter(({ reference }) => !this.#documents.has(reference.sha256))
+    return this.#named().filter(({ reference }) => !this.#opened.has(reference.sha256))
   }
 
-  /** Pulls missing documents, one pull at a time; first from the peer that told us, then from the others. */
+  /** Pulls missing documents, one pull at a time. */
   async #complete(teller: NodeId): Promise<void> {
     while (this.#completing !== null) await this.#completing
     this.#completing = this.#pullMissing(teller).finally(() => {
@@ -187,73 +181,60 @@ export class CatalogExchange {
   }
 
   async #pullMissing(teller: NodeId): Promise<void> {
-    const others = this.#network.peers().map((peer) => peer.nodeId)
-    for (const named of this.#wanted()) {
-      const { reference, kind } = named
-      for (const peer of [teller, ...others.filter((node) => node !== teller)]) {
-        try {
-          await this.#keep(named, await this.#pullDocument(peer, reference))
-          break
-        } catch (error) {
-          this.#log.info(
-            { peer, cycle: reference.cycle, kind, error: String(error) },
-            'this peer could not give what an index names',
-          )
-        }
-      }
+    const wanted = this.#wanted()
+    for (const named of wanted) {
+      const opened = await this.#documents.pull(named.reference, teller, (raw) => open(raw, named))
+      if (opened !== null) this.#opened.set(named.reference.sha256, opened)
     }
-    this.#announce()
+    if (wanted.length > 0) this.#announce()
     await this.#prune()
-  }
-
-  async #pullDocument(peer: NodeId, reference: CatalogReference): Promise<Uint8Array> {
-    const whole = new Uint8Array(reference.sizeBytes)
-    for (let offset = 0; offset < whole.length; ) {
-      const slice = await this.#ask(peer, { sha256: reference.sha256, offset })
-      if (slice.length === 0 || offset + slice.length > whole.length) throw new Error('it ended early')
-      whole.set(slice, offset)
-      offset += slice.length
-    }
-    return whole
-  }
-
-  #ask(peer: NodeId, request: object): Promise<Uint8Array> {
-    return this.#network.request(peer, 'catalog', encodeCbor(request), { timeoutMs: REQUEST_TIMEOUT_MS })
-  }
-
-  #answer(request: Uint8Array): Uint8Array {
-    const fields = record(decodeCbor(request, 'request', 4_096), 'request', ['index', 'sha256', 'offset'])
-    if (fields.sha256 === undefined) return encodeCbor([...this.#indexes.values()].map(({ raw }) => raw))
-    const raw = this.#documents.get(text(fields.sha256, 'request.sha256', 64))?.raw ?? new Uint8Array()
-    const offset = integer(fields.offset, 'request.offset', 0, CATALOG_BYTES_MAX)
-    return raw.subarray(offset, offset + SLICE_BYTES)
   }
 
   /** All shards of the catalogs that a trusted index names, what is archived of them, and the operators that are listed. */
   #announce(): void {
-    const shards: Shard[] = []
-    const listed = new Map<NodeId, string>()
-    const archived = new Map<ShardKey, number>()
-    for (const { index } of this.#indexes.values()) {
-      for (const { node, operator } of index.operators) listed.set(node, operator)
-    }
     const used = new Map<string, string>()
     for (const { place, reference } of this.#named()) {
-      const sha256 = this.#documents.has(reference.sha256) ? reference.sha256 : this.#used.get(place)
-      const document = sha256 === undefined ? undefined : this.#documents.get(sha256)
-      if (sha256 === undefined || document === undefined) continue
-      used.set(place, sha256)
-      shards.push(...document.shards)
-      for (const { shard, verifiedAtMs } of document.verified)
+      const sha256 = this.#opened.has(reference.sha256) ? reference.sha256 : this.#used.get(place)
+      if (sha256 !== undefined && this.#opened.has(sha256)) used.set(place, sha256)
+    }
+    const indexes = [...this.#indexes.values()].map(({ index }) => index)
+    const before = this.#facts
+    // An index of which catalogs are still to come tells nothing that could be acted on.
+    const whole = indexes.filter(({ catalogs }) => catalogs.every(({ sha256 }) => this.#opened.has(sha256)))
+    const readAtMs = Math.max(before?.readAtMs ?? 0, ...whole.map((index) => index.readAtMs))
+    this.#facts =
+      before !== null && sameMap(used, this.#used) && sameMap(before.listed, listedBy(indexes))
+        ? { ...before, readAtMs }
+        : { ...this.#factsOf(used), listed: listedBy(indexes), readAtMs }
+    this.#used = used
+    this.#changed(this.#facts)
+  }
+
+  #factsOf(used: ReadonlyMap<string, string>): Pick<CatalogFacts, 'shards' | 'archived'> {
+    const shards: Shard[] = []
+    const archived = new Map<ShardKey, number>()
+    for (const sha256 of used.values()) {
+      const opened = this.#opened.get(sha256)
+      shards.push(...(opened?.shards ?? []))
+      for (const { shard, verifiedAtMs } of opened?.verified ?? [])
         archived.set(shard, Math.max(verifiedAtMs, archived.get(shard) ?? 0))
     }
-    this.#used = used
-    this.#changed({ shards, listed, archived })
+    return { shards, archived }
   }
 }
 
+function listedBy(indexes: readonly CatalogIndex[]): Map<NodeId, string> {
+  const listed = new Map<NodeId, string>()
+  for (const { operators } of indexes) for (const { node, operator } of operators) listed.set(node, operator)
+  return listed
+}
+
+function sameMap(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
+  return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value)
+}
+
 /** Checks the bytes against the signed reference before anything is read of them. Throws ShapeError. */
-function open(raw: Uint8Array, { kind, reference }: Named): Document {
-  if (kind === 'archive') return { raw, shards: [], verified: openArchiveList(raw, reference).verified }
-  return { raw, shards: openCatalog(raw, reference).shards, verified: [] }
+function open(raw: Uint8Array, { kind, reference }: Named): Opened {
+  if (kind === 'archive') return { shards: [], verified: openArchiveList(raw, reference).verified }
+  return { shards: openCatalog(raw, reference).shards, verified: [] }
 }

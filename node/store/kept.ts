@@ -1,6 +1,16 @@
 /** What the core keeps over a restart, as one dag-cbor value under one key. */
+import { readRunReference } from '../../protocol/catalog/observation.ts'
 import { decodeCbor, encodeCbor } from '../../protocol/codec/cbor.ts'
-import { branded, integer, list, oneOf, type Reader, record, text } from '../../protocol/codec/shape.ts'
+import {
+  branded,
+  integer,
+  list,
+  oneOf,
+  optional,
+  type Reader,
+  record,
+  text,
+} from '../../protocol/codec/shape.ts'
 import type { Kept } from '../../protocol/core/kept.ts'
 import type { Damage } from '../../protocol/core/state.ts'
 import { isInfohash } from '../../protocol/ids.ts'
@@ -20,6 +30,14 @@ export async function saveKept(store: Store, kept: Kept): Promise<void> {
     refuted: kept.refuted,
     audits: kept.audits,
     damages: kept.damages,
+    observations: {
+      observedAtMs: kept.observations.observedAtMs,
+      counted: kept.observations.counted.map(({ reference: { run, sha256, sizeBytes }, basis, day }) => ({
+        reference: [run, sha256, sizeBytes],
+        basis,
+        day,
+      })),
+    },
   })
   await store.batch([{ type: 'put', key: KEY, value }])
 }
@@ -35,6 +53,11 @@ export async function loadKept(store: Store): Promise<Kept | null> {
     refuted: list(fields.refuted, 'kept.refuted', ROWS_MAX, readRefuted),
     audits: list(fields.audits, 'kept.audits', ROWS_MAX, readAudit),
     damages: list(fields.damages, 'kept.damages', ROWS_MAX, readDamage),
+    // Folders of earlier builds have none.
+    observations: optional(fields.observations, 'kept.observations', readObservations) ?? {
+      observedAtMs: 0,
+      counted: [],
+    },
   }
 }
 
@@ -53,6 +76,23 @@ const readOwn: Reader<Kept['own'][number]> = (value, path) => {
     led: fields.led === true,
     fromOriginBytes: integer(fields.fromOriginBytes, `${path}.fromOriginBytes`),
     fromSwarmBytes: integer(fields.fromSwarmBytes, `${path}.fromSwarmBytes`),
+  }
+}
+
+const readObservations: Reader<Kept['observations']> = (value, path) => {
+  const fields = record(value, path)
+  return {
+    observedAtMs: integer(fields.observedAtMs, `${path}.observedAtMs`),
+    counted: list(fields.counted, `${path}.counted`, ROWS_MAX, readCounted),
+  }
+}
+
+const readCounted: Reader<Kept['observations']['counted'][number]> = (value, path) => {
+  const fields = record(value, path)
+  return {
+    reference: readRunReference(fields.reference, `${path}.reference`),
+    basis: oneOf(fields.basis, `${path}.basis`, ['own', 'listed', 'open']),
+    day: integer(fields.day, `${path}.day`),
   }
 }
 

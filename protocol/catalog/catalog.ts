@@ -36,6 +36,8 @@ export interface CatalogIndex {
   readonly coordinator: NodeId
   readonly sequence: number
   readonly issuedAtMs: number
+  /** Unix ms when the coordinator last read upstream: the catalogs tell of everything that was settled then. */
+  readonly readAtMs: number
   readonly catalogs: readonly CatalogReference[]
   /** What is archived, by cycle: lists that are content-addressed as catalogs are (archive-list.ts). */
   readonly archives: readonly CatalogReference[]
@@ -48,13 +50,22 @@ export interface Catalog {
   readonly shards: readonly Shard[]
 }
 
-const INDEX_KEYS = ['coordinator', 'sequence', 'issuedAt', 'catalogs', 'operators', 'archives'] as const
+const INDEX_KEYS = [
+  'coordinator',
+  'sequence',
+  'issuedAt',
+  'readAt',
+  'catalogs',
+  'operators',
+  'archives',
+] as const
 
 export function encodeCatalogIndex(index: CatalogIndex): Uint8Array {
   return encodeCbor({
     coordinator: index.coordinator,
     sequence: index.sequence,
     issuedAt: index.issuedAtMs,
+    readAt: index.readAtMs,
     catalogs: index.catalogs.map(referenceToValue),
     operators: index.operators.map((one) => [one.node, one.operator]),
     ...(index.archives.length > 0 ? { archives: index.archives.map(referenceToValue) } : {}),
@@ -70,10 +81,14 @@ export function decodeCatalogIndex(payload: Uint8Array): CatalogIndex {
   )
   // One encoding: a list that says nothing is left out.
   if (archives?.length === 0) throw new ShapeError('index.archives', 'at least one list')
+  const issuedAtMs = integer(fields.issuedAt, 'index.issuedAt')
   return {
     coordinator: readNodeId(fields.coordinator, 'index.coordinator'),
     sequence: integer(fields.sequence, 'index.sequence', 1),
-    issuedAtMs: integer(fields.issuedAt, 'index.issuedAt'),
+    issuedAtMs,
+    // Indexes of earlier builds, which were signed after a reading, do not say it.
+    readAtMs:
+      fields.readAt === undefined ? issuedAtMs : integer(fields.readAt, 'index.readAt', 0, issuedAtMs),
     catalogs: list(
       fields.catalogs,
       'index.catalogs',

@@ -1,4 +1,5 @@
 /** What the core wants done. The runtime does it in this order: what is persisted stands before what is published. */
+import type { Observation, RunReference } from '../catalog/observation.ts'
 import type { Infohash, NodeId, ShardKey } from '../ids.ts'
 import type { Endpoint } from '../manifest/entry.ts'
 import type { Statement } from '../manifest/next-update.ts'
@@ -57,6 +58,18 @@ export type Effect =
   | { readonly kind: 'drop'; readonly shard: Shard; readonly infohash: Infohash | null }
   /** Read our own copy again. */
   | { readonly kind: 'check'; readonly shard: Shard }
+  /**
+   * Read upstream and say what is there: of each wiki runs after this date that are not known. Comes back as `observation` and
+   * `run`, or not at all.
+   */
+  | {
+      readonly kind: 'observe'
+      readonly after: ReadonlyMap<string, string>
+      readonly known: readonly Shard[]
+    }
+  /** Get the documents of these runs, and no others any more; each comes back as `run`. */
+  | { readonly kind: 'pull-runs'; readonly references: readonly RunReference[] }
+  | { readonly kind: 'forget-observation'; readonly observation: Observation }
   /** Something the operator should know. */
   | {
       readonly kind: 'notice'

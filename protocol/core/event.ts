@@ -1,4 +1,5 @@
 /** What can happen to a node. Every event comes with the time; the core has no clock of its own. */
+import type { Observation } from '../catalog/observation.ts'
 import type { Infohash, NodeId, ShardKey } from '../ids.ts'
 import type { AuditOutcome, Endpoint } from '../manifest/entry.ts'
 import type { NodeRecord, RecordChange } from '../manifest/node-record.ts'
@@ -31,6 +32,18 @@ export type FetchFailure =
  */
 export type ReceiptVerdict = 'fail' | 'pass' | 'invalid' | 'none' | 'unknown'
 
+/** What all trusted coordinators say together. */
+export interface CatalogFacts {
+  /** Of all catalogs that are trusted now; the same list, the maps too, as long as nothing in it changed. */
+  readonly shards: readonly Shard[]
+  /** Listed operators by node. */
+  readonly listed: ReadonlyMap<NodeId, string>
+  /** Unix ms when the archive's copy was last verified by hash. */
+  readonly archived: ReadonlyMap<ShardKey, number>
+  /** Unix ms when a coordinator last read upstream and its catalogs told of it; 0: none ever did. */
+  readonly readAtMs: number
+}
+
 export type Event =
   | { readonly kind: 'tick' }
   /** A node's verified state after its newest update; `change` against the record before, null when that is not known. */
@@ -39,16 +52,15 @@ export type Event =
   | { readonly kind: 'ahead'; readonly sequence: number }
   /** Two different updates of one node under one sequence were seen (PROTOCOL 4). */
   | { readonly kind: 'equivocation'; readonly node: NodeId }
-  /**
-   * All shards of all catalogs that are trusted now, the listed operators by node, and when the archive's copy of a shard was
-   * verified by hash (unix ms).
-   */
+  | ({ readonly kind: 'catalogs' } & CatalogFacts)
+  /** What some node read of upstream, its own words too; `replaces`: one that is no longer kept because of it. */
   | {
-      readonly kind: 'catalogs'
-      readonly shards: readonly Shard[]
-      readonly listed: ReadonlyMap<NodeId, string>
-      readonly archived: ReadonlyMap<ShardKey, number>
+      readonly kind: 'observation'
+      readonly observation: Observation
+      readonly replaces: Observation | null
     }
+  /** The document of an observed run came. */
+  | { readonly kind: 'run'; readonly sha256: string; readonly shards: readonly Shard[] }
   | { readonly kind: 'connections'; readonly count: number }
   | { readonly kind: 'reachability'; readonly reachable: boolean }
   | {

@@ -5,6 +5,7 @@ import { type AuditRecord, auditKey } from '../manifest/entry.ts'
 import { type ParameterChange, parametersAt } from '../parameters.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { Now } from './event.ts'
+import { type KeptObservations, Observations } from './observations.ts'
 import { OwnShards } from './own-shards.ts'
 import { Shortages } from './shortages.ts'
 import { type CoreState, type Damage, newOwn, type Own, refute, type Settings, type Shared } from './state.ts'
@@ -28,6 +29,7 @@ export interface Kept {
   readonly refuted: readonly { readonly shard: ShardKey; readonly infohash: Infohash }[]
   readonly audits: readonly AuditRecord[]
   readonly damages: readonly Damage[]
+  readonly observations: KeptObservations
 }
 
 export interface CoreInit extends Shared {
@@ -51,6 +53,10 @@ export function initialState(init: CoreInit, kept: Kept | null, now: Now): CoreS
     parametersUntilMs: active.untilMs,
     ledger: new Ledger(init, active.values, self),
     shards: new Map(),
+    catalogs: [],
+    named: new Map(),
+    catalogReadAtMs: 0,
+    observations: new Observations(kept?.observations ?? null, now.wallMs),
     catalog: [],
     listed: new Map(),
     archived: new Map(),
@@ -110,6 +116,7 @@ export function keptOf(state: CoreState): Kept {
     refuted: [...state.refuted].flatMap(([shard, all]) => [...all].map((infohash) => ({ shard, infohash }))),
     audits: [...state.audits.values()],
     damages: [...state.damages],
+    observations: state.observations.kept(),
   }
 }
 

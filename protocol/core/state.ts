@@ -10,6 +10,7 @@ import type { RankCache } from '../placement/rank-cache.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { FetchSource } from './effect.ts'
 import type { FetchFailure, Now } from './event.ts'
+import type { Observations } from './observations.ts'
 import type { OwnShards } from './own-shards.ts'
 import type { Shortages } from './shortages.ts'
 
@@ -139,7 +140,14 @@ export interface CoreState {
   readonly names: Names
   readonly ranks: RankCache
   readonly ledger: Ledger
+  /** Shards that this node acts on: those that catalogs name, and observed ones. */
   shards: ReadonlyMap<ShardKey, Shard>
+  /** Those that catalogs name, as a list as it came and by key. */
+  catalogs: readonly Shard[]
+  named: ReadonlyMap<ShardKey, Shard>
+  /** Unix ms when a coordinator last read upstream, as far as this node heard; 0: it heard of none. */
+  catalogReadAtMs: number
+  readonly observations: Observations
   /** By shard number. */
   catalog: readonly (Catalogued | undefined)[]
   listed: ReadonlyMap<NodeId, string>

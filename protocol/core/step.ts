@@ -9,12 +9,13 @@ import type { Effect } from './effect.ts'
 import type { Event, FetchFailure, Now } from './event.ts'
 import { offerToClaimants, planFetches, restFrom } from './fetching.ts'
 import { planFileAudits } from './file-auditing.ts'
+import { planObservations, refuseObserved, sweepObservations, takeObservation, takeRun } from './observing.ts'
 import { changeOver } from './parameters.ts'
 import { persist, publish } from './publishing.ts'
 import { forgetOldReceipts, receiptCame, wantReceipts } from './receipts.ts'
 import { review, touchExpired } from './shortage.ts'
 import { type CoreState, changed, doneSixteenths, noteFailure, type Own, refute } from './state.ts'
-import { retargetWhenDue, takeCatalogs } from './targets.ts'
+import { putTogether, retargetWhenDue, takeCatalogs } from './targets.ts'
 import { sweepEveryMs } from './wake.ts'
 
 export function step(state: CoreState, event: Event, now: Now): Effect[] {
@@ -45,9 +46,17 @@ function happen(state: CoreState, event: Event, now: Now, out: Effect[]): void {
     case 'catalogs':
       takeCatalogs(state, event, now)
       return
+    case 'observation':
+      takeObservation(state, event, now)
+      return
+    case 'run':
+      takeRun(state, event, now)
+      return
     case 'connections':
       state.connections = event.count
-      if (event.count > 0) state.joinedAtMs ??= now.monotonicMs
+      if (event.count === 0 || state.joinedAtMs !== null) return
+      state.joinedAtMs = now.monotonicMs
+      state.observations.lookAtMs = now.monotonicMs
       return
     case 'reachability':
       reach(state, event.reachable, now, out)
@@ -96,10 +105,13 @@ function tick(state: CoreState, now: Now, out: Effect[]): void {
     for (const node of state.ledger.sweep(now.wallMs)) out.push({ kind: 'forget', node })
     touchExpired(state, now)
     forgetOldAudits(state, now)
+    sweepObservations(state, now, out)
     retargetWhenDue(state, now)
     forgetOldReceipts(state, now)
     planFileAudits(state, now, out)
   }
+  planObservations(state, now, out)
+  if (state.observations.changed) putTogether(state, now)
   reviewTouched(state, now, out)
   release(state, now, out)
   claim(state, now, out)
@@ -263,6 +275,7 @@ function failed(
     // Who was left for upstream is all that there is now.
     own.dry.clear()
   } else if (endsClaim(event.code, before) && !own.repairing) {
+    if (event.code === 'catalog-disagrees') refuseObserved(state, event.shard, now)
     state.own.delete(event.shard)
     changed(state)
     review(state, own.number, now)

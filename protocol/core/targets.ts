@@ -4,6 +4,7 @@ import { parseShardId, type ShardKey } from '../ids.ts'
 import { isArchived } from '../ledger/health.ts'
 import type { Shard } from '../shard/shard.ts'
 import type { Event, Now } from './event.ts'
+import { isStale, observedShards, reweighAll } from './observing.ts'
 import { satisfied } from './shortage.ts'
 import type { Catalogued, CoreState } from './state.ts'
 
@@ -12,10 +13,31 @@ const FRESH_RUNS = 2
 
 /** Takes the catalogs: every shard gets its number and its target; those of which something changed are looked at again. */
 export function takeCatalogs(state: CoreState, event: Extract<Event, { kind: 'catalogs' }>, now: Now): void {
-  state.shards = new Map(event.shards.map((shard) => [shard.key, shard]))
-  state.archived = event.archived
-  state.listed = event.listed
-  state.ledger.setListed(event.listed)
+  const wasStale = isStale(state, now)
+  const { shards, archived, listed } = event
+  const isSame = shards === state.catalogs && archived === state.archived && listed === state.listed
+  state.catalogReadAtMs = event.readAtMs
+  if (wasStale && !isStale(state, now)) state.observations.freshSinceMs = now.wallMs
+  state.observations.lookAtMs = now.monotonicMs
+  // Most often it only says that upstream was looked at again.
+  if (isSame) return
+  state.catalogs = shards
+  state.named = new Map(shards.map((shard) => [shard.key, shard]))
+  state.archived = archived
+  state.listed = listed
+  state.ledger.setListed(listed)
+  reweighAll(state, now)
+  putTogether(state, now)
+}
+
+/** The shards that this node acts on: those of the catalogs, and what was observed while no coordinator was heard of. */
+export function putTogether(state: CoreState, now: Now): void {
+  state.observations.changed = false
+  const observed = observedShards(state).filter((shard) => !state.named.has(shard.key))
+  state.shards =
+    observed.length === 0
+      ? state.named
+      : new Map([...state.named, ...observed.map((shard) => [shard.key, shard] as const)])
   retarget(state, now)
 }
 
@@ -36,7 +58,8 @@ export function retarget(state: CoreState, now: Now): void {
     if (changesAtMs > now.wallMs) state.retargetAtMs = Math.min(state.retargetAtMs, changesAtMs)
   }
   const shards = [...state.shards.values()]
-  const targets = targetsOf(shards, counting, parameters.replicas)
+  // What was observed is in no archive, and does not make an older run of the catalogs count for less.
+  const targets = targetsOf([...state.named.values()], counting, parameters.replicas)
   const before = state.catalog
   const { languages, projects } = state.settings
   const catalog: Catalogued[] = []

@@ -1,6 +1,7 @@
 /** When the core must be ticked next, so that an idle node costs nothing. */
 import { AUDITS_AT_ONCE_MAX } from './auditing.ts'
 import type { Now } from './event.ts'
+import { observeWakeMs } from './observing.ts'
 import { publishAtMs } from './publishing.ts'
 import { offeredFromMs } from './shortage.ts'
 import type { CoreState } from './state.ts'
@@ -15,7 +16,7 @@ export function sweepEveryMs(state: CoreState): number {
 /** Monotonic ms, never before now. Any event may make it earlier: ask again after each step. */
 export function nextWakeMs(state: CoreState, now: Now): number {
   if (state.ledger.hasTouched) return now.monotonicMs
-  let next = state.sweptAtMs + sweepEveryMs(state)
+  let next = Math.min(state.sweptAtMs + sweepEveryMs(state), observeWakeMs(state))
   next = Math.min(next, now.monotonicMs + state.parametersUntilMs - now.wallMs)
   if (state.joinedAtMs !== null) {
     next = Math.min(next, publishAtMs(state))

@@ -18,6 +18,11 @@ export function isRunDate(value: string): boolean {
   return match !== null && isDay(Number(match[1]), Number(match[2]), Number(match[3]))
 }
 
+/** Unix ms when the day of a run's date begins. */
+export function runDateMs(date: string): number {
+  return Date.UTC(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6, 8)))
+}
+
 /** `2026-01-01` -> `20260101`, or null: Content File Exports write their dates with hyphens. */
 export function runDateFromHyphens(value: string): string | null {
   if (!EXPORT_DATE.test(value)) return null

@@ -279,6 +279,11 @@ export class Ledger {
     }
   }
 
+  /** Number of the operator as whom a coordinator lists this node, -1 when none does. */
+  listedOperator(node: number): number {
+    return (this.#listed[node] ?? 0) - 1
+  }
+
   /** Does this auditor's word about that node count? (PROTOCOL 7) */
   counts(auditor: number, node: number): boolean {
     if (auditor === node) return false

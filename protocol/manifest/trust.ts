@@ -27,10 +27,16 @@ import {
   type CatalogIndex,
   decodeCatalogIndex,
 } from '../catalog/catalog.ts'
+import {
+  decodeObservation,
+  OBSERVATION_DOMAIN,
+  OBSERVATION_TYPE,
+  type Observation,
+} from '../catalog/observation.ts'
 import { equalBytes } from '../codec/bytes.ts'
 import { ShapeError } from '../codec/shape.ts'
 import type { NodeId } from '../ids.ts'
-import { CATALOG_INDEX_BYTES_MAX, NODE_UPDATE_BYTES_MAX } from '../limits.ts'
+import { CATALOG_INDEX_BYTES_MAX, NODE_UPDATE_BYTES_MAX, OBSERVATION_BYTES_MAX } from '../limits.ts'
 import { openEnvelope } from './envelope.ts'
 import {
   decodeNodeUpdate,
@@ -110,6 +116,16 @@ export function openCatalogIndex(
     return { ok: false, code: 'not-a-coordinator', detail: opened.signer }
   }
   return opened
+}
+
+export function openObservation(bytes: Uint8Array, verify: VerifySignature): Opened<Observation> {
+  return open(bytes, verify, {
+    domain: OBSERVATION_DOMAIN,
+    payloadType: OBSERVATION_TYPE,
+    bytesMax: OBSERVATION_BYTES_MAX,
+    decode: decodeObservation,
+    signer: (observation) => observation.node,
+  })
 }
 
 export function openPromise(bytes: Uint8Array, verify: VerifySignature): Opened<PromiseToKeep> {

@@ -79,6 +79,7 @@ const catalogs = (): Event => ({
   shards,
   listed: new Map(nodes.map((node, i) => [node, `operator-${i}`])),
   archived: new Map(),
+  readAtMs: at(0).wallMs,
 })
 
 function run(): Measure[] {

@@ -3,6 +3,7 @@ import { type HostIdentity, identityFromSeed } from '../../node/net/identity.ts'
 import { Libp2pNetwork } from '../../node/net/network.ts'
 import { CatalogExchange } from '../../node/runtime/catalogs.ts'
 import { systemClock } from '../../node/runtime/clock.ts'
+import { Documents } from '../../node/runtime/documents.ts'
 import { UpdateExchange } from '../../node/runtime/updates.ts'
 import { createMemoryStore } from '../../node/store/memory-store.ts'
 import { encodeArchiveList } from '../../protocol/catalog/archive-list.ts'
@@ -59,9 +60,11 @@ async function meet(coordinators: readonly NodeId[] = []) {
     contradicted: () => {},
     ahead: () => {},
   })
+  const store = createMemoryStore()
   const catalogExchange = new CatalogExchange({
     network: victim,
-    store: createMemoryStore(),
+    store,
+    documents: new Documents({ network: victim, store, log: silentLog }),
     log: silentLog,
     coordinators: new Set(coordinators),
     changed: (facts) => {
@@ -164,6 +167,7 @@ describe('a catalog', () => {
       coordinator: sender.nodeId,
       sequence: 1,
       issuedAtMs: 1,
+      readAtMs: 1,
       catalogs: [],
       archives: [],
       operators: [],
@@ -198,6 +202,7 @@ describe('a catalog', () => {
       coordinator: sender.nodeId,
       sequence: 1,
       issuedAtMs: 1,
+      readAtMs: 1,
       catalogs: [reference],
       archives: [],
       operators: [],
@@ -230,6 +235,7 @@ describe('a catalog', () => {
         coordinator: sender.nodeId,
         sequence,
         issuedAtMs: 1,
+        readAtMs: 1,
         catalogs: [],
         archives: [referenceOf(cycle, bytes)],
         operators: [],

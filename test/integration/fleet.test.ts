@@ -233,7 +233,14 @@ function keptOf(count: number): Kept {
       fromSwarmBytes: 0,
     }
   })
-  return { sequence: 0, own, refuted: [], audits: [], damages: [] }
+  return {
+    sequence: 0,
+    own,
+    refuted: [],
+    audits: [],
+    damages: [],
+    observations: { observedAtMs: 0, counted: [] },
+  }
 }
 
 /**

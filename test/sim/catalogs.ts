@@ -7,7 +7,7 @@ import {
   openCatalog,
   referenceOf,
 } from '../../protocol/catalog/catalog.ts'
-import type { Event } from '../../protocol/core/event.ts'
+import type { CatalogFacts } from '../../protocol/core/event.ts'
 import { type Cycle, cycleOf, type NodeId, type ShardKey } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { HOUR_MS, SECOND_MS } from './clock.ts'
@@ -19,11 +19,13 @@ import type { SimShard } from './upstream.ts'
 export interface Catalogs {
   readonly sequence: number
   readonly sealed: Uint8Array
-  readonly event: Event
+  readonly event: { readonly kind: 'catalogs' } & CatalogFacts
 }
 
 /** The coordinator looks at upstream this often. */
 const DISCOVER_MS = 6 * HOUR_MS
+/** Nodes take over when nothing is heard for `observeAfterMs`: that often it says again that it looked. */
+const SIGNATURES_A_SILENCE = 4
 /** Pulling the catalogs after their index was heard. */
 const PULL_MAX_MS = 5 * SECOND_MS
 
@@ -32,10 +34,16 @@ export class Coordinator {
   readonly #bytes = new Map<string, Uint8Array>()
   readonly #cycles = new Map<Cycle, { count: number; reference: CatalogReference }>()
   readonly #opened = new WeakMap<CatalogIndex, Catalogs>()
+  /** Of the last index that was opened, and what it named: one that names the same says the same. */
+  #facts: ({ readonly named: string } & Omit<CatalogFacts, 'readAtMs'>) | null = null
   #listed: { node: NodeId; operator: string }[] = []
   /** Indexes of the machines whose audits count for everybody. */
   readonly listedMachines = new Set<number>()
   sequence = 0
+  /** Indexes that said something new. */
+  #news = 0
+  /** Virtual ms of the last index. */
+  #signedAtMs = Number.NEGATIVE_INFINITY
   /** Dead: it neither discovers nor publishes; what it signed stands. */
   dead = false
   /** Shards that a published catalog names. */
@@ -54,30 +62,32 @@ export class Coordinator {
   discover(): void {
     this.#sim.plan(DISCOVER_MS, 'discover', 0, 0)
     if (this.dead) return
-    const { timeMs, messages, network, archive } = this.#sim
+    const { timeMs, messages, network, archive, parameters } = this.#sim
     const home = this.#sim.machines[0] as Machine
     const settled = this.#refresh()
     const archived = archive.look(home)
-    if (!settled && !archived) return
+    const silentMs = timeMs - this.#signedAtMs
+    if (!settled && !archived && silentMs < parameters.observeAfterMs / SIGNATURES_A_SILENCE) return
+    this.#signedAtMs = timeMs
     this.sequence++
+    const { wallMs } = home.clock.read(timeMs)
     const index: CatalogIndex = {
       coordinator: home.id,
       sequence: this.sequence,
-      issuedAtMs: home.clock.read(timeMs).wallMs,
+      issuedAtMs: wallMs,
+      readAtMs: wallMs,
       catalogs: [...this.#cycles.values()].map((one) => one.reference),
       archives: archive.references,
       operators: this.#listed,
     }
     const sealed = messages.sealCatalogIndex(home.key, index)
-    this.#sim.journal.note(
-      timeMs,
-      -1,
-      -1,
-      'catalog',
-      `index ${this.sequence} names ${this.catalogued.size} shards`,
-    )
+    const isNews = settled || archived
+    if (isNews) {
+      const named = `index ${++this.#news} names ${this.catalogued.size} shards`
+      this.#sim.journal.note(timeMs, -1, -1, 'catalog', named)
+    }
     this.heard(home, sealed)
-    network.gossip(sealed, 'catalogs', home.index)
+    network.gossip(sealed, 'catalogs', home.index, { heartbeat: !isNews })
   }
 
   /** Somebody heard a sealed index, which may be old or not the coordinator's. */
@@ -89,10 +99,21 @@ export class Coordinator {
     }
     const index = opened.value
     if (index.sequence <= (machine.catalogs?.sequence ?? 0)) return
+    const known = machine.catalogs
+    const next = this.#open(index, sealed)
+    if (
+      known !== null &&
+      known.event.shards === next.event.shards &&
+      known.event.archived === next.event.archived
+    ) {
+      machine.catalogs = next
+      this.#sim.dispatch(machine, next.event)
+      return
+    }
     this.#sim.later(this.#sim.rng.below(PULL_MAX_MS), machine, () => {
       if (index.sequence <= (machine.catalogs?.sequence ?? 0)) return
-      machine.catalogs = this.#open(index, sealed)
-      this.#sim.dispatch(machine, machine.catalogs.event)
+      machine.catalogs = next
+      this.#sim.dispatch(machine, next.event)
     })
   }
 
@@ -129,6 +150,20 @@ export class Coordinator {
   #open(index: CatalogIndex, sealed: Uint8Array): Catalogs {
     const known = this.#opened.get(index)
     if (known !== undefined) return known
+    const { sequence, readAtMs } = index
+    const named = [index.catalogs, index.archives, index.operators]
+      .map((list) => JSON.stringify(list))
+      .join('\n')
+    const facts = this.#facts?.named === named ? this.#facts : { named, ...this.#factsOf(index) }
+    this.#facts = facts
+    const { shards, listed, archived } = facts
+    const event = { kind: 'catalogs', shards, listed, archived, readAtMs } as const
+    const catalogs = { sequence, sealed, event }
+    this.#opened.set(index, catalogs)
+    return catalogs
+  }
+
+  #factsOf(index: CatalogIndex): Omit<CatalogFacts, 'readAtMs'> {
     const shards: Shard[] = []
     for (const reference of index.catalogs) {
       const bytes = this.#bytes.get(reference.sha256)
@@ -143,9 +178,6 @@ export class Coordinator {
       const { verified } = this.#sim.archive.open(reference)
       for (const { shard, verifiedAtMs } of verified) archived.set(shard, verifiedAtMs)
     }
-    const event = { kind: 'catalogs', shards, listed, archived } as const
-    const catalogs = { sequence: index.sequence, sealed, event }
-    this.#opened.set(index, catalogs)
-    return catalogs
+    return { shards, listed, archived }
   }
 }

@@ -184,7 +184,13 @@ export class Cores {
   #introduce(machine: Machine): void {
     const listed = new Map(this.machines.concat(machine).map((one, i) => [one.id, `operator-${i}`]))
     for (const one of this.machines) one.state.ledger.setListed(listed)
-    this.send(machine, { kind: 'catalogs', shards: this.shards, listed, archived: this.archived })
+    this.send(machine, {
+      kind: 'catalogs',
+      shards: this.shards,
+      listed,
+      archived: this.archived,
+      readAtMs: this.now.wallMs,
+    })
     this.send(machine, { kind: 'connections', count: 1 })
     this.send(machine, { kind: 'reachability', reachable: machine.reachable })
     this.send(machine, { kind: 'endpoints', libp2p: [], bittorrent: [{ host: '127.0.0.1', port: 1 }] })

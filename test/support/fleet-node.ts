@@ -7,6 +7,7 @@ import type { HostIdentity } from '../../node/net/identity.ts'
 import { Libp2pNetwork } from '../../node/net/network.ts'
 import { CatalogExchange } from '../../node/runtime/catalogs.ts'
 import { systemClock } from '../../node/runtime/clock.ts'
+import { Documents } from '../../node/runtime/documents.ts'
 import { Neighbours } from '../../node/runtime/neighbours.ts'
 import { Runtime } from '../../node/runtime/runtime.ts'
 import { UpdateExchange } from '../../node/runtime/updates.ts'
@@ -196,9 +197,11 @@ export class FleetNode {
       contradicted: (node) => dispatch({ kind: 'equivocation', node }),
       ahead: (sequence) => dispatch({ kind: 'ahead', sequence }),
     })
+    const documents = new Documents({ network, store, log: silentLog })
     const catalogs = new CatalogExchange({
       network,
       store,
+      documents,
       log: silentLog,
       coordinators: new Set([coordinator]),
       changed: (known) => dispatch({ kind: 'catalogs', ...known }),

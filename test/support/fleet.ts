@@ -124,6 +124,7 @@ export class Fleet {
       coordinator: COORDINATOR.nodeId,
       sequence: 1,
       issuedAtMs: Date.now(),
+      readAtMs: Date.now(),
       catalogs: [reference],
       archives: [],
       operators,

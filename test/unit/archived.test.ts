@@ -51,6 +51,7 @@ describe('the list of what is archived', () => {
       coordinator: NODES[0] as never,
       sequence: 1,
       issuedAtMs: NOW,
+      readAtMs: NOW,
       catalogs: [],
       archives: [],
       operators: [],
@@ -84,7 +85,7 @@ describe('a node that knows what is archived', () => {
     cores.archived = archived
     const listed = new Map(cores.machines.map((one, at) => [one.id, `operator-${at}`]))
     for (const machine of cores.machines)
-      cores.send(machine, { kind: 'catalogs', shards: RUNS, listed, archived })
+      cores.send(machine, { kind: 'catalogs', shards: RUNS, listed, archived, readAtMs: cores.now.wallMs })
   }
   const targets = (machine: Machine) =>
     RUNS.map((run) => machine.state.catalog[machine.state.names.shards.find(run.key)]?.target)

@@ -242,6 +242,7 @@ describe('a federation of cores', () => {
         shards: many,
         listed: machine.state.listed,
         archived: new Map(),
+        readAtMs: cores.now.wallMs,
       })
     newcomer.originMs = 1e9
     newcomer.swarmMs = 1e9

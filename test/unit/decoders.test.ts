@@ -19,6 +19,12 @@ import {
   openCatalog,
   referenceOf,
 } from '../../protocol/catalog/catalog.ts'
+import {
+  decodeObservation,
+  describeRun,
+  encodeObservation,
+  openRun,
+} from '../../protocol/catalog/observation.ts'
 import { decodeCbor, encodeCbor } from '../../protocol/codec/cbor.ts'
 import { ShapeError } from '../../protocol/codec/shape.ts'
 import type { Infohash, NodeId } from '../../protocol/ids.ts'
@@ -28,6 +34,7 @@ import { NODES, NOW } from '../support/manifests.ts'
 
 const [alice, bob] = NODES as [NodeId, NodeId]
 const SHARD = testShard('tenwiki')
+const RUN = describeRun([SHARD]) as NonNullable<ReturnType<typeof describeRun>>
 const CYCLE = '2026-01' as const
 const hash = new Uint8Array(32).fill(3)
 const KEPT = keyOf('own', 'kept')
@@ -54,6 +61,7 @@ const keptGood = async (): Promise<Uint8Array> => {
     refuted: [{ shard: SHARD.key, infohash: 'cd'.repeat(20) as Infohash }],
     audits: [{ shard: SHARD.key, node: alice, outcome: 'pass', atMs: NOW }],
     damages: [{ shard: SHARD.key, files: ['x'], foundAtMs: NOW, repairedAtMs: null }],
+    observations: { observedAtMs: NOW, counted: [{ reference: RUN.reference, basis: 'open', day: 20_000 }] },
   })
   return (await store.get(KEPT)) ?? new Uint8Array()
 }
@@ -64,6 +72,12 @@ const decodeKept = async (bytes: Uint8Array) => {
 }
 /** Nobody but a coordinator can say a reference: the fuzz speaks as one. */
 const decodeCatalog: Decode = (bytes) => openCatalog(bytes, referenceOf(CYCLE as never, bytes))
+
+/** The same for a run that two observers named. */
+const decodeRun: Decode = (bytes) => {
+  const { sha256, sizeBytes } = referenceOf(CYCLE as never, bytes)
+  return openRun(bytes, { run: RUN.reference.run, sha256, sizeBytes })
+}
 
 const DECODERS: readonly (readonly [name: string, decode: Decode, good: Uint8Array])[] = [
   ['promise', decodePromise, encodePromise({ node: alice, to: bob, shard: SHARD.key, untilMs: NOW })],
@@ -91,11 +105,18 @@ const DECODERS: readonly (readonly [name: string, decode: Decode, good: Uint8Arr
       coordinator: alice,
       sequence: 1,
       issuedAtMs: NOW,
+      readAtMs: NOW,
       catalogs: [{ cycle: CYCLE as never, sha256: 'ab'.repeat(32), sizeBytes: 9 }],
       archives: [{ cycle: CYCLE as never, sha256: 'cd'.repeat(32), sizeBytes: 9 }],
       operators: [{ node: bob, operator: 'bob' }],
     }),
   ],
+  [
+    'observation',
+    decodeObservation,
+    encodeObservation({ node: alice, operator: 'alice', atMs: NOW, runs: [RUN.reference] }),
+  ],
+  ['observed run', decodeRun, RUN.bytes],
   ['catalog', decodeCatalog, encodeCatalog({ cycle: CYCLE as never, shards: [SHARD] })],
   ['shard', (bytes) => readShard(decodeCbor(bytes, 'shard', 1e6), 'shard'), encodeCbor(shardToValue(SHARD))],
   ['value that is kept', decodeKept, await keptGood()],
@@ -118,6 +139,10 @@ const FIELDS = [
   'hashes',
   'own',
   'shards',
+  'runs',
+  'operator',
+  'at',
+  'observations',
   'cycle',
   'files',
   'id',
@@ -218,6 +243,7 @@ describe('time to decode grows with size, not faster', () => {
       coordinator: alice,
       sequence: 1,
       issuedAtMs: NOW,
+      readAtMs: NOW,
       catalogs: [],
       archives: [],
       operators: Array.from({ length: count }, () => ({ node: bob, operator: 'o' })),

@@ -1,0 +1,84 @@
+/**
+ * Who reads upstream on a day while no coordinator is heard of, and when what they said counts (PROTOCOL 1). Pure: the ledger
+ * says who is live, who runs whom and who is listed.
+ */
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex, utf8ToBytes } from '../codec/bytes.ts'
+import type { ShardDigest } from '../ids.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import { countPlaces } from '../placement/places.ts'
+
+/** Nodes that read upstream on a day: two must agree, and one may fail. */
+export const OBSERVERS = 3
+/** Places that must name the same bytes. */
+const AGREEING = 2
+
+/** Ranks of observers are drawn by it, as those of a shard by its digest. */
+export function observersDigest(day: number): ShardDigest {
+  return bytesToHex(sha256(utf8ToBytes(`wikiseed observers ${day}`))) as ShardDigest
+}
+
+/** 0: a coordinator lists it. 1: it has a replica that was proven. 2: it is known. 3: it is not. The first go first. */
+export function observerClass(ledger: Ledger, node: number): number {
+  if (node >= 0 && ledger.listedOperator(node) >= 0) return 0
+  if (node < 0 || ledger.record(node) === undefined) return 3
+  return ledger.isProven(node) ? 1 : 2
+}
+
+/** Numbers of the live nodes that `may`, in the order in which they observe; those beside a better one come after all others. */
+export function observerOrder(
+  ledger: Ledger,
+  day: number,
+  nowMs: number,
+  may: (node: number) => boolean,
+): number[] {
+  const byClass: number[][] = [[], [], []]
+  for (const node of ledger.ranks.order(observersDigest(day))) {
+    if (!ledger.isLive(node, nowMs) || ledger.isLeaving(node) || !may(node)) continue
+    byClass[observerClass(ledger, node)]?.push(node)
+  }
+  const operators = new Set<number>()
+  const networks = new Set<number>()
+  const apart: number[] = []
+  const beside: number[] = []
+  for (const node of byClass.flat()) {
+    const operator = ledger.operatorNumber(node)
+    const network = ledger.networkNumber(node)
+    const isBeside = operators.has(operator) || (network >= 0 && networks.has(network))
+    if (isBeside) beside.push(node)
+    else apart.push(node)
+    operators.add(operator)
+    if (network >= 0) networks.add(network)
+  }
+  return [...apart, ...beside]
+}
+
+/** Somebody who named a document, as numbers; -1: not listed, network not known. */
+export interface Witness {
+  readonly isSelf: boolean
+  /** As it declares. */
+  readonly operator: number
+  readonly listedOperator: number
+  readonly network: number
+}
+
+/**
+ * Why a document counts. `own`: this node read it. `listed`: two whom coordinators list. `open`: two strangers, so that whoever
+ * fetches it reads upstream first.
+ */
+export type Basis = 'own' | 'listed' | 'open'
+
+/** Null while too few agree. */
+export function basisOf(witnesses: readonly Witness[]): Basis | null {
+  if (witnesses.some((one) => one.isSelf)) return 'own'
+  const listed = witnesses.filter((one) => one.listedOperator >= 0)
+  if (placesOf(listed, (one) => one.listedOperator) >= AGREEING) return 'listed'
+  return placesOf(witnesses, (one) => one.operator) >= AGREEING ? 'open' : null
+}
+
+function placesOf(witnesses: readonly Witness[], operator: (one: Witness) => number): number {
+  return countPlaces(
+    witnesses.map(operator),
+    witnesses.map((one) => one.network),
+  )
+}
