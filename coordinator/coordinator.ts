@@ -11,11 +11,13 @@ import { nodeStatus, shardStatuses } from '../node/observe/status.ts'
 import { OriginError } from '../node/ports.ts'
 import { discover, type RunProblem } from '../node/upstream/discover.ts'
 import { AGENT } from '../node/version.ts'
+import { knownAmong } from '../protocol/catalog/runs-to-read.ts'
 import { ShapeError } from '../protocol/codec/shape.ts'
 import { viewOf } from '../protocol/core/state.ts'
 import type { ShardKey } from '../protocol/ids.ts'
 import { health } from '../protocol/ledger/health.ts'
 import type { Shard } from '../protocol/shard/shard.ts'
+import { Adoption } from './adopt.ts'
 import { CatalogWriter } from './catalog.ts'
 import type { CoordinatorConfig } from './config.ts'
 import { loadKeys } from './federation/keys.ts'
@@ -102,6 +104,7 @@ async function assemble(
     publicUrl: config.publicUrl,
   })
 
+  const adoption = new Adoption({ origin, clock, log })
   const stopping = new AbortController()
   const { signal } = stopping
   const fatal = Promise.withResolvers<never>()
@@ -118,11 +121,11 @@ async function assemble(
     try {
       const discovery = await discover(
         { origin, clock, log, settledAfterMs: state.parameters.settledAfterMs },
-        (shard) => state.shards.has(shard.key),
+        knownAmong(state.named.values()),
         signal,
       )
       runProblems = discovery.problems
-      found = discovery.shards
+      found = [...discovery.runs.flat(), ...(await adoption.round(state, signal))]
       discoverProblem = null
       readAtMs = startedAtMs
     } catch (error) {
@@ -130,10 +133,11 @@ async function assemble(
       if (!(error instanceof OriginError || error instanceof ShapeError)) throw error
       discoverProblem = error.message
       log.warn({ error: error.message }, 'could not read upstream')
-      if (state.shards.size === 0) return
+      if (state.named.size === 0) return
     }
     // What was archived meanwhile is told also while upstream is away.
-    await catalog.write([...state.shards.values(), ...found], readAtMs, verifiedAtMs)
+    const named = new Map([...state.named.values(), ...found].map((shard) => [shard.key, shard]))
+    await catalog.write([...named.values()], readAtMs, verifiedAtMs)
   }
   const local = new Map<ShardKey, LocalShard>()
   const mergeRound = async () => {

@@ -2,7 +2,10 @@
  * A member of a federation: everything that volunteers and coordinators do alike, from the core's loop down to the sockets.
  * The composition root of both, read top to bottom (HOUSE).
  */
+
+import { observerClass } from '../protocol/catalog/observers.ts'
 import { initialState } from '../protocol/core/kept.ts'
+import { mustReadFirst } from '../protocol/core/observing.ts'
 import type { CoreState, Settings } from '../protocol/core/state.ts'
 import type { ShardKey } from '../protocol/ids.ts'
 import { createNames } from '../protocol/ledger/names.ts'
@@ -17,6 +20,7 @@ import type { StatusExtra } from './observe/status.ts'
 import { CatalogExchange } from './runtime/catalogs.ts'
 import { Documents } from './runtime/documents.ts'
 import { Neighbours } from './runtime/neighbours.ts'
+import { ObservationExchange } from './runtime/observations.ts'
 import { OwnCopies } from './runtime/own-copies.ts'
 import { Performer } from './runtime/perform.ts'
 import { Runtime } from './runtime/runtime.ts'
@@ -24,6 +28,7 @@ import { UpdateExchange } from './runtime/updates.ts'
 import { loadKept } from './store/kept.ts'
 import { ReceiptStore } from './store/receipts.ts'
 import { ShardFetcher } from './transfer/fetch-shard.ts'
+import { Observer } from './upstream/observer.ts'
 import { VERSION } from './version.ts'
 
 export interface Member {
@@ -108,6 +113,26 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   })
   const receiptStore = await ReceiptStore.open(store, log)
   const checkOwn = (shard: Shard) => copies.check(shard)
+  const observations = new ObservationExchange({
+    identity,
+    operator: settings.operator,
+    network,
+    store,
+    documents,
+    clock,
+    log,
+    parameters,
+    classOf: (node) => observerClass(state.ledger, names.nodes.find(node)),
+    heard: (observation, replaces) => dispatch({ kind: 'observation', observation, replaces }),
+    gotRun: (sha256, shards) => dispatch({ kind: 'run', sha256, shards }),
+  })
+  const observer = new Observer({
+    origin,
+    clock,
+    log,
+    settledAfterMs: () => parameters().settledAfterMs,
+    publish: (runs) => observations.publish(runs),
+  })
   const auditor = new Auditor({
     identity,
     network,
@@ -137,6 +162,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     hasher,
     clock,
     settledAfterMs: () => parameters().settledAfterMs,
+    mustReadFirst: (shard) => mustReadFirst(state, shard),
   })
   const promises = new Promises({ identity, network, auditor, log, dispatch })
   const performer = new Performer({
@@ -150,6 +176,8 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     receipts,
     promises,
     updates,
+    observations,
+    observer,
     log,
     dispatch,
     checkOwn,
@@ -158,6 +186,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     network,
     updates,
     catalogs,
+    observations,
     log,
     dispatch,
     bittorrentPort: engine.port,
@@ -171,6 +200,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   })
   await catalogs.restore()
   await updates.restore()
+  await observations.restore()
   await files.sweep([...state.own.values()].filter((own) => own.state === 'claimed').map((own) => own.shard))
   await copies.resume()
   await network.start()

@@ -48,7 +48,7 @@ export interface Peer {
 /** A request protocol: bytes in, bytes out, both <= STREAM_MESSAGE_BYTES_MAX. Throwing closes the stream. */
 export type RequestHandler = (request: Uint8Array, from: Peer) => Promise<Uint8Array>
 
-export type Topic = 'manifests' | 'catalogs'
+export type Topic = 'manifests' | 'catalogs' | 'observations'
 export type RequestProtocol = 'manifest' | 'catalog' | 'audit' | 'receipt' | 'promise' | 'dialback'
 
 export interface Network {

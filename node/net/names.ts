@@ -10,7 +10,7 @@ export const PROTOCOL_MAJOR = 1
 /** 64 bits tell federations apart; nothing is trusted because of a name. */
 const FEDERATION_HEX_DIGITS = 16
 
-export const TOPICS: readonly Topic[] = ['manifests', 'catalogs']
+export const TOPICS: readonly Topic[] = ['manifests', 'catalogs', 'observations']
 
 export function topicName(federationId: FederationId, topic: Topic): string {
   return wireName(federationId, topic)

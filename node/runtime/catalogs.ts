@@ -63,11 +63,10 @@ export class CatalogExchange {
     this.#coordinators = options.coordinators
     this.#changed = options.changed
     this.#network.onGossip('catalogs', (data, from) => this.#onGossip(data, from))
-    this.#documents.register(
-      'index',
-      () => encodeCbor([...this.#indexes.values()].map(({ raw }) => raw)),
-      () => this.#kept(),
-    )
+    this.#documents.register('index', {
+      answer: () => encodeCbor([...this.#indexes.values()].map(({ raw }) => raw)),
+      kept: () => this.#kept(),
+    })
   }
 
   /** Reads what was stored before; what does not verify any more is left aside with a warning. */

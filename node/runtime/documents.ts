@@ -25,14 +25,23 @@ export interface Reference {
 /** Requests that name no document. */
 export type Field = 'index' | 'observations'
 
+/** Who deals with some of the documents. */
+export interface Keeper {
+  /** Answers a request that has its field. */
+  answer(value: unknown): Uint8Array
+  /** By sha256: what must not be removed. */
+  kept(): Iterable<string>
+  /** What it stores itself. */
+  find?(sha256: string): Uint8Array | undefined
+}
+
 export class Documents {
   readonly #network: Network
   readonly #store: Store
   readonly #log: Log
   /** By sha256. */
   readonly #raw = new Map<string, Uint8Array>()
-  readonly #answers = new Map<Field, (value: unknown) => Uint8Array>()
-  readonly #keepers: (() => Iterable<string>)[] = []
+  readonly #keepers = new Map<Field, Keeper>()
 
   constructor({ network, store, log }: { network: Network; store: Store; log: Log }) {
     this.#network = network
@@ -41,10 +50,8 @@ export class Documents {
     network.handle('catalog', async (request) => this.#answer(request))
   }
 
-  /** Answers requests that have this field; says by sha256 what must not be removed. */
-  register(field: Field, answer: (value: unknown) => Uint8Array, keeps: () => Iterable<string>): void {
-    this.#answers.set(field, answer)
-    this.#keepers.push(keeps)
+  register(field: Field, keeper: Keeper): void {
+    this.#keepers.set(field, keeper)
   }
 
   /** From memory or disk; null when it is not here. */
@@ -64,19 +71,24 @@ export class Documents {
 
   /** What nobody needs any more makes room. */
   async prune(): Promise<void> {
-    const kept = new Set(this.#keepers.flatMap((keeps) => [...keeps()]))
+    const kept = new Set([...this.#keepers.values()].flatMap((keeper) => [...keeper.kept()]))
     const stale = [...this.#raw.keys()].filter((sha256) => !kept.has(sha256))
     for (const sha256 of stale) this.#raw.delete(sha256)
     await this.#store.batch(stale.map((sha256) => ({ type: 'del', key: keyOf('catalogs', sha256) })))
   }
 
   /**
-   * Asks one peer after the other, the teller first. `open` checks the bytes against what was signed and throws when they are
+   * Asks one peer after the other, who told of it first. `open` checks the bytes against what was signed and throws when they are
    * others. Null when nobody had it; else it is kept.
    */
-  async pull<T>(reference: Reference, teller: NodeId, open: (raw: Uint8Array) => T): Promise<T | null> {
-    const others = this.#network.peers().map((peer) => peer.nodeId)
-    for (const peer of [teller, ...others.filter((node) => node !== teller)]) {
+  async pull<T>(
+    reference: Reference,
+    teller: NodeId | null,
+    open: (raw: Uint8Array) => T,
+  ): Promise<T | null> {
+    const peers = this.#network.peers().map((peer) => peer.nodeId)
+    const first = teller === null ? [] : [teller]
+    for (const peer of [...first, ...peers.filter((node) => node !== teller)]) {
       try {
         const raw = await this.#pullFrom(peer, reference)
         const opened = open(raw)
@@ -112,9 +124,20 @@ export class Documents {
       'sha256',
       'offset',
     ])
-    for (const [field, answer] of this.#answers) if (fields[field] !== undefined) return answer(fields[field])
-    const raw = this.#raw.get(text(fields.sha256, 'request.sha256', 64)) ?? new Uint8Array()
+    for (const [field, keeper] of this.#keepers)
+      if (fields[field] !== undefined) return keeper.answer(fields[field])
+    const raw = this.#find(text(fields.sha256, 'request.sha256', 64))
     const offset = integer(fields.offset, 'request.offset', 0, CATALOG_BYTES_MAX)
     return raw.subarray(offset, offset + SLICE_BYTES)
+  }
+
+  #find(sha256: string): Uint8Array {
+    const raw = this.#raw.get(sha256)
+    if (raw !== undefined) return raw
+    for (const keeper of this.#keepers.values()) {
+      const found = keeper.find?.(sha256)
+      if (found !== undefined) return found
+    }
+    return new Uint8Array()
   }
 }

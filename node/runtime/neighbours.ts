@@ -8,12 +8,14 @@ import type { NodeId } from '../../protocol/ids.ts'
 import { askReachable } from '../net/dialback.ts'
 import type { Log, Network, Peer } from '../ports.ts'
 import type { CatalogExchange } from './catalogs.ts'
+import type { ObservationExchange } from './observations.ts'
 import type { UpdateExchange } from './updates.ts'
 
 export interface NeighboursParts {
   readonly network: Network
   readonly updates: UpdateExchange
   readonly catalogs: CatalogExchange
+  readonly observations: ObservationExchange
   readonly log: Log
   readonly dispatch: (event: Event) => void
   readonly bittorrentPort: number
@@ -70,9 +72,10 @@ export class Neighbours {
   }
 
   async #exchange(peer: Peer, isNew: boolean): Promise<void> {
-    const { updates, catalogs, network, bittorrentPort, dispatch } = this.#parts
+    const { updates, catalogs, observations, network, bittorrentPort, dispatch } = this.#parts
     await updates.pull(peer.nodeId, isNew)
     await catalogs.pull(peer.nodeId)
+    await observations.pull(peer.nodeId)
     this.#count()
     // Once somebody reached us that stands; a later failure may be the other's.
     if (this.#reachable) return

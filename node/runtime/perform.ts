@@ -11,6 +11,8 @@ import type { Log, Network, Store, TorrentEngine } from '../ports.ts'
 import { saveKept } from '../store/kept.ts'
 import { FetchError, type ShardFetcher } from '../transfer/fetch-shard.ts'
 import type { ShardFiles } from '../transfer/shard-files.ts'
+import type { Observer } from '../upstream/observer.ts'
+import type { ObservationExchange } from './observations.ts'
 import type { UpdateExchange } from './updates.ts'
 
 export interface PerformParts {
@@ -24,6 +26,8 @@ export interface PerformParts {
   readonly receipts: Receipts
   readonly promises: Promises
   readonly updates: UpdateExchange
+  readonly observations: ObservationExchange
+  readonly observer: Observer
   readonly log: Log
   readonly dispatch: (event: Event) => void
   readonly checkOwn: (shard: Shard) => Promise<readonly string[]>
@@ -88,18 +92,27 @@ export class Performer {
       case 'check':
         void this.#parts.checkOwn(effect.shard)
         return
+      case 'observe':
+        this.#parts.observer.observe(effect)
+        return
+      case 'pull-runs':
+        this.#parts.observations.want(effect.missing, effect.kept)
+        return
+      case 'forget-observation':
+        this.#parts.observations.forget(effect.observation)
+        return
       case 'notice':
         log.info({ code: effect.code, shard: effect.shard, detail: effect.detail }, effect.code)
         return
     }
   }
 
-  /** Stops all fetches and waits for them. */
+  /** Stops all fetches and what is being read, and waits for them. */
   async stop(): Promise<void> {
     await this.#parts.fileAuditor.stop()
     const works = [...this.#fetches.values()]
     for (const work of works) work.abort.abort()
-    await Promise.all(works.map((work) => work.ended))
+    await Promise.all([this.#parts.observer.stop(), ...works.map((work) => work.ended)])
   }
 
   /** Not awaited: a slow network must not hold up the next event. */

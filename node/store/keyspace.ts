@@ -9,7 +9,7 @@ export const KEYSPACES = [
   { number: 3, name: 'peerManifests' }, // By node id: the newest sealed manifest, as received.
   { number: 4, name: 'peerSequences' }, // By node id: highest sequence seen; kept for a year (PROTOCOL 4).
   { number: 5, name: 'catalogIndex' }, // By coordinator: its newest sealed catalog index, as received.
-  { number: 6, name: 'catalogs' }, // By sha256: the bytes of a catalog, or of a list of what is archived.
+  { number: 6, name: 'catalogs' }, // By sha256: a catalog, a list of what is archived, or an observed run.
   { number: 7, name: 'torrents' }, // By shard key: whole .torrent files.
   { number: 8, name: 'receipts' }, // By shard key and node: the latest audit receipt.
   { number: 9, name: 'audits' }, // By shard key and node: our latest audit of each replica.
@@ -25,6 +25,7 @@ export const KEYSPACES = [
   { number: 17, name: 'records' }, // By node id: its newest sealed update, and its head.
   { number: 18, name: 'recordBuckets' }, // By node id and bucket number: the rows of its state.
   { number: 19, name: 'failures' }, // By shard key, node and auditor: a receipt that proves that the replica failed.
+  { number: 20, name: 'observations' }, // By sha256: what a node read of upstream, sealed, as received.
 ] as const
 
 export type Keyspace = (typeof KEYSPACES)[number]['name']

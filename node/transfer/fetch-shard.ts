@@ -5,7 +5,7 @@
 import { rm, stat } from 'node:fs/promises'
 import type { FetchSource } from '../../protocol/core/effect.ts'
 import type { FetchFailure } from '../../protocol/core/event.ts'
-import type { Infohash } from '../../protocol/ids.ts'
+import type { Infohash, ShardKey } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { infoMatchesShard, torrentFiles, totalBytes } from '../../protocol/torrent/info.ts'
 import {
@@ -51,6 +51,8 @@ export interface FetchParts {
   readonly clock: Clock
   /** As it holds now. */
   readonly settledAfterMs: () => number
+  /** PROTOCOL 1: upstream's status is read before anything is fetched, from whomever. */
+  readonly mustReadFirst: (shard: ShardKey) => boolean
 }
 
 /** Dump files of one shard under download at once; the host limiter bounds the node as a whole. */
@@ -58,6 +60,8 @@ const FILES_AT_ONCE = 2
 
 export class ShardFetcher {
   readonly #parts: FetchParts
+  /** Shards that upstream was read for and gave the same. */
+  readonly #confirmed = new Set<ShardKey>()
 
   constructor(parts: FetchParts) {
     this.#parts = parts
@@ -70,6 +74,9 @@ export class ShardFetcher {
     options: { onProgress: (doneBytes: number) => void; signal: AbortSignal },
   ): Promise<Fetched> {
     try {
+      const mustRead = this.#parts.mustReadFirst(shard.key)
+      if (source.kind === 'origin' || (mustRead && !this.#confirmed.has(shard.key)))
+        await this.#confirm(shard, mustRead, options.signal)
       await this.#parts.files.adopt(shard)
       return source.kind === 'origin'
         ? await this.#fromOrigin(shard, options)
@@ -79,16 +86,14 @@ export class ShardFetcher {
     }
   }
 
-  async #fromOrigin(
-    shard: Shard,
-    { onProgress, signal }: { onProgress: (doneBytes: number) => void; signal: AbortSignal },
-  ): Promise<Fetched> {
-    const { origin, files, clock, settledAfterMs } = this.#parts
-    // PROTOCOL 1: the node that will fetch from origin makes its own reading of the run's status.
-    const mine = await readUpstreamShard(origin, shard, {
-      nowMs: clock.wallMs(),
-      settledAfterMs: settledAfterMs(),
-      signal,
+  /** PROTOCOL 1: the node that will fetch from origin makes its own reading of the run's status. */
+  async #confirm(shard: Shard, mustRead: boolean, signal: AbortSignal): Promise<void> {
+    const { origin, clock, settledAfterMs } = this.#parts
+    const options = { nowMs: clock.wallMs(), settledAfterMs: settledAfterMs(), signal }
+    const mine = await readUpstreamShard(origin, shard, options).catch((error: unknown) => {
+      // What upstream does not have is no reason to wait when only strangers say that it was there.
+      if (mustRead && error instanceof OriginError && error.code === 'not-found') return null
+      throw error
     })
     if (mine === null) {
       throw new FetchError(
@@ -96,6 +101,14 @@ export class ShardFetcher {
         `upstream's status of ${shard.id} gives another shard than the catalog`,
       )
     }
+    this.#confirmed.add(shard.key)
+  }
+
+  async #fromOrigin(
+    shard: Shard,
+    { onProgress, signal }: { onProgress: (doneBytes: number) => void; signal: AbortSignal },
+  ): Promise<Fetched> {
+    const { origin, files } = this.#parts
     const staging = files.staging(shard)
     let received = 0
     let done = 0

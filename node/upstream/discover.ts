@@ -1,8 +1,9 @@
 /**
- * Reads upstream and says which runs are settled (PROTOCOL 9.1). One index.json a round for all wikis; a run's own status is
- * read only when the index shows a settled run that the catalog does not have. Dates are data, not a calendar.
+ * Reads upstream and says which runs are settled (PROTOCOL 1, 9.1), for coordinators and for observers alike. One index.json a
+ * round for all wikis; a run's own status is read only when the index shows one that is not known. Dates are data, not a calendar.
  */
 
+import { type Glimpse, type ReadingBounds, runsToRead } from '../../protocol/catalog/runs-to-read.ts'
 import { ShapeError } from '../../protocol/codec/shape.ts'
 import { readDumpStatus } from '../../protocol/dump/dump-status.ts'
 import { makeRun, settled } from '../../protocol/dump/run.ts'
@@ -21,7 +22,8 @@ export interface RunProblem {
 }
 
 export interface Discovery {
-  readonly shards: readonly Shard[]
+  /** The shards of each run of which something is not known. */
+  readonly runs: readonly (readonly Shard[])[]
   readonly problems: readonly RunProblem[]
 }
 
@@ -33,45 +35,68 @@ export interface DiscoverParts {
 }
 
 /**
- * One round. `known` says whether the catalog has a shard already. Rejects with OriginError or ShapeError when index.json
- * itself cannot be read; problems of single runs are data.
+ * One round. `known` says of a shard, as index.json shows it, whether it is known already. Rejects with OriginError or ShapeError
+ * when index.json itself cannot be read; problems of single runs are data.
  */
 export async function discover(
   parts: DiscoverParts,
   known: (shard: Shard) => boolean,
   signal: AbortSignal,
+  bounds: ReadingBounds = {},
 ): Promise<Discovery> {
   const { origin, clock, settledAfterMs } = parts
-  const shards: Shard[] = []
+  const runs: (readonly Shard[])[] = []
   const problems: RunProblem[] = []
-  for (const [wiki, { date, status }] of await origin.index(signal)) {
-    const problem = (code: RunProblem['code'], detail: string) =>
-      problems.push({ wiki, date, code, detail, atMs: clock.wallMs() })
+  const attempt = async <T>(wiki: string, date: string, act: () => T | Promise<T>): Promise<T | null> => {
     try {
-      const run = makeRun({ wiki, date }, readDumpStatus(status, `${wiki}/${date}`))
-      if (run.state === 'in-progress') {
-        problem('in-progress', 'upstream is still writing this run')
-        continue
-      }
-      if (settled(run, clock.wallMs(), settledAfterMs) && run.files.length > 0) {
-        const cut = cutRun(run)
-        if (cut.every(known)) continue
-      }
-      const upstream = await readUpstreamRun(
-        origin,
-        { wiki, date },
-        { nowMs: clock.wallMs(), settledAfterMs, signal },
-      )
-      if (upstream.ready) shards.push(...upstream.shards.filter((shard) => !known(shard)))
-      else problem(upstream.reason, WHY[upstream.reason])
+      return await act()
     } catch (error) {
-      if (error instanceof ShapeError) problem('unreadable', error.message)
-      else if (error instanceof OriginError && error.code !== 'aborted') {
-        problem(error.code === 'not-json' ? 'unreadable' : 'upstream-failed', error.message)
-      } else throw error
+      problems.push({ wiki, date, ...problemOf(error), atMs: clock.wallMs() })
+      return null
     }
   }
-  return { shards, problems }
+  const glimpses: Glimpse[] = []
+  for (const [wiki, { date, status }] of await origin.index(signal)) {
+    const glimpse = await attempt(wiki, date, () =>
+      glance(wiki, date, status, clock.wallMs(), settledAfterMs),
+    )
+    if (glimpse === 'in-progress')
+      problems.push({ wiki, date, code: glimpse, detail: WHY[glimpse], atMs: clock.wallMs() })
+    else if (glimpse !== null) glimpses.push(glimpse)
+  }
+  for (const { wiki, date } of runsToRead(glimpses, known, bounds)) {
+    const upstream = await attempt(wiki, date, () =>
+      readUpstreamRun(origin, { wiki, date }, { nowMs: clock.wallMs(), settledAfterMs, signal }),
+    )
+    if (upstream === null) continue
+    if (upstream.ready) runs.push(upstream.shards)
+    else
+      problems.push({ wiki, date, code: upstream.reason, detail: WHY[upstream.reason], atMs: clock.wallMs() })
+  }
+  return { runs, problems }
+}
+
+/** What index.json shows of a run. One that is not settled there, or has no files, is looked at itself. */
+function glance(
+  wiki: string,
+  date: string,
+  status: unknown,
+  nowMs: number,
+  settledAfterMs: number,
+): Glimpse | 'in-progress' {
+  const run = makeRun({ wiki, date }, readDumpStatus(status, `${wiki}/${date}`))
+  if (run.state === 'in-progress') return 'in-progress'
+  const shards = settled(run, nowMs, settledAfterMs) ? cutRun(run) : []
+  return { wiki, date, updatedMs: run.newestUpdatedMs ?? 0, shards }
+}
+
+/** Rethrows what is no problem of a single run. */
+function problemOf(error: unknown): Pick<RunProblem, 'code' | 'detail'> {
+  if (error instanceof ShapeError) return { code: 'unreadable', detail: error.message }
+  if (error instanceof OriginError && error.code !== 'aborted') {
+    return { code: error.code === 'not-json' ? 'unreadable' : 'upstream-failed', detail: error.message }
+  }
+  throw error
 }
 
 const WHY: Record<NotReady, string> = {

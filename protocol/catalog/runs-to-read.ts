@@ -2,17 +2,18 @@
 import type { ShardId } from '../ids.ts'
 import type { Shard } from '../shard/shard.ts'
 
-/** A settled run as upstream's index of all wikis shows it: digests may be missing there that its own lists have. */
+/** A run as upstream's index of all wikis shows it: digests may be missing there that its own lists have. */
 export interface Glimpse {
   readonly wiki: string
   readonly date: string
   /** Unix ms of the newest `updated`. */
   readonly updatedMs: number
+  /** None: it is not settled, or holds nothing. */
   readonly shards: readonly Shard[]
 }
 
 export interface ReadingBounds {
-  /** Wiki -> date: only newer runs of these wikis. Absent: all runs. */
+  /** Wiki -> date: only newer runs of these wikis that are settled. Absent: all runs. */
   readonly after?: ReadonlyMap<string, string>
   readonly runsMax?: number
 }
@@ -24,17 +25,15 @@ export function runsToRead(
   { after, runsMax = Number.POSITIVE_INFINITY }: ReadingBounds = {},
 ): Glimpse[] {
   return glimpses
-    .filter(
-      ({ wiki, date, shards }) => isAfter(after, wiki, date) && !(shards.length > 0 && shards.every(known)),
-    )
+    .filter((one) => isWanted(one, after) && !(one.shards.length > 0 && one.shards.every(known)))
     .sort((a, b) => a.updatedMs - b.updatedMs || (a.wiki < b.wiki ? -1 : 1))
     .slice(0, runsMax)
 }
 
-function isAfter(after: ReadonlyMap<string, string> | undefined, wiki: string, date: string): boolean {
+function isWanted({ wiki, date, shards }: Glimpse, after: ReadingBounds['after']): boolean {
   if (after === undefined) return true
   const newest = after.get(wiki)
-  return newest !== undefined && date > newest
+  return newest !== undefined && date > newest && shards.length > 0
 }
 
 /** Is it one of these, or one of these of which fewer digests are known? */

@@ -67,8 +67,12 @@ export type Effect =
       readonly after: ReadonlyMap<string, string>
       readonly known: readonly Shard[]
     }
-  /** Get the documents of these runs, and no others any more; each comes back as `run`. */
-  | { readonly kind: 'pull-runs'; readonly references: readonly RunReference[] }
+  /** Get the documents that are missing, which come back as `run`; of those that came before only `kept` (sha256) are needed. */
+  | {
+      readonly kind: 'pull-runs'
+      readonly missing: readonly RunReference[]
+      readonly kept: readonly string[]
+    }
   | { readonly kind: 'forget-observation'; readonly observation: Observation }
   /** Something the operator should know. */
   | {

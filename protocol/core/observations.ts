@@ -49,7 +49,7 @@ export class Observations {
   newest: ReadonlyMap<string, NewestRun> | null = null
   /** The node's shards must be put together anew. */
   changed = false
-  /** Documents are wanted that were not asked for. */
+  /** Other documents are needed than were asked for. */
   wanting = false
 
   constructor(kept: KeptObservations | null, nowMs: number) {
@@ -92,8 +92,8 @@ export class Observations {
     this.counted.set(run.reference.sha256, run)
     this.#byRun.set(run.reference.run, [...this.revisions(run.reference.run), run])
     this.#countedOn.set(run.day, this.countedOn(run.day) + 1)
-    if (run.shards === null) this.wanting = true
-    else this.changed = true
+    this.wanting = true
+    if (run.shards !== null) this.changed = true
   }
 
   uncount(run: CountedRun): void {
@@ -104,6 +104,7 @@ export class Observations {
     this.#countedOn.set(run.day, this.countedOn(run.day) - 1)
     if (this.countedOn(run.day) <= 0) this.#countedOn.delete(run.day)
     this.changed = true
+    this.wanting = true
   }
 
   countedOn(day: number): number {

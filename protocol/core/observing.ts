@@ -217,8 +217,9 @@ export function planObservations(state: CoreState, now: Now, out: Effect[]): voi
   if (now.monotonicMs >= observations.lookAtMs) observations.lookAtMs = lookAgainAtMs(state, now, out)
   if (!observations.wanting) return
   observations.wanting = false
-  const wanted = [...observations.counted.values()].filter((one) => one.shards === null)
-  if (wanted.length > 0) out.push({ kind: 'pull-runs', references: wanted.map((one) => one.reference) })
+  const counted = [...observations.counted.values()]
+  const missing = counted.filter((one) => one.shards === null).map((one) => one.reference)
+  out.push({ kind: 'pull-runs', missing, kept: [...observations.counted.keys()] })
 }
 
 /** Reads upstream when it is this node's turn; monotonic ms when that is asked again. */

@@ -9,10 +9,12 @@ import { CatalogExchange } from '../../node/runtime/catalogs.ts'
 import { systemClock } from '../../node/runtime/clock.ts'
 import { Documents } from '../../node/runtime/documents.ts'
 import { Neighbours } from '../../node/runtime/neighbours.ts'
+import { ObservationExchange } from '../../node/runtime/observations.ts'
 import { Runtime } from '../../node/runtime/runtime.ts'
 import { UpdateExchange } from '../../node/runtime/updates.ts'
 import { loadKept, saveKept } from '../../node/store/kept.ts'
 import { createMemoryStore } from '../../node/store/memory-store.ts'
+import { observerClass } from '../../protocol/catalog/observers.ts'
 import type { Effect } from '../../protocol/core/effect.ts'
 import type { Event } from '../../protocol/core/event.ts'
 import { initialState } from '../../protocol/core/kept.ts'
@@ -206,10 +208,24 @@ export class FleetNode {
       coordinators: new Set([coordinator]),
       changed: (known) => dispatch({ kind: 'catalogs', ...known }),
     })
+    const observations = new ObservationExchange({
+      identity,
+      operator: this.#operator,
+      network,
+      store,
+      documents,
+      clock: systemClock,
+      log: silentLog,
+      parameters: () => parameters,
+      classOf: (node) => observerClass(state.ledger, names.nodes.find(node)),
+      heard: (observation, replaces) => dispatch({ kind: 'observation', observation, replaces }),
+      gotRun: (sha256, shards) => dispatch({ kind: 'run', sha256, shards }),
+    })
     const neighbours = new Neighbours({
       network,
       updates,
       catalogs,
+      observations,
       log: silentLog,
       dispatch,
       bittorrentPort,

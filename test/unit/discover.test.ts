@@ -45,14 +45,14 @@ function look(origin: Origin, known: (id: string) => boolean = () => false) {
 
 describe('discovery', () => {
   it('finds a settled run', async () => {
-    const { shards, problems } = await look(originOf(statusOf()).origin)
-    expect(shards.map((shard) => shard.id)).toEqual(['dumps/tenwiki/20260101'])
+    const { runs, problems } = await look(originOf(statusOf()).origin)
+    expect(runs.flat().map((shard) => shard.id)).toEqual(['dumps/tenwiki/20260101'])
     expect(problems).toEqual([])
   })
 
   it('does not ask upstream again for a run that the catalog has', async () => {
     const { origin, asked } = originOf(statusOf())
-    expect((await look(origin, () => true)).shards).toEqual([])
+    expect((await look(origin, () => true)).runs).toEqual([])
     expect(asked()).toBe(0)
   })
 
@@ -68,8 +68,8 @@ describe('discovery', () => {
   })
 
   it('waits for checksums that lag behind, and says so', async () => {
-    const { shards, problems } = await look(originOf(statusOf({}, { size: 5 })).origin)
-    expect(shards).toEqual([])
+    const { runs, problems } = await look(originOf(statusOf({}, { size: 5 })).origin)
+    expect(runs).toEqual([])
     expect(problems[0]?.code).toBe('digests-missing')
   })
 

@@ -1,0 +1,67 @@
+/**
+ * Reads upstream for everybody while no coordinator is heard of (PROTOCOL 1): index.json once, then the status of runs that nobody
+ * knows yet, a bounded number of them.
+ */
+
+import { knownAmong } from '../../protocol/catalog/runs-to-read.ts'
+import { ShapeError } from '../../protocol/codec/shape.ts'
+import type { Effect } from '../../protocol/core/effect.ts'
+import { OBSERVATION_RUNS_MAX } from '../../protocol/limits.ts'
+import type { Shard } from '../../protocol/shard/shard.ts'
+import { type Clock, type Log, type Origin, OriginError } from '../ports.ts'
+import { discover } from './discover.ts'
+
+export interface ObserverParts {
+  readonly origin: Origin
+  readonly clock: Clock
+  readonly log: Log
+  /** As it holds now. */
+  readonly settledAfterMs: () => number
+  readonly publish: (runs: readonly (readonly Shard[])[]) => Promise<void>
+}
+
+export class Observer {
+  readonly #parts: ObserverParts
+  readonly #stopping = new AbortController()
+  #reading: Promise<void> | null = null
+
+  constructor(parts: ObserverParts) {
+    this.#parts = parts
+  }
+
+  /** One reading at a time: what comes while one is under way is left to the others. */
+  observe(effect: Extract<Effect, { kind: 'observe' }>): void {
+    this.#reading ??= this.#read(effect).finally(() => {
+      this.#reading = null
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await this.#reading
+  }
+
+  async #read({ after, known }: Extract<Effect, { kind: 'observe' }>): Promise<void> {
+    const { origin, clock, log, settledAfterMs, publish } = this.#parts
+    const { signal } = this.#stopping
+    try {
+      const { runs, problems } = await discover(
+        { origin, clock, log, settledAfterMs: settledAfterMs() },
+        knownAmong(known),
+        signal,
+        { after, runsMax: OBSERVATION_RUNS_MAX },
+      )
+      const failed = problems.filter((one) => one.code === 'upstream-failed')
+      log.info(
+        { runs: runs.length, failed: failed.length },
+        'read upstream, since no coordinator is heard of',
+      )
+      // Who could read nothing has not looked: others step in.
+      if (runs.length > 0 || failed.length === 0) await publish(runs)
+    } catch (error) {
+      if (signal.aborted) return
+      if (!(error instanceof OriginError || error instanceof ShapeError)) throw error
+      log.warn({ error: error.message }, 'could not read upstream for the others')
+    }
+  }
+}
