@@ -71,6 +71,7 @@ function parse(text: string, url: string): NodeStatus {
 
 function describe(now: NodeStatus): string[] {
   const { counts, capacity, traffic } = now
+  const { catalog } = now
   const open = now.problems.filter((problem) => problem.resolvedAtMs === null)
   const kept =
     counts.archived + counts.published > 0
@@ -79,6 +80,11 @@ function describe(now: NodeStatus): string[] {
   return [
     `${now.role} ${now.node}${now.operator === '' ? '' : ` of ${now.operator}`}, version ${now.version}, up ${spanText(now.nowMs - now.startedAtMs)}`,
     `federation  ${counts.safe} of ${counts.shards} dumps safe${kept}; ${counts.nodesLive} nodes live, ${now.peers} connected`,
+    ...(catalog.source === 'observed'
+      ? [
+          `catalog     observed: no coordinator has read Wikimedia for ${spanText(now.nowMs - (catalog.readAtMs ?? 0))}; nodes do it, ${catalog.observed} dumps are known by them only`,
+        ]
+      : []),
     `here        ${counts.held} held (${counts.audited} proven by others), ${counts.claimed} claimed; ${bytesText(capacity.bytesUsed)} of ${bytesText(capacity.bytesTotal)}`,
     `traffic     ${bytesText(traffic.originBytes)} from Wikimedia, ${bytesText(traffic.swarmDownBytes)} from the swarm, ${bytesText(traffic.swarmUpBytes)} given`,
     `reachable   ${now.reachable ? 'yes' : 'no: nobody dialled back yet'}`,

@@ -49,6 +49,18 @@ const FAMILIES: readonly Family[] = [
       byLabel('state', { known: shards, safe, archived, published }),
   },
   {
+    name: 'observed_shards',
+    help: 'Shards that nodes observed and no catalog of a coordinator names.',
+    type: 'gauge',
+    samples: ({ catalog }) => one(catalog.observed),
+  },
+  {
+    name: 'catalog_read_time_seconds',
+    help: 'When a coordinator last read upstream as far as this node heard, unix time; 0 when it heard of none.',
+    type: 'gauge',
+    samples: ({ catalog }) => one((catalog.readAtMs ?? 0) / 1_000),
+  },
+  {
     name: 'own_shards',
     help: 'Shards of this node: claimed, being fetched, held, and held with a proof by somebody else.',
     type: 'gauge',

@@ -32,6 +32,8 @@ export interface ShardStatus {
   /** The Internet Archive's copy was verified by hash, and not too long ago. */
   readonly archived: boolean
   readonly published: boolean
+  /** Nodes observed it; no coordinator's catalog names it (PROTOCOL 1). */
+  readonly observed: boolean
   readonly archiveItem: string | null
   /** What this process has itself; `done` in sixteenths, 16 only for all of it. */
   readonly own: Own['state'] | null
@@ -73,7 +75,10 @@ const HOLDERS_MAX = 256
 
 /** All shards of the catalogs, in order of id. */
 export function shardStatuses(
-  state: Pick<CoreState, 'self' | 'parameters' | 'ledger' | 'listed' | 'archived' | 'shards' | 'own'>,
+  state: Pick<
+    CoreState,
+    'self' | 'parameters' | 'ledger' | 'listed' | 'archived' | 'shards' | 'named' | 'own'
+  >,
   nowMs: number,
   outside: Outside = () => null,
 ): ShardStatus[] {
@@ -95,6 +100,7 @@ export function shardStatuses(
       safe: found.safe,
       archived: isArchived(archiveVerifiedAtMs, nowMs, state.parameters),
       published: facts.published,
+      observed: !state.named.has(shard.key),
       archiveItem: facts.archiveItem,
       own: own?.state ?? null,
       done: own === undefined ? 0 : doneSixteenths(own),

@@ -2,6 +2,7 @@
  * The read-only snapshot behind the API, the status page and the metrics (HOUSE: a status request's trip). Pure: state and
  * time in, plain values out. Every list has a bound.
  */
+import { isStale } from '../../protocol/core/observing.ts'
 import { bytesUsed, type CoreState } from '../../protocol/core/state.ts'
 import { type FederationId, type NodeId, parseShardKey, type ShardId } from '../../protocol/ids.ts'
 import type { Standing } from '../../protocol/ledger/ledger.ts'
@@ -28,12 +29,23 @@ export interface NodeStatus {
   readonly addresses: readonly string[]
   readonly bittorrent: { readonly port: number }
   readonly capacity: { readonly bytesTotal: number; readonly bytesUsed: number }
+  readonly catalog: CatalogStatus
   readonly counts: StatusCounts
   readonly traffic: StatusTraffic
   readonly fetches: readonly FetchStatus[]
   /** What is wrong now, then what was wrong and is mended; newest first. */
   readonly problems: readonly Problem[]
   readonly nodes: readonly KnownNode[]
+}
+
+/** Where it is known from which dumps there are. */
+export interface CatalogStatus {
+  /** `observed`: no coordinator is heard of, so nodes read upstream for each other (PROTOCOL 1). `none`: nothing is known yet. */
+  readonly source: 'none' | 'coordinator' | 'observed'
+  /** Unix ms when a coordinator last read upstream; null: none is known to have. */
+  readonly readAtMs: number | null
+  /** Shards that only nodes observed. */
+  readonly observed: number
 }
 
 export interface StatusCounts {
@@ -104,6 +116,8 @@ export type StatusState = Pick<
   | 'settings'
   | 'ledger'
   | 'shards'
+  | 'named'
+  | 'catalogReadAtMs'
   | 'listed'
   | 'archived'
   | 'own'
@@ -152,12 +166,20 @@ export function nodeStatus(state: StatusState, extra: StatusExtra): NodeStatus {
     addresses: extra.addresses,
     bittorrent: { port: extra.bittorrentPort },
     capacity: { bytesTotal: state.settings.bytesTotal, bytesUsed: bytesUsed(state) },
+    catalog: catalogStatus(state, extra.nowMs),
     counts: counts(state, rows, nodes),
     traffic: traffic(state, extra),
     fetches: fetches(state).slice(0, FETCHES_MAX),
     problems: problems(state, extra.problems ?? []).slice(0, PROBLEMS_MAX),
     nodes: nodes.slice(0, NODES_MAX),
   }
+}
+
+function catalogStatus(state: StatusState, nowMs: number): CatalogStatus {
+  const { catalogReadAtMs, shards, named } = state
+  const isKnown = catalogReadAtMs > 0
+  const source = isStale(state, { wallMs: nowMs }) ? 'observed' : isKnown ? 'coordinator' : 'none'
+  return { source, readAtMs: isKnown ? catalogReadAtMs : null, observed: shards.size - named.size }
 }
 
 function counts(state: StatusState, rows: readonly ShardStatus[], nodes: readonly KnownNode[]): StatusCounts {

@@ -28,7 +28,10 @@ const REVISIONS_MAX = 2
 const REFUSED_DAYS = 7
 
 /** No coordinator is known to have read upstream lately, though once one did. */
-export function isStale({ catalogReadAtMs, parameters }: CoreState, now: Pick<Now, 'wallMs'>): boolean {
+export function isStale(
+  { catalogReadAtMs, parameters }: Pick<CoreState, 'catalogReadAtMs' | 'parameters'>,
+  now: Pick<Now, 'wallMs'>,
+): boolean {
   if (catalogReadAtMs === 0) return false
   const isFresh =
     now.wallMs - catalogReadAtMs < parameters.observeAfterMs &&

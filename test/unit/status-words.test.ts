@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import {
   ago,
   bytes,
+  catalogWords,
   day,
   percent,
   problemWord,
@@ -11,6 +12,14 @@ import {
 } from '../../web/status/words.js'
 
 describe("the status page's words", () => {
+  it('say that nodes observe upstream while no coordinator does', () => {
+    const readAtMs = 1_000_000
+    expect(catalogWords({ readAtMs, observed: 1 }, readAtMs + 3 * 86_400_000)).toBe(
+      'No coordinator has read Wikimedia for 3 days: nodes observe it instead. 1 dump is known by them only.',
+    )
+    expect(catalogWords({ readAtMs, observed: 2 }, readAtMs)).toContain('2 dumps are known')
+  })
+
   it.each([
     [0, '0 bytes'],
     [999, '999 bytes'],

@@ -1,5 +1,5 @@
 // The status page: reads /api/v1 every two seconds while it is looked at, and changes only what changed.
-import { ago, bytes, day, percent, problemWord, shortId, sourceWord, stateOf } from './words.js'
+import { ago, bytes, catalogWords, day, percent, problemWord, shortId, sourceWord, stateOf } from './words.js'
 
 const POLL_MS = 2_000
 const ANSWER_MS_MAX = 8_000
@@ -53,6 +53,8 @@ function draw() {
   drawVerdict(counts)
   drawFigures(at('federation'), federationFigures(status, shards))
   drawFigures(at('own'), ownFigures(status))
+  at('catalog').hidden = status.catalog.source !== 'observed'
+  at('catalog').textContent = catalogWords(status.catalog, status.nowMs)
   drawProblems(status)
   drawShards(shards, total)
   drawNodes(status.nodes)

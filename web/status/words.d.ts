@@ -13,4 +13,5 @@ export function day(date: string): string
 export function shortId(id: string): string
 export function stateOf(row: Row): { word: string; kind: 'safe' | 'wait' | 'bad' }
 export function sourceWord(row: { fromOriginBytes: number; fromSwarmBytes: number }): string
+export function catalogWords(catalog: { readAtMs: number | null; observed: number }, nowMs: number): string
 export function problemWord(code: string): string

@@ -52,6 +52,12 @@ export function sourceWord({ fromOriginBytes, fromSwarmBytes }) {
   return fromSwarmBytes > 0 ? 'from the swarm' : ''
 }
 
+/** Who says which dumps there are, while no coordinator does. */
+export function catalogWords({ readAtMs, observed }, nowMs) {
+  const known = observed === 1 ? '1 dump is' : `${observed} dumps are`
+  return `No coordinator has read Wikimedia for ${ago(nowMs - readAtMs)}: nodes observe it instead. ${known} known by them only.`
+}
+
 const PROBLEMS = {
   'digest-mismatch': 'upstream’s bytes do not have upstream’s digest, so it is not held',
   'catalog-disagrees': 'upstream says something else than the catalog',
