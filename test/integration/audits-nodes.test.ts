@@ -18,14 +18,14 @@ import { openLevelStore } from '../../node/store/level-store.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
 import { proveRange } from '../../protocol/audit/messages.ts'
 import { judgeReceipt, openReceipt } from '../../protocol/audit/receipt.ts'
-import { cycleOf, type NodeId } from '../../protocol/ids.ts'
 import {
   CATALOG_INDEX_DOMAIN,
   CATALOG_INDEX_TYPE,
   encodeCatalog,
   encodeCatalogIndex,
   referenceOf,
-} from '../../protocol/manifest/catalog.ts'
+} from '../../protocol/catalog/catalog.ts'
+import { cycleOf, type NodeId } from '../../protocol/ids.ts'
 import type { Parameters } from '../../protocol/parameters.ts'
 import { type Bytes, type RealShard, realShard, writeBytes } from '../support/audit-node.ts'
 import { FLEET_PARAMETERS } from '../support/fleet.ts'
@@ -107,7 +107,14 @@ async function prepare(options: { bytesTotal: number; holds?: Bytes }): Promise<
       fromOriginBytes: 0,
       fromSwarmBytes: 0,
     }
-    await saveKept(level, { sequence: 0, own: [held], refuted: [], audits: [], damages: [] })
+    await saveKept(level, {
+      sequence: 0,
+      own: [held],
+      refuted: [],
+      audits: [],
+      damages: [],
+      observations: { observedAtMs: 0, counted: [] },
+    })
     await level.close()
   }
   return { dataDir, node: nodeId, bytesTotal: options.bytesTotal }
@@ -122,6 +129,7 @@ async function list(...disks: Disk[]): Promise<void> {
     coordinator: COORDINATOR.nodeId,
     sequence: 1,
     issuedAtMs: Date.now(),
+    readAtMs: Date.now(),
     catalogs: [reference],
     archives: [],
     operators: disks.map(({ node }) => ({ node, operator: `operator of ${node.slice(-8)}` })),

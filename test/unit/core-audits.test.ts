@@ -77,7 +77,13 @@ describe('a shard that only one node holds', () => {
     const cores = federation(1, 4)
     const listed = new Map([[holder(cores)?.id ?? cores.machines[0]?.id, 'operator-0']])
     for (const machine of cores.machines)
-      cores.send(machine, { kind: 'catalogs', shards: [SHARD], listed: listed as never, archived: new Map() })
+      cores.send(machine, {
+        kind: 'catalogs',
+        shards: [SHARD],
+        listed: listed as never,
+        archived: new Map(),
+        readAtMs: cores.now.wallMs,
+      })
     cores.run(120_000)
     expect(cores.holders(SHARD)).toHaveLength(1)
     expect(auditsOf(cores)).toEqual([])
@@ -216,7 +222,13 @@ describe('a failure that is told', () => {
     cores.run(120_000, () => cores.machines.every((machine) => cores.allSafe(machine)))
     const nobody = new Map()
     for (const machine of cores.machines)
-      cores.send(machine, { kind: 'catalogs', shards: [SHARD], listed: nobody, archived: new Map() })
+      cores.send(machine, {
+        kind: 'catalogs',
+        shards: [SHARD],
+        listed: nobody,
+        archived: new Map(),
+        readAtMs: cores.now.wallMs,
+      })
     holder(cores).rotten.add(SHARD.key)
     cores.run(60_000, () => holder(cores).state.damages.length > 0)
     expect(cores.machines.flatMap((machine) => machine.receiptsAsked)).toEqual([])
