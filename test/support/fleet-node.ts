@@ -251,15 +251,13 @@ export class FleetNode {
         void network.connect([...effect.multiaddrs]).catch(() => {})
         return
       case 'fetch':
-        this.#fetch(life, effect)
-        return
+        return this.#fetch(life, effect)
       case 'stop-fetch':
-        clearTimeout(fetches.get(effect.shard))
-        return
+        return clearTimeout(fetches.get(effect.shard))
       case 'release':
-        clearTimeout(fetches.get(effect.shard.key))
-        return
-      case 'audit': {
+        return clearTimeout(fetches.get(effect.shard.key))
+      case 'audit':
+      case 'audit-file': {
         const outcome = find(effect.node) === undefined ? 'offline' : 'pass'
         runtime.dispatch({ kind: 'audited', shard: effect.shard.key, node: effect.node, outcome })
         return
@@ -275,19 +273,13 @@ export class FleetNode {
         find(effect.to)?.dispatch({ kind: 'promised', shard: effect.shard, node: this.node, granted })
         return
       }
-      case 'audit-file': {
-        const outcome = find(effect.node) === undefined ? 'offline' : 'pass'
-        runtime.dispatch({ kind: 'audited', shard: effect.shard.key, node: effect.node, outcome })
-        return
-      }
       case 'ask-receipt': {
         const { node, auditor } = effect
         runtime.dispatch({ kind: 'receipt', shard: effect.shard.key, node, auditor, verdict: 'none' })
         return
       }
-      case 'add-peers':
-      case 'drop':
-      case 'notice':
+      default:
+        // The rest needs bytes, or upstream.
         return
     }
   }
