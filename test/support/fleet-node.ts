@@ -259,12 +259,10 @@ export class FleetNode {
       case 'audit':
       case 'audit-file': {
         const outcome = find(effect.node) === undefined ? 'offline' : 'pass'
-        runtime.dispatch({ kind: 'audited', shard: effect.shard.key, node: effect.node, outcome })
-        return
+        return runtime.dispatch({ kind: 'audited', shard: effect.shard.key, node: effect.node, outcome })
       }
       case 'check':
-        runtime.dispatch({ kind: 'checked', shard: effect.shard.key, damaged: [] })
-        return
+        return runtime.dispatch({ kind: 'checked', shard: effect.shard.key, damaged: [] })
       case 'ask-promise':
         find(effect.node)?.dispatch({ kind: 'promise-asked', shard: effect.shard.key, from: this.node })
         return
@@ -275,8 +273,7 @@ export class FleetNode {
       }
       case 'ask-receipt': {
         const { node, auditor } = effect
-        runtime.dispatch({ kind: 'receipt', shard: effect.shard.key, node, auditor, verdict: 'none' })
-        return
+        return runtime.dispatch({ kind: 'receipt', shard: effect.shard.key, node, auditor, verdict: 'none' })
       }
       default:
         // The rest needs bytes, or upstream.
