@@ -7,6 +7,7 @@
  */
 
 import {
+  dayOf,
   describeRun,
   encodeObservation,
   OBSERVATION_DOMAIN,
@@ -106,7 +107,7 @@ export class ObservationExchange {
 
   forget(observation: Observation): void {
     const { parameters, store, log } = this.#options
-    const day = Math.floor(observation.atMs / parameters().observeEveryMs)
+    const day = dayOf(observation.atMs, parameters().observeEveryMs)
     const kept = this.#book.of(observation.node, day)
     if (kept === undefined) return
     this.#book.forget(kept)

@@ -61,8 +61,8 @@ export class ObservationBook {
     const kept = { observation, sealed, sha256: name, day: dayOf(observation.atMs, observeEveryMs) }
     const sameDay = this.#days.get(kept.day) ?? new Map<NodeId, KeptObservation>()
     if (sameDay.has(observation.node)) return this.#leave(name, 'second')
-    const worst = sameDay.size < OBSERVATIONS_A_DAY_MAX ? null : this.#worstOf([...sameDay.values(), kept])
-    if (worst === kept || this.#kept.size >= OBSERVATIONS_MAX) return this.#leave(name, 'full')
+    const worst = this.#mustGive(kept, sameDay)
+    if (worst === kept) return this.#leave(name, 'full')
     if (worst !== null) this.forget(worst)
     this.#days.set(kept.day, sameDay.set(observation.node, kept))
     this.#kept.set(name, kept)
@@ -112,6 +112,14 @@ export class ObservationBook {
     }
     this.#unwanted.add(name)
     return { kind }
+  }
+
+  /** Which of them goes: this one itself, another one in its place, or none. Old days make room for new ones. */
+  #mustGive(kept: KeptObservation, sameDay: ReadonlyMap<NodeId, KeptObservation>): KeptObservation | null {
+    if (sameDay.size >= OBSERVATIONS_A_DAY_MAX) return this.#worstOf([...sameDay.values(), kept])
+    if (this.#kept.size < OBSERVATIONS_MAX) return null
+    const oldest = Math.min(...this.#days.keys())
+    return oldest < kept.day ? this.#worstOf([...(this.#days.get(oldest) ?? new Map()).values()]) : kept
   }
 
   /** Of too many of one day: the one whose node comes last among the observers of that day. */

@@ -4,18 +4,26 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '../codec/bytes.ts'
-import type { ShardDigest } from '../ids.ts'
+import type { NodeId, ShardDigest } from '../ids.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { countPlaces } from '../placement/places.ts'
+import { score, scorePrefix } from '../placement/rank.ts'
 
 /** Nodes that read upstream on a day: two must agree, and one may fail. */
 export const OBSERVERS = 3
 /** Places that must name the same bytes. */
 const AGREEING = 2
+/** Of a score, from its end: its beginning made the order. */
+const PREFIX_BYTES = 6
 
 /** Ranks of observers are drawn by it, as those of a shard by its digest. */
 export function observersDigest(day: number): ShardDigest {
   return bytesToHex(sha256(utf8ToBytes(`wikiseed observers ${day}`))) as ShardDigest
+}
+
+/** Ms within a wave, drawn by day and node: those whose turn it is do not ask upstream in one moment. */
+export function observerDelayMs(day: number, node: NodeId, waveMs: number): number {
+  return scorePrefix(score(observersDigest(day), node, 1).subarray(-PREFIX_BYTES)) % waveMs
 }
 
 /** 0: a coordinator lists it. 1: it has a replica that was proven. 2: it is known. 3: it is not. The first go first. */

@@ -3,7 +3,14 @@
  * A coordinator's word always wins.
  */
 import { dayOf, type Observation, type RunReference } from '../catalog/observation.ts'
-import { basisOf, OBSERVERS, observerClass, observerOrder, type Witness } from '../catalog/observers.ts'
+import {
+  basisOf,
+  OBSERVERS,
+  observerClass,
+  observerDelayMs,
+  observerOrder,
+  type Witness,
+} from '../catalog/observers.ts'
 import { runDateMs } from '../dump/dates.ts'
 import { parseRunId, parseShardId, parseShardKey, type RunId, runIdOf, type ShardKey } from '../ids.ts'
 import { OBSERVED_RUNS_A_DAY_MAX, OBSERVED_RUNS_MAX } from '../limits.ts'
@@ -242,12 +249,15 @@ function lookAgainAtMs(state: CoreState, now: Now, out: Effect[]): number {
   const day = dayOf(now.wallMs, observeEveryMs)
   const nextDayAtMs = inMs((day + 1) * observeEveryMs)
   const hasRead = dayOf(observations.observedAtMs, observeEveryMs) >= day
-  if (hasRead || placesOn(state, day) >= OBSERVERS) return nextDayAtMs
+  if (hasRead) return nextDayAtMs
   const waveMs = Math.ceil(observeEveryMs / WAVES_A_DAY)
   const place = observerOrder(ledger, day, now.wallMs, (node) => !state.frozen.has(node)).indexOf(selfNumber)
   // It does not know itself before it has published.
   if (place < 0) return Math.min(nextDayAtMs, now.monotonicMs + waveMs)
-  const dueAtMs = Math.max(day * observeEveryMs, staleAtMs) + waitMs(place, OBSERVERS, waveMs)
+  // The first ones read whatever others say, so that nobody keeps upstream from being looked at by saying that he did.
+  if (place >= OBSERVERS && placesOn(state, day) >= OBSERVERS) return nextDayAtMs
+  const delayMs = waitMs(place, OBSERVERS, waveMs) + observerDelayMs(day, state.self, waveMs)
+  const dueAtMs = Math.max(day * observeEveryMs, staleAtMs) + delayMs
   if (now.wallMs < dueAtMs) return Math.min(nextDayAtMs, inMs(dueAtMs))
   // Stored before it is done: once a day, whatever comes of it.
   observations.observedAtMs = now.wallMs

@@ -93,6 +93,8 @@ export class Cores {
   reachable = true
   /** When the archive's copy was verified, as the catalogs say. */
   archived: ReadonlyMap<ShardKey, number> = new Map()
+  /** What is done of effects that this harness leaves alone: those about upstream. */
+  onOther: (machine: Machine, effect: Effect) => void = () => {}
   readonly originFaults = new Map<ShardKey, 'digest-mismatch' | 'origin-unavailable'>()
 
   constructor(
@@ -352,6 +354,7 @@ export class Cores {
         machine.notices.push(`${effect.code} ${effect.shard ?? ''} ${effect.detail}`)
         return
       default:
+        this.onOther(machine, effect)
         return
     }
   }
