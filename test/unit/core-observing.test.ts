@@ -1,0 +1,326 @@
+/** Cores while no coordinator is heard of: who reads upstream, and which runs that others read are acted on (PROTOCOL 1). */
+import { describe, expect, it } from 'vitest'
+import {
+  dayOf,
+  describeRun,
+  type Observation,
+  type RunReference,
+} from '../../protocol/catalog/observation.ts'
+import { OBSERVERS } from '../../protocol/catalog/observers.ts'
+import { isStale, mustReadFirst } from '../../protocol/core/observing.ts'
+import type { NodeId } from '../../protocol/ids.ts'
+import type { Shard } from '../../protocol/shard/shard.ts'
+import { Cores, type Machine, TEST_PARAMETERS, testShard } from '../support/cores.ts'
+
+const PARAMETERS = { ...TEST_PARAMETERS, observeAfterMs: 30_000, observeEveryMs: 48_000 }
+const OLD = testShard('tenwiki')
+const NEW = testShard('tenwiki', 1_100_000, '20261101')
+const BENT = testShard('tenwiki', 1_200_000, '20261101')
+
+const referenceOf = (shards: readonly Shard[]): RunReference => {
+  const described = describeRun(shards)
+  if (described === null) throw new Error('too long')
+  return described.reference
+}
+
+interface Reading {
+  readonly machine: Machine
+  readonly atMs: number
+  readonly day: number
+}
+
+/** A federation in which a coordinator read upstream at the start, and never again. */
+class Silence {
+  readonly cores: Cores
+  readonly readings: Reading[] = []
+  /** What whoever reads upstream finds there. */
+  upstream: readonly Shard[] = []
+  /** Does what it read reach the others? */
+  speaks = true
+
+  constructor(count: number) {
+    this.cores = new Cores(count, [OLD], PARAMETERS)
+    this.cores.onOther = (machine, effect) => {
+      if (effect.kind === 'observe') {
+        const atMs = this.cores.now.wallMs
+        this.readings.push({ machine, atMs, day: dayOf(atMs, PARAMETERS.observeEveryMs) })
+        const found = this.upstream.filter((one) => !effect.known.some((known) => known.key === one.key))
+        if (this.speaks) this.say(machine, found)
+      }
+      if (effect.kind === 'pull-runs') {
+        for (const { sha256 } of effect.missing) {
+          const shards = this.documents.get(sha256)
+          if (shards !== undefined) this.cores.send(machine, { kind: 'run', sha256, shards })
+        }
+      }
+    }
+  }
+
+  readonly documents = new Map<string, readonly Shard[]>()
+
+  /** A node tells everybody that it read these runs, of one shard each. */
+  say(machine: { id: NodeId; state: { settings: { operator: string } } }, runs: readonly Shard[]): void {
+    const references = runs.map((shard) => {
+      const reference = referenceOf([shard])
+      this.documents.set(reference.sha256, [shard])
+      return reference
+    })
+    const observation: Observation = {
+      node: machine.id,
+      operator: machine.state.settings.operator,
+      atMs: this.cores.now.wallMs,
+      runs: references,
+    }
+    for (const other of this.cores.machines)
+      this.cores.send(other, { kind: 'observation', observation, replaces: null })
+  }
+
+  /** A coordinator speaks. */
+  coordinate(shards: readonly Shard[], listed: ReadonlyMap<NodeId, string> | null = null): void {
+    for (const machine of this.cores.machines)
+      this.cores.send(machine, {
+        kind: 'catalogs',
+        shards,
+        listed: listed ?? machine.state.listed,
+        archived: new Map(),
+        readAtMs: this.cores.now.wallMs,
+      })
+  }
+
+  /** Nobody is listed, and the coordinator falls silent. */
+  asStrangers(): void {
+    this.coordinate([OLD], new Map())
+  }
+
+  untilSilent(): void {
+    this.cores.run(PARAMETERS.observeAfterMs + 1_000, () =>
+      this.cores.machines.every((one) => isStale(one.state, this.cores.now)),
+    )
+  }
+
+  actsOn(machine: Machine, shard: Shard): boolean {
+    return machine.state.shards.has(shard.key)
+  }
+
+  get machines(): readonly [Machine, Machine, Machine, Machine] {
+    return this.cores.machines as unknown as readonly [Machine, Machine, Machine, Machine]
+  }
+}
+
+describe('reading upstream', () => {
+  it('is left to the coordinator while it is heard of', () => {
+    const silence = new Silence(4)
+    for (let i = 0; i < 12; i++) {
+      silence.cores.run(10_000)
+      silence.coordinate([OLD])
+    }
+    expect(silence.readings).toEqual([])
+  })
+
+  it('is done by few, each once a day, not in one moment, when no coordinator read it for long', () => {
+    const silence = new Silence(12)
+    silence.cores.run(PARAMETERS.observeAfterMs - 1_000)
+    expect(silence.readings).toEqual([])
+    silence.cores.run(4 * PARAMETERS.observeEveryMs)
+    const days = Map.groupBy(silence.readings, (one) => one.day)
+    // The first and the last day may have been cut short.
+    for (const [, readings] of [...days].slice(1, -1)) {
+      expect(readings).toHaveLength(OBSERVERS)
+      expect(new Set(readings.map((one) => one.machine)).size).toBe(OBSERVERS)
+      expect(new Set(readings.map((one) => one.atMs)).size).toBeGreaterThan(1)
+    }
+    expect(days.size).toBeGreaterThanOrEqual(4)
+    const readers = new Set(silence.readings.map((one) => one.machine))
+    expect(readers.size).toBeGreaterThan(OBSERVERS)
+  })
+
+  it('is done by others when those whose turn it is do not speak', () => {
+    const silence = new Silence(8)
+    silence.speaks = false
+    silence.untilSilent()
+    silence.cores.run(PARAMETERS.observeEveryMs)
+    expect(new Set(silence.readings.map((one) => one.machine)).size).toBeGreaterThan(OBSERVERS)
+  })
+
+  it('is not kept back by those who say that they read it', () => {
+    const silence = new Silence(6)
+    silence.untilSilent()
+    silence.cores.run(2 * PARAMETERS.observeEveryMs)
+    const untilMs = PARAMETERS.observeEveryMs - (silence.cores.now.wallMs % PARAMETERS.observeEveryMs)
+    silence.cores.run(untilMs)
+    silence.readings.length = 0
+    // Everybody is said to have looked, in the first moment of the day.
+    silence.speaks = false
+    for (const machine of silence.machines) silence.say(machine, [])
+    silence.cores.run(PARAMETERS.observeEveryMs - 1_000)
+    expect(silence.readings).toHaveLength(OBSERVERS)
+  })
+
+  it('stops when a coordinator is heard of again', () => {
+    const silence = new Silence(4)
+    silence.untilSilent()
+    silence.cores.run(2 * PARAMETERS.observeEveryMs)
+    expect(silence.readings.length).toBeGreaterThan(0)
+    silence.readings.length = 0
+    for (let i = 0; i < 12; i++) {
+      silence.coordinate([OLD])
+      silence.cores.run(10_000)
+    }
+    expect(silence.readings).toEqual([])
+  })
+})
+
+describe('a run that others read', () => {
+  it('is claimed and held by R nodes once observers agree', () => {
+    const silence = new Silence(5)
+    silence.upstream = [NEW]
+    silence.untilSilent()
+    expect(silence.cores.run(200_000, () => silence.cores.holders(NEW).length >= 3)).toBe(true)
+    const origin = silence.cores.machines.flatMap((one) => one.originFetches)
+    expect(origin.filter((key) => key === NEW.key)).toHaveLength(1)
+  })
+
+  it('is nothing to anybody while one operator alone names it, however many nodes he runs', () => {
+    const silence = new Silence(4)
+    silence.asStrangers()
+    silence.speaks = false
+    silence.untilSilent()
+    const [one, two, three, reader] = silence.machines
+    silence.say(one, [BENT])
+    const his = (machine: Machine) => ({ ...machine, state: one.state })
+    silence.say(his(two), [BENT])
+    silence.say(his(three), [BENT])
+    silence.cores.run(1_000)
+    expect(silence.actsOn(reader, BENT)).toBe(false)
+  })
+
+  it('is acted on when two operators name it; on the word of strangers upstream is read before anything is fetched', () => {
+    const silence = new Silence(4)
+    silence.asStrangers()
+    silence.speaks = false
+    silence.untilSilent()
+    const [one, two, three, four] = silence.machines
+    silence.say(one, [NEW])
+    silence.cores.run(1_000)
+    expect([three, four].map((each) => silence.actsOn(each, NEW))).toEqual([false, false])
+    silence.say(two, [NEW])
+    silence.cores.run(1_000)
+    expect([three, four].map((each) => silence.actsOn(each, NEW))).toEqual([true, true])
+    expect(mustReadFirst(four.state, NEW.key)).toBe(true)
+    expect(mustReadFirst(four.state, OLD.key)).toBe(false)
+    // Those two read it themselves.
+    expect(mustReadFirst(one.state, NEW.key)).toBe(false)
+  })
+
+  it('need not be read again when two whom a coordinator lists name it', () => {
+    const silence = new Silence(4)
+    silence.speaks = false
+    silence.untilSilent()
+    const [one, two, , four] = silence.machines
+    silence.say(one, [NEW])
+    silence.say(two, [NEW])
+    silence.cores.run(1_000)
+    expect(silence.actsOn(four, NEW)).toBe(true)
+    expect(mustReadFirst(four.state, NEW.key)).toBe(false)
+  })
+
+  it('is left alone when upstream gives something else, and looked at again when those who are listed name it', () => {
+    const silence = new Silence(4)
+    silence.speaks = false
+    silence.untilSilent()
+    const [one, two, three, four] = silence.machines
+    const strangers = [0, 1].map((at) => ({
+      id: `12D3KooW${String.fromCharCode(97 + at).repeat(43)}z` as NodeId,
+      state: { settings: { operator: `stranger-${at}` } },
+    }))
+    for (const stranger of strangers) silence.say(stranger, [BENT])
+    expect(silence.cores.run(60_000, () => four.state.own.has(BENT.key))).toBe(true)
+    const disagrees = { code: 'catalog-disagrees', detail: 'as the test wants', infohash: null } as const
+    silence.cores.send(four, { kind: 'fetch-failed', shard: BENT.key, ...disagrees })
+    silence.cores.run(1_000)
+    expect(silence.actsOn(four, BENT)).toBe(false)
+    expect(four.state.own.has(BENT.key)).toBe(false)
+    expect(silence.actsOn(three, BENT)).toBe(true)
+    silence.say(one, [BENT])
+    silence.say(two, [BENT])
+    silence.cores.run(1_000)
+    expect(silence.actsOn(four, BENT)).toBe(true)
+  })
+
+  it('is not acted on while a coordinator is heard of', () => {
+    const silence = new Silence(4)
+    const [one, two, , four] = silence.machines
+    silence.say(one, [NEW])
+    silence.say(two, [NEW])
+    silence.cores.run(1_000)
+    expect(silence.actsOn(four, NEW)).toBe(false)
+    // It was heard too early: once everybody is silent it counts.
+    silence.untilSilent()
+    silence.cores.run(1_000)
+    expect(silence.actsOn(four, NEW)).toBe(true)
+  })
+
+  it.each([
+    ['is of a wiki that no coordinator named', testShard('awiki', 1_000, '20261101')],
+    ['is not newer than what a coordinator named', testShard('tenwiki', 1_100_000, '20251201')],
+    ['is from the future', testShard('tenwiki', 1_100_000, '20261201')],
+    ['is far larger than the one before', testShard('tenwiki', 1e9, '20261101')],
+  ])('is not acted on when it %s', (_why, shard) => {
+    const silence = new Silence(4)
+    silence.speaks = false
+    silence.untilSilent()
+    const [one, two, , four] = silence.machines
+    silence.say(one, [shard])
+    silence.say(two, [shard])
+    silence.cores.run(1_000)
+    expect(silence.actsOn(four, shard)).toBe(false)
+  })
+
+  it('is as the coordinator says once it names that run', () => {
+    const silence = new Silence(4)
+    silence.speaks = false
+    silence.untilSilent()
+    const [one, two, , four] = silence.machines
+    silence.say(one, [BENT])
+    silence.say(two, [BENT])
+    silence.cores.run(1_000)
+    expect(silence.actsOn(four, BENT)).toBe(true)
+    silence.coordinate([OLD, NEW])
+    silence.cores.run(1_000)
+    expect([OLD, NEW, BENT].map((shard) => silence.actsOn(four, shard))).toEqual([true, true, false])
+  })
+
+  it('is given up when a coordinator that came back does not name it in time', () => {
+    const silence = new Silence(4)
+    silence.speaks = false
+    silence.untilSilent()
+    const [one, two, , four] = silence.machines
+    silence.say(one, [NEW])
+    silence.say(two, [NEW])
+    silence.cores.run(1_000)
+    silence.coordinate([OLD])
+    silence.cores.run(1_000)
+    expect(silence.actsOn(four, NEW)).toBe(true)
+    for (let i = 0; i < 60 && silence.actsOn(four, NEW); i++) {
+      silence.coordinate([OLD])
+      silence.cores.run(10_000)
+    }
+    expect(silence.actsOn(four, NEW)).toBe(false)
+  })
+
+  it('still counts after a restart, for whoever held it as for the others', () => {
+    const silence = new Silence(4)
+    silence.speaks = false
+    silence.untilSilent()
+    const [one, two, , four] = silence.machines
+    silence.say(one, [NEW])
+    silence.say(two, [NEW])
+    expect(silence.cores.run(60_000, () => silence.cores.holders(NEW).length >= 3)).toBe(true)
+    silence.cores.kill(four)
+    silence.cores.restart(four)
+    // The coordinator that the harness introduces it to is the one that fell silent.
+    silence.cores.run(1_000)
+    expect(four.state.observations.counted.size).toBe(1)
+    expect(silence.actsOn(four, NEW)).toBe(true)
+  })
+})
