@@ -70,18 +70,30 @@ export interface Witness {
   readonly network: number
 }
 
+/** Are as many of those whom coordinators list live as must agree? Then nobody else's word counts. Their numbers, -1: not known. */
+export function listedAreLive(ledger: Ledger, listed: Iterable<number>, nowMs: number): boolean {
+  const operators: number[] = []
+  const networks: number[] = []
+  for (const node of listed) {
+    if (node < 0 || !ledger.isLive(node, nowMs)) continue
+    operators.push(ledger.listedOperator(node))
+    networks.push(ledger.networkNumber(node))
+  }
+  return countPlaces(operators, networks) >= AGREEING
+}
+
 /**
- * Why a document counts. `own`: this node read it. `listed`: two whom coordinators list. `open`: two strangers, so that whoever
- * fetches it reads upstream first.
+ * Why a document counts. `own`: this node read it. `listed`: two whom coordinators list. `open`: two strangers, where too few of those
+ * are live, so that whoever fetches it reads upstream first.
  */
 export type Basis = 'own' | 'listed' | 'open'
 
 /** Null while too few agree. */
-export function basisOf(witnesses: readonly Witness[]): Basis | null {
+export function basisOf(witnesses: readonly Witness[], strangersCount: boolean): Basis | null {
   if (witnesses.some((one) => one.isSelf)) return 'own'
   const listed = witnesses.filter((one) => one.listedOperator >= 0)
   if (placesOf(listed, (one) => one.listedOperator) >= AGREEING) return 'listed'
-  return placesOf(witnesses, (one) => one.operator) >= AGREEING ? 'open' : null
+  return strangersCount && placesOf(witnesses, (one) => one.operator) >= AGREEING ? 'open' : null
 }
 
 function placesOf(witnesses: readonly Witness[], operator: (one: Witness) => number): number {

@@ -5,6 +5,7 @@
 import { dayOf, type Observation, type RunReference } from '../catalog/observation.ts'
 import {
   basisOf,
+  listedAreLive,
   OBSERVERS,
   observerClass,
   observerDelayMs,
@@ -134,10 +135,12 @@ export function reweighAll(state: CoreState, now: Now): void {
 function weigh(state: CoreState, observation: Observation, now: Now): void {
   const { observations, parameters } = state
   const day = dayOf(observation.atMs, parameters.observeEveryMs)
+  const strangersCount = doStrangersCount(state, now)
   for (const reference of observation.runs) {
     const known = observations.counted.get(reference.sha256)
     if (known === undefined && !isAdmissible(state, reference, day, now)) continue
-    const basis = basisOf(observations.witnesses(reference.sha256).map((one) => witnessOf(state, one)))
+    const witnesses = observations.witnesses(reference.sha256).map((one) => witnessOf(state, one))
+    const basis = basisOf(witnesses, strangersCount)
     if (basis === null) continue
     if (known === undefined) {
       if (!mayCount(state, now)) continue
@@ -150,6 +153,12 @@ function weigh(state: CoreState, observation: Observation, now: Now): void {
       state.unpersisted = true
     }
   }
+}
+
+/** Else two who lie together could send every node to upstream for each run that they make up. */
+function doStrangersCount({ ledger, listed, names }: CoreState, now: Now): boolean {
+  const numbers = [...listed.keys()].map((node) => names.nodes.find(node))
+  return !listedAreLive(ledger, numbers, now.wallMs)
 }
 
 /** They are of use while no coordinator speaks; to one that came back for as long as its own next catalogs take. */

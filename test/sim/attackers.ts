@@ -13,14 +13,16 @@ import {
 } from '../../protocol/manifest/node-update.ts'
 import { score } from '../../protocol/placement/rank.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS } from './clock.ts'
+import { isStale } from './core-view.ts'
 import type { Copy } from './disk.ts'
 import type { NodeKey } from './keys.ts'
 import type { Machine } from './machine.ts'
 import { hash3 } from './prng.ts'
 import type { Simulation } from './simulation.ts'
-import type { SimShard } from './upstream.ts'
+import { INVENTED_DATE, type SimShard } from './upstream.ts'
 
 const FORGE_EVERY_MS = 20 * MINUTE_MS
+const LIE_EVERY_MS = 6 * HOUR_MS
 const REPLAY_EVERY_MS = 30 * MINUTE_MS
 /** Keys that a sybil makes to find one that ranks well for a shard it wants. */
 const GRIND_TRIES = 500
@@ -36,12 +38,14 @@ export class Attackers {
   }
 
   start(): void {
-    const { rng, options, machines } = this.#sim
+    const { rng, options, machines, upstream } = this.#sim
+    const haveLies = upstream.shards.some((one) => !one.isReal)
     for (const machine of machines) {
       if (machine.profile.kind === 'sybil') {
         this.#sim.call(rng.between(HOUR_MS, options.days * DAY_MS), () => this.#bear(machine))
       }
       if (machine.profile.kind === 'forger') this.#every(machine, FORGE_EVERY_MS, () => this.#forge(machine))
+      if (haveLies && this.observes(machine)) this.#every(machine, LIE_EVERY_MS, () => this.#lie(machine))
       if (machine.profile.kind === 'replayer')
         this.#every(machine, REPLAY_EVERY_MS, () => this.#replay(machine))
     }
@@ -82,6 +86,27 @@ export class Attackers {
       this.#sim.dispatch(machine, { kind: 'fetched', shard: shard.shard.key, ...lie })
     })
     return true
+  }
+
+  /** Does it say of upstream what it likes? */
+  observes(machine: Machine): boolean {
+    return machine.profile.kind === 'liar' || machine.profile.kind === 'half-liar'
+  }
+
+  /** Liars speak whether it is their turn or not, all the same: of runs that there are not, and other bytes of those that there are. */
+  #lie(machine: Machine): void {
+    const { upstream, timeMs, observations } = this.#sim
+    const { state } = machine
+    if (state === null || !isStale(state, machine.clock.read(timeMs))) return
+    const there = upstream.real.filter((one) => one.settledAtMs <= timeMs).map((one) => one.shard.id)
+    const lies = upstream.shards.filter(
+      ({ isReal, shard }) => !isReal && (shard.date === INVENTED_DATE || there.includes(shard.id)),
+    )
+    if (lies.length > 0)
+      observations.say(
+        machine,
+        lies.map((one) => [one.shard]),
+      )
   }
 
   /** A fetch came to its end on this disk. */
@@ -153,6 +178,13 @@ export class Attackers {
       network.gossip(bytes, 'manifests', machine.index, { hostile: true })
     }
     network.gossip(changed, 'catalogs', machine.index, { hostile: true })
+    network.gossip(changed, 'observations', machine.index, { hostile: true })
+    const [observed] = [...(victim.observations?.all() ?? [])]
+    if (observed === undefined) return
+    const bent = observed.sealed.slice()
+    const place = rng.below(bent.length)
+    bent[place] = ((bent[place] ?? 0) + 1 + rng.below(255)) & 255
+    network.gossip(bent, 'observations', machine.index, { hostile: true })
   }
 
   /** An update by which a node would take back all that it says, some time from now. */

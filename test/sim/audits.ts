@@ -34,6 +34,9 @@ import type { SimShard } from './upstream.ts'
 
 export type Then = (outcome: AuditOutcome) => void
 
+/** Reading a copy again to check it. */
+const CHECK_BYTES_PER_MS = 200_000
+
 export class Audits {
   readonly #sim: Simulation
   readonly byFile: FileAudits
@@ -93,7 +96,7 @@ export class Audits {
     if (own?.held === true)
       hashes = this.proofsOf(node, shard, own.infohash, challenge.nonce, challenge.ranges)
     // What is asked for is not there: an honest node looks at its copy again, a liar makes something up.
-    if (hashes === null && node.honest) this.#sim.checkSoon(node, shard)
+    if (hashes === null && node.honest) this.checkSoon(node, shard)
     if (hashes === null) hashes = node.honest ? [] : challenge.ranges.map(() => this.#sim.rng.bytes(32))
     const answer = {
       node: node.id,
@@ -121,7 +124,7 @@ export class Audits {
     if (mine !== null && sameHashes(mine, hashes)) return 'pass'
     // Only an auditor whose own bytes are right may say that the other failed.
     const whole = auditor.disk.holds(shard)
-    if (!whole) this.#sim.checkSoon(auditor, shard)
+    if (!whole) this.checkSoon(auditor, shard)
     return whole ? 'fail' : 'unknown'
   }
 
@@ -175,6 +178,15 @@ export class Audits {
    */
   convicts(receipt: Receipt, shard: SimShard): boolean {
     return this.#verdict(receipt, shard, this.#sim.truth.wholeDisk(shard)) === 'fail'
+  }
+
+  /** Reads a copy again; the core hears what was found. */
+  checkSoon(machine: Machine, shard: SimShard): void {
+    this.#sim.later(Math.ceil(shard.shard.sizeBytes / CHECK_BYTES_PER_MS), machine, () => {
+      const damaged = machine.honest ? machine.disk.damagedFiles(shard) : []
+      if (damaged.length > 0) machine.disk.keepGood(shard)
+      this.#sim.dispatch(machine, { kind: 'checked', shard: shard.shard.key, damaged })
+    })
   }
 
   /** A holder asks the auditor for the receipt of a failure, and judges it by its own bytes. */

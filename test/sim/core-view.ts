@@ -1,11 +1,12 @@
 /** What the simulator reads of a core's state: here and nowhere else, so that the core can be rebuilt behind it. */
+import { isStale, mustReadFirst } from '../../protocol/core/observing.ts'
 import { type CoreState, doneSixteenths, type Own, reservedBytes } from '../../protocol/core/state.ts'
 import type { Infohash, NodeId, ShardKey } from '../../protocol/ids.ts'
 import { type Health, health } from '../../protocol/ledger/health.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { START_WALL_MS } from './clock.ts'
 
-export { reservedBytes }
+export { isStale, mustReadFirst, reservedBytes }
 
 export interface OwnView {
   readonly shard: Shard
@@ -56,6 +57,11 @@ export function healthOf(state: CoreState, key: ShardKey, timeMs: number): Healt
 /** How many replicas this core wants of a shard. */
 export function targetOf(state: CoreState, key: ShardKey): number {
   return state.catalog[state.names.shards.find(key)]?.target ?? 0
+}
+
+/** Does a coordinator's catalog name it, as far as this core knows? */
+export function isNamed(state: CoreState, key: ShardKey): boolean {
+  return state.named.has(key)
 }
 
 /** Something changed that the next tick should look at. */

@@ -2,11 +2,12 @@
  * What must hold in every run (docs/PROTOCOL.md, section 11), recomputed from what really is on disks and was signed, by other
  * code than the product's. After each step those about the machine that stepped; all of them about everything now and then.
  */
+import type { KeptObservation } from '../../protocol/catalog/observation-book.ts'
 import type { ReceiptVerdict } from '../../protocol/core/event.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { NodeRecord } from '../../protocol/manifest/node-record.ts'
 import { EXPIRY_SLACK_MS } from './archive.ts'
-import { healthOf, knownSequence, ownOf, reservedOf } from './core-view.ts'
+import { healthOf, isNamed, knownSequence, ownOf, reservedOf } from './core-view.ts'
 import type { Machine } from './machine.ts'
 import { independentPlaces } from './places.ts'
 import type { Simulation } from './simulation.ts'
@@ -207,6 +208,44 @@ export class Invariants {
     if (!asker.honest || !auditor.honest || verdict === 'fail') return
     const detail = `n${auditor.index} reported a failure and its receipt says ${verdict}`
     this.#sim.violate('failures-are-proven', detail, asker.index, shard.index)
+  }
+
+  /** PROTOCOL 1: what no coordinator named is claimed by who read it himself, or when two operators named it. */
+  claimed(machine: Machine, shard: SimShard): void {
+    this.checks++
+    const { state } = machine
+    if (!machine.honest || state === null || isNamed(state, shard.shard.key)) return
+    if (!this.#sim.observations.isAgreed(machine, shard))
+      this.#sim.violate('claims-what-was-agreed', 'too few say that it is there', machine.index, shard.index)
+    else if (!shard.isReal && this.#listedAreHeard()) {
+      const detail = 'claims on the word of strangers, though those who are listed are there'
+      this.#sim.violate('strangers-count-last', detail, machine.index, shard.index)
+    }
+  }
+
+  /** Nothing keeps nodes from hearing of several operators whom the coordinator lists. */
+  #listedAreHeard(): boolean {
+    const { coordinator, options, machines } = this.#sim
+    if (![...options.faults].every((fault) => fault === 'coordinator' || fault === 'liars')) return false
+    const operators = new Set<string>()
+    for (const one of machines)
+      if (one.up && one.volunteer && coordinator.listedMachines.has(one.index))
+        operators.add(one.profile.operator)
+    return operators.size >= 4
+  }
+
+  /** PROTOCOL 1: nobody honest takes a byte of what upstream never had, however many liars say so. */
+  takes(machine: Machine, shard: SimShard): void {
+    if (shard.isReal || !machine.honest) return
+    this.checks++
+    const detail = 'takes bytes of a run that upstream never made'
+    this.#sim.violate('only-what-upstream-has', detail, machine.index, shard.index)
+  }
+
+  /** 4: an observation that was taken is one that its node sealed. */
+  heardObservation(machine: Machine, { observation }: KeptObservation, sealedBy: Machine | undefined): void {
+    this.checks++
+    if (sealedBy?.id !== observation.node) this.#forged(machine, observation.node)
   }
 
   /** An update opened that could not be applied yet. */

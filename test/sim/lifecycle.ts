@@ -50,6 +50,9 @@ export class Lifecycle {
       if (change !== null) sim.dispatch(machine, { kind: 'record', record, change })
     }
     machine.records = []
+    machine.observations = sim.observations.makeBook(machine)
+    for (const sealed of machine.observed) sim.observations.hear(machine, sealed, true)
+    machine.observed = []
     this.#lookAtDisk(machine)
     sim.dispatch(machine, {
       kind: 'endpoints',
@@ -81,6 +84,7 @@ export class Lifecycle {
     machine.kept = null
     machine.records = []
     machine.catalogs = null
+    machine.observed = []
   }
 
   #down(machine: Machine, what: 'crash' | 'down'): void {
@@ -89,8 +93,11 @@ export class Lifecycle {
     this.upCount--
     machine.life++
     if (machine.book !== null) machine.records = [...machine.book.records()]
+    if (machine.observations !== null)
+      machine.observed = [...machine.observations.all()].map((one) => one.sealed)
     machine.state = null
     machine.book = null
+    machine.observations = null
     machine.late = []
     machine.behind.clear()
     sim.transfers.cancelAll(machine, what === 'crash')

@@ -1,5 +1,6 @@
 /** One simulated node: the product's core, a disk, clocks, and what it would have on its store. */
 import type { Receipt } from '../../protocol/audit/receipt.ts'
+import type { ObservationBook } from '../../protocol/catalog/observation-book.ts'
 import type { Kept } from '../../protocol/core/kept.ts'
 import type { CoreState, Settings } from '../../protocol/core/state.ts'
 import type { NodeId } from '../../protocol/ids.ts'
@@ -23,6 +24,7 @@ export class Machine {
   /** What is in memory: gone when the power goes. */
   state: CoreState | null = null
   book: RecordBook | null = null
+  observations: ObservationBook | null = null
   up = false
   /** Never comes back. */
   gone = false
@@ -46,6 +48,8 @@ export class Machine {
   /** What it knows of others. */
   records: NodeRecord[] = []
   catalogs: Catalogs | null = null
+  /** Sealed observations. */
+  observed: Uint8Array[] = []
   /** Receipts of failures that it found, by `auditKey`. */
   readonly failures = new Map<string, Receipt>()
   /** What its owner gives now, and whether he wants to leave: he says so again after a restart. */

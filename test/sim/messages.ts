@@ -2,20 +2,31 @@
  * What goes over the wire, both ways through the product's codec and trust code. Opening and decoding is a pure function of the
  * bytes, so it is done once for each text and remembered by the identity of its bytes; nothing else is left out.
  */
-
+import { sha256 } from '@noble/hashes/sha2.js'
 import {
   CATALOG_INDEX_DOMAIN,
   CATALOG_INDEX_TYPE,
   type CatalogIndex,
   encodeCatalogIndex,
 } from '../../protocol/catalog/catalog.ts'
-import { equalBytes } from '../../protocol/codec/bytes.ts'
+import {
+  encodeObservation,
+  OBSERVATION_DOMAIN,
+  OBSERVATION_TYPE,
+  type Observation,
+} from '../../protocol/catalog/observation.ts'
+import { bytesToHex, equalBytes } from '../../protocol/codec/bytes.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { NODE_UPDATE_DOMAIN, NODE_UPDATE_TYPE, type NodeUpdate } from '../../protocol/manifest/node-update.ts'
-import { type Opened, openCatalogIndex, openNodeUpdate } from '../../protocol/manifest/trust.ts'
+import {
+  type Opened,
+  openCatalogIndex,
+  openNodeUpdate,
+  openObservation,
+} from '../../protocol/manifest/trust.ts'
 import type { KeyRing, NodeKey } from './keys.ts'
 
-export type Topic = 'manifests' | 'catalogs'
+export type Topic = 'manifests' | 'catalogs' | 'observations'
 
 /** Texts remembered by their signature: answers hold the newest of each node, and few have thousands of nodes. */
 const TEXTS_MAX = 4_096
@@ -25,6 +36,7 @@ export class Messages {
   readonly #coordinators: ReadonlySet<NodeId>
   readonly #updates = new WeakMap<Uint8Array, Opened<NodeUpdate>>()
   readonly #catalogs = new WeakMap<Uint8Array, Opened<CatalogIndex>>()
+  readonly #observations = new WeakMap<Uint8Array, Opened<Observation>>()
   #texts = new Map<number, Uint8Array>()
   #olderTexts = new Map<number, Uint8Array>()
   opened = 0
@@ -42,6 +54,15 @@ export class Messages {
     return key.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, encodeCatalogIndex(index))
   }
 
+  sealObservation(key: NodeKey, observation: Observation): Uint8Array {
+    return key.seal(OBSERVATION_DOMAIN, OBSERVATION_TYPE, encodeObservation(observation))
+  }
+
+  /** By which others ask for a sealed text. */
+  nameOf(sealed: Uint8Array): string {
+    return bytesToHex(sha256(sealed))
+  }
+
   readonly openUpdate = (bytes: Uint8Array): Opened<NodeUpdate> => {
     const known = this.#updates.get(bytes)
     if (known !== undefined) return known
@@ -56,6 +77,16 @@ export class Messages {
     if (opened === undefined) {
       opened = openCatalogIndex(bytes, this.#ring.verify, this.#coordinators)
       this.#catalogs.set(bytes, opened)
+      this.opened++
+    }
+    return opened
+  }
+
+  readonly openObservation = (bytes: Uint8Array): Opened<Observation> => {
+    let opened = this.#observations.get(bytes)
+    if (opened === undefined) {
+      opened = openObservation(bytes, this.#ring.verify)
+      this.#observations.set(bytes, opened)
       this.opened++
     }
     return opened

@@ -76,12 +76,23 @@ function performOne(sim: Simulation, machine: Machine, effect: Effect): void {
     case 'answer-promise':
       sim.promises.answer(machine, effect.shard, effect.to, effect.untilMs)
       return
+    case 'observe':
+      sim.observations.observe(machine, effect)
+      return
+    case 'pull-runs':
+      sim.observations.pull(machine, effect.missing)
+      return
+    case 'forget-observation':
+      sim.observations.forget(machine, effect.observation)
+      return
     case 'check':
-      sim.checkSoon(machine, sim.upstream.get(effect.shard.key))
+      sim.audits.checkSoon(machine, sim.upstream.get(effect.shard.key))
       return
     case 'notice': {
       const shard = effect.shard === null ? -1 : sim.upstream.get(effect.shard).index
       sim.journal.note(sim.timeMs, machine.index, shard, effect.code, effect.detail)
+      if (effect.code === 'claimed' && effect.shard !== null)
+        sim.invariants.claimed(machine, sim.upstream.get(effect.shard))
       sim.metrics.noticed(machine, effect.code, effect.detail)
       return
     }

@@ -26,6 +26,7 @@ import type { Machine } from './machine.ts'
 import { Messages, type Topic } from './messages.ts'
 import { Metrics } from './metrics.ts'
 import { type Flight, Network } from './network.ts'
+import { Observations } from './observations.ts'
 import type { SimOptions } from './options.ts'
 import { perform } from './perform.ts'
 import { hash3, Prng } from './prng.ts'
@@ -35,7 +36,7 @@ import { parametersAtMs, scheduleOf } from './schedule.ts'
 import { Transfers } from './transfers.ts'
 import { Truth } from './truth.ts'
 import { Updates } from './updates.ts'
-import { drawUpstream, type SimShard, type Upstream } from './upstream.ts'
+import { drawUpstream, type Upstream } from './upstream.ts'
 
 /** What the heap holds; a and b of an event are said behind. */
 const KINDS = [
@@ -56,8 +57,6 @@ export interface World {
 
 /** Every invariant about everything, now and then; in between only about what an event touched. */
 const CHECK_ALL_MS = 3 * HOUR_MS
-/** Reading a copy again to check it. */
-const CHECK_BYTES_PER_MS = 200_000
 const BOOT_WITHIN_MS = 10 * MINUTE_MS
 
 export class Simulation {
@@ -82,6 +81,7 @@ export class Simulation {
   readonly audits = new Audits(this)
   readonly coordinator = new Coordinator(this)
   readonly archive = new Archive(this)
+  readonly observations = new Observations(this)
   readonly attackers = new Attackers(this)
   readonly faultPlan: FaultPlan
   readonly violations: Violation[] = []
@@ -107,7 +107,7 @@ export class Simulation {
     this.rng = seed.fork('world')
     const names = createNames()
     this.shared = { names, ranks: new RankCache(names) }
-    this.upstream = world?.upstream ?? drawUpstream(options.shards, options.days, seed.fork('upstream'))
+    this.upstream = world?.upstream ?? drawUpstream(options, seed.fork('upstream'))
     this.machines = makeFleet(options, this.ring, seed.fork('fleet'), world?.profiles)
     for (const machine of this.machines) this.#indexes.set(machine.id, machine.index)
     const home = this.machines[0] as Machine
@@ -246,16 +246,8 @@ export class Simulation {
   /** Gossiped bytes arrive at a machine. */
   deliver(machine: Machine, topic: Topic, bytes: Uint8Array, flight: Flight): void {
     if (topic === 'catalogs') this.coordinator.heard(machine, bytes)
+    else if (topic === 'observations') this.observations.hear(machine, bytes, false)
     else this.updates.hear(machine, bytes, flight)
-  }
-
-  /** Reads a copy again; the core hears what was found. */
-  checkSoon(machine: Machine, shard: SimShard): void {
-    this.later(Math.ceil(shard.shard.sizeBytes / CHECK_BYTES_PER_MS), machine, () => {
-      const damaged = machine.honest ? machine.disk.damagedFiles(shard) : []
-      if (damaged.length > 0) machine.disk.keepGood(shard)
-      this.dispatch(machine, { kind: 'checked', shard: shard.shard.key, damaged })
-    })
   }
 
   indexOf(node: NodeId): number {

@@ -138,7 +138,7 @@ function federation(words: readonly string[]): Simulation {
   for (const one of list('shards')) {
     const [wiki = '', size = ''] = one.split(':')
     for (const shard of cutRun(makeRun({ wiki, date: DATE }, statusOf(wiki, DATE, bytes(size))))) {
-      const always = { settledAtMs: -DAY_MS, deletedAtMs: Number.POSITIVE_INFINITY }
+      const always = { settledAtMs: -DAY_MS, deletedAtMs: Number.POSITIVE_INFINITY, isReal: true }
       shards.push({ index: shards.length, shard, infohash: infohashOf(shard), ...always })
     }
   }

@@ -7,6 +7,7 @@ import type { FetchFailure } from '../../protocol/core/event.ts'
 import type { Infohash } from '../../protocol/ids.ts'
 import type { Endpoint } from '../../protocol/manifest/entry.ts'
 import { MINUTE_MS, SECOND_MS } from './clock.ts'
+import { mustReadFirst } from './core-view.ts'
 import type { Copy } from './disk.ts'
 import { type Machine, machineOfHost } from './machine.ts'
 import { hash3 } from './prng.ts'
@@ -114,15 +115,18 @@ export class Transfers {
     const sim = this.#sim
     const { shard } = transfer
     transfer.sinceMs = sim.timeMs
-    if (transfer.infohash !== null) {
+    const { state } = transfer.machine
+    const mustRead = state !== null && mustReadFirst(state, shard.shard.key)
+    if (transfer.infohash !== null && !mustRead) {
       this.#plan(transfer)
       return
     }
-    // The node's own reading of the run's status comes first (PROTOCOL 1).
-    if (sim.timeMs >= shard.deletedAtMs)
-      this.#fail(transfer, 'origin-unavailable', 'upstream has deleted the run')
-    else if (sim.faultPlan.originAway)
-      this.#failLater(transfer, 'origin-unavailable', 'upstream does not answer')
+    // The node's own reading of the run's status comes first (PROTOCOL 1). Of what only strangers name also before the swarm is asked.
+    const isGone = sim.timeMs >= shard.deletedAtMs
+    if (sim.faultPlan.originAway) this.#failLater(transfer, 'origin-unavailable', 'upstream does not answer')
+    else if (!shard.isReal || (mustRead && isGone))
+      this.#fail(transfer, 'catalog-disagrees', 'upstream does not have this run')
+    else if (isGone) this.#fail(transfer, 'origin-unavailable', 'upstream has deleted the run')
     else this.#plan(transfer)
   }
 
@@ -206,6 +210,7 @@ export class Transfers {
     }
     const written = machine.disk.grow(copy, bytes)
     transfer.receivedBytes += written
+    sim.invariants.takes(machine, shard)
     sim.metrics.moved(shard, machine, written, transfer.infohash === null)
     if (written > 0)
       sim.dispatch(machine, { kind: 'progress', shard: shard.shard.key, doneBytes: copy.doneBytes })

@@ -121,6 +121,7 @@ export class Updates {
     sim.network.read(peer)
     if (machine.book === null || peer.book === null) return false
     sim.coordinator.pass(peer, machine)
+    sim.observations.pass(peer, machine)
     const inFull =
       sim.machines.length <= ALWAYS_FULL_MAX || hash3(this.exchanges, machine.index, 5) % FULL_ONE_IN === 0
     const fresh = machine.freshVisits > 0

@@ -8,6 +8,7 @@ import { cutRun } from '../../protocol/shard/cut.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { DAY_MS, HOUR_MS } from './clock.ts'
 import { DUMP_SIZES, enwikiStatus, statusOf, wholeRunBytes } from './dump-sizes.ts'
+import type { SimOptions } from './options.ts'
 import type { Prng } from './prng.ts'
 
 export interface SimShard {
@@ -18,10 +19,16 @@ export interface SimShard {
   /** Virtual ms when upstream has settled it, and when upstream deletes it. */
   readonly settledAtMs: number
   readonly deletedAtMs: number
+  /** False: upstream never had it, liars only say so. */
+  readonly isReal: boolean
 }
 
 /** Upstream keeps this many runs of a wiki. */
 const RUNS_KEPT = 3
+/** Liars make up runs of so many wikis, on a day on which upstream made none. */
+const INVENTED_WIKIS = 4
+export const INVENTED_DATE = '20261115'
+const BENT_BYTES = 4_096
 /** enwiki alone makes over 80 shards: it comes in when it is not the whole world. */
 const ENWIKI_FROM_SHARDS = 900
 /** The first of the months around `START_WALL_MS` = 2026-11-22T12:00Z, in virtual ms. */
@@ -42,6 +49,10 @@ export class Upstream {
     this.byKey = new Map(shards.map((one) => [one.shard.key, one]))
   }
 
+  get real(): readonly SimShard[] {
+    return this.shards.filter((one) => one.isReal)
+  }
+
   get(key: ShardKey): SimShard {
     const found = this.byKey.get(key)
     if (found === undefined) throw new RangeError(`no such shard: ${key}`)
@@ -49,9 +60,34 @@ export class Upstream {
   }
 }
 
-/** About `shardsMax` shards in all, of the runs that exist within `days` from the start. */
-export function drawUpstream(shardsMax: number, days: number, rng: Prng): Upstream {
-  return new Upstream(draw(shardsMax, days, rng))
+/** About `options.shards` shards in all, of the runs that exist within the days of the run. */
+export function drawUpstream({ shards, days, faults }: SimOptions, rng: Prng): Upstream {
+  const real = draw(shards, days, rng)
+  return new Upstream(faults.has('coordinator') && faults.has('liars') ? [...real, ...invented(real)] : real)
+}
+
+/**
+ * What liars say that upstream has, while no coordinator is heard of: runs of some small wikis on a day when there was none, and other
+ * bytes in the place of their coming runs.
+ */
+export function invented(real: readonly SimShard[]): SimShard[] {
+  const out: SimShard[] = []
+  const wikis = [...new Set(real.map((one) => one.shard.wiki))].filter((wiki) =>
+    real.every((one) => one.shard.wiki !== wiki || !one.shard.id.includes('~')),
+  )
+  for (const wiki of wikis.slice(0, INVENTED_WIKIS)) {
+    const runs = real.filter((one) => one.shard.wiki === wiki)
+    const dates = runs.filter((one) => one.settledAtMs > 0).map((one) => one.shard.date)
+    for (const date of [INVENTED_DATE, ...dates]) {
+      const bytes = (runs[0] as SimShard).shard.sizeBytes + BENT_BYTES
+      for (const shard of cutRun(makeRun({ wiki, date }, statusOf(wiki, date, bytes)))) {
+        const index = real.length + out.length
+        const never = { settledAtMs: Number.POSITIVE_INFINITY, deletedAtMs: Number.NEGATIVE_INFINITY }
+        out.push({ index, shard, infohash: infohashOf(shard), ...never, isReal: false })
+      }
+    }
+  }
+  return out
 }
 
 function draw(shardsMax: number, days: number, rng: Prng): SimShard[] {
@@ -73,7 +109,14 @@ function draw(shardsMax: number, days: number, rng: Prng): SimShard[] {
           : statusOf(wiki, month.date, wholeBytes)
       for (const shard of cutRun(makeRun({ wiki, date: month.date }, status))) {
         if (out.length >= shardsMax) return out
-        out.push({ index: out.length, shard, infohash: infohashOf(shard), settledAtMs, deletedAtMs })
+        out.push({
+          index: out.length,
+          shard,
+          infohash: infohashOf(shard),
+          settledAtMs,
+          deletedAtMs,
+          isReal: true,
+        })
       }
     }
   }

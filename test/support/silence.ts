@@ -86,6 +86,15 @@ export class Silence {
       })
   }
 
+  /** A list of operators comes, of a coordinator that did not read upstream again. */
+  list(listed: ReadonlyMap<NodeId, string>): void {
+    for (const machine of this.cores.machines) {
+      const { catalogs, archived, catalogReadAtMs } = machine.state
+      const facts = { shards: catalogs, archived, readAtMs: catalogReadAtMs }
+      this.cores.send(machine, { kind: 'catalogs', ...facts, listed })
+    }
+  }
+
   /** Nobody is listed, and the coordinator falls silent. */
   asStrangers(): void {
     this.coordinate([OLD], new Map())

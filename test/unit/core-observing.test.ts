@@ -6,6 +6,12 @@ import type { NodeId } from '../../protocol/ids.ts'
 import { type Machine, testShard } from '../support/cores.ts'
 import { BENT, NEW, OLD, SILENCE_PARAMETERS as PARAMETERS, Silence } from '../support/silence.ts'
 
+/** Whom no coordinator lists. */
+const STRANGERS = [0, 1].map((at) => ({
+  id: `12D3KooW${String.fromCharCode(97 + at).repeat(43)}z` as NodeId,
+  state: { settings: { operator: `stranger-${at}` } },
+}))
+
 describe('reading upstream', () => {
   it('is left to the coordinator while it is heard of', () => {
     const silence = new Silence(4)
@@ -123,16 +129,23 @@ describe('a run that others read', () => {
     expect(mustReadFirst(four.state, NEW.key)).toBe(false)
   })
 
+  it('is nothing to anybody when strangers name it, while two whom a coordinator lists are live', () => {
+    const silence = new Silence(4)
+    silence.list(new Map(silence.machines.map(({ id }, at) => [id, `operator-${at}`])))
+    silence.speaks = false
+    silence.untilSilent()
+    for (const stranger of STRANGERS) silence.say(stranger, [BENT])
+    silence.cores.run(1_000)
+    expect(silence.machines.map((each) => silence.actsOn(each, BENT))).toEqual([false, false, false, false])
+  })
+
   it('is left alone when upstream gives something else, and looked at again when those who are listed name it', () => {
     const silence = new Silence(4)
+    silence.asStrangers()
     silence.speaks = false
     silence.untilSilent()
     const [one, two, three, four] = silence.machines
-    const strangers = [0, 1].map((at) => ({
-      id: `12D3KooW${String.fromCharCode(97 + at).repeat(43)}z` as NodeId,
-      state: { settings: { operator: `stranger-${at}` } },
-    }))
-    for (const stranger of strangers) silence.say(stranger, [BENT])
+    for (const stranger of STRANGERS) silence.say(stranger, [BENT])
     expect(silence.cores.run(60_000, () => four.state.own.has(BENT.key))).toBe(true)
     const disagrees = { code: 'catalog-disagrees', detail: 'as the test wants', infohash: null } as const
     silence.cores.send(four, { kind: 'fetch-failed', shard: BENT.key, ...disagrees })
@@ -140,6 +153,7 @@ describe('a run that others read', () => {
     expect(silence.actsOn(four, BENT)).toBe(false)
     expect(four.state.own.has(BENT.key)).toBe(false)
     expect(silence.actsOn(three, BENT)).toBe(true)
+    silence.list(new Map([one, two].map(({ id }, at) => [id, `operator-${at}`])))
     silence.say(one, [BENT])
     silence.say(two, [BENT])
     silence.cores.run(1_000)

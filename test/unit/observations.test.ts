@@ -250,7 +250,9 @@ describe('what counts', () => {
     ],
     ['this node itself', [witness({ isSelf: true })], 'own'],
   ] as const)('of the word of %s', (_who, witnesses, basis) => {
-    expect(basisOf(witnesses)).toBe(basis)
+    expect(basisOf(witnesses, true)).toBe(basis)
+    // While those who are listed are there, strangers count for nothing.
+    expect(basisOf(witnesses, false)).toBe(basis === 'open' ? null : basis)
   })
 })
 

@@ -10,7 +10,7 @@ import type { Profile } from '../sim/profiles.ts'
 import { parseSeeds } from '../sim/seeds.ts'
 import { drawUpstream, type SimShard } from '../sim/upstream.ts'
 
-const upstream = drawUpstream(40, 2, new Prng(1))
+const upstream = drawUpstream(makeOptions({ shards: 40, days: 2 }), new Prng(1))
 const shardOf = (index: number) => upstream.shards[index] as SimShard
 
 describe('simulated signatures', () => {
@@ -85,7 +85,7 @@ describe('a simulated disk', () => {
 
 describe('the simulated upstream', () => {
   it('is the same for the same seed and has shards of every size, none above its bound', () => {
-    const again = drawUpstream(40, 2, new Prng(1))
+    const again = drawUpstream(makeOptions({ shards: 40, days: 2 }), new Prng(1))
     expect(again.shards.map((one) => one.shard.key)).toEqual(upstream.shards.map((one) => one.shard.key))
     const sizes = upstream.shards.map((one) => one.shard.sizeBytes)
     expect(Math.max(...sizes)).toBeGreaterThan(1e9)
@@ -94,7 +94,7 @@ describe('the simulated upstream', () => {
   })
 
   it('keeps three runs of a wiki: the fourth month ends the first', () => {
-    const long = drawUpstream(40, 30, new Prng(2))
+    const long = drawUpstream(makeOptions({ shards: 40, days: 30 }), new Prng(2))
     const september = long.shards.find((one) => one.shard.date === '20260901') as SimShard
     const december = long.shards.find((one) => one.shard.date === '20261201') as SimShard
     expect(december.settledAtMs).toBeGreaterThan(september.deletedAtMs)
