@@ -6,6 +6,7 @@ import { EXPIRY_SLACK_MS } from './archive.ts'
 import { DAY_MS, HOUR_MS } from './clock.ts'
 import { ownShard, targetOf } from './core-view.ts'
 import type { Broken } from './invariants.ts'
+import { fewReadUpstream, servedWithoutCoordinator } from './observing-figures.ts'
 import type { FaultName } from './options.ts'
 import { isBeside, placesByShard } from './places.ts'
 import type { Simulation } from './simulation.ts'
@@ -209,7 +210,11 @@ export function wantsEnough(sim: Simulation): Broken {
 }
 
 /** Name and check; a broken one is a violation. */
-const AT_END = { 'served-under-attack': servedUnderAttack } as const
+const AT_END = {
+  'served-under-attack': servedUnderAttack,
+  'served-without-coordinator': servedWithoutCoordinator,
+  'few-read-upstream': fewReadUpstream,
+} as const
 const AT_REST = {
   'origin-is-spared': originIsSpared,
   'one-leads': oneLeads,

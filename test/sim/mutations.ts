@@ -49,9 +49,14 @@ const HOMES = {
 const LOSING = { nodes: 20, days: 7, shards: 60, faults: ['mass-loss'] } as const
 const ROTTEN = { nodes: 8, days: 16, shards: 10, faults: ['rot'] } as const
 
+/** Upstream makes new runs while the coordinator is dead, and liars make up others. */
+const SILENT = { nodes: 12, days: 14, shards: 24, faults: ['coordinator', 'liars'] } as const
+
 const ENVELOPE = 'protocol/manifest/envelope.ts'
 const BOOK = 'protocol/manifest/record-book.ts'
 const APPLY = 'protocol/manifest/apply-update.ts'
+const OBSERVERS = 'protocol/catalog/observers.ts'
+const OBSERVING = 'protocol/core/observing.ts'
 const CLAIMING = 'protocol/core/claiming.ts'
 const SHORTAGE = 'protocol/core/shortage.ts'
 const FETCHING = 'protocol/core/fetching.ts'
@@ -357,5 +362,37 @@ export const MUTATIONS: readonly Mutation[] = [
     old: 'done === 0 ? 1 : Math.min',
     new: 'done >= 0 ? 1 : Math.min',
     run: HOMES,
+  },
+  {
+    name: 'one observer is enough',
+    clause: '1',
+    file: OBSERVERS,
+    old: 'const AGREEING = 2',
+    new: 'const AGREEING = 1',
+    run: SILENT,
+  },
+  {
+    name: 'strangers count beside those who are listed',
+    clause: '1',
+    file: OBSERVING,
+    old: 'return !listedAreLive(ledger, numbers, now.wallMs)',
+    new: 'return listedAreLive(ledger, numbers, now.wallMs) || numbers.length >= 0',
+    run: SILENT,
+  },
+  {
+    name: 'nobody reads upstream while the coordinator is silent',
+    clause: '1',
+    file: OBSERVING,
+    old: 'if (hasRead) return nextDayAtMs',
+    new: 'if (hasRead || stale) return nextDayAtMs',
+    run: { ...SILENT, days: 18 },
+  },
+  {
+    name: 'everybody reads upstream while the coordinator is silent',
+    clause: '1',
+    file: OBSERVING,
+    old: 'if (place >= OBSERVERS && placesOn(state, day) >= OBSERVERS) return nextDayAtMs',
+    new: 'if (place < 0) return nextDayAtMs',
+    run: SILENT,
   },
 ]

@@ -13,11 +13,13 @@ import type { Machine } from './machine.ts'
 import { makeOptions } from './options.ts'
 import type { Profile } from './profiles.ts'
 import { Simulation } from './simulation.ts'
-import { infohashOf, type SimShard, Upstream } from './upstream.ts'
+import { INVENTED_DATE, infohashOf, type SimShard, Upstream } from './upstream.ts'
 
 const GB = 1_000_000_000
 const SEPARATOR = '----'
 const DATE = '20261101'
+/** Of runs that come in the middle of a story. */
+const LATER_DATE = '20261120'
 
 /** The same text, with what really comes of each block. Throws with the number of the line that is wrong. */
 export function runTrace(text: string): string {
@@ -53,7 +55,7 @@ class Story {
       this.#sim = federation(words)
       this.#sim.journal.onLine = (one) => this.#lines.push(one)
       return [
-        `n0 is the coordinator; ${this.#sim.machines.length - 1} volunteers, ${this.#sim.upstream.shards.length} shards`,
+        `n0 is the coordinator; ${this.#sim.machines.length - 1} volunteers, ${this.#sim.upstream.real.length} shards`,
       ]
     }
     if (this.#sim === null) throw new Error('a story begins with a federation')
@@ -92,6 +94,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     sim.faultPlan.originAway = state === 'away'
     return []
   },
+  coordinator: (sim, [state]) => {
+    if (state === 'back') sim.faultPlan.reviveCoordinator()
+    else {
+      sim.coordinator.dead = true
+      sim.lifecycle.stop(machineOf(sim, 'n0'))
+    }
+    return []
+  },
   /** `split n1,n2`: these hear only each other. */
   split: (sim, [who = '']) => {
     const apart = new Set(who.split(',').map((one) => machineOf(sim, one).index))
@@ -127,7 +137,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 }
 
-/** `federation nodes=4 shards=tenwiki:3GB,yowiki:40MB unreachable=n2,n3 small=n1:1GB operators=n1,n2 liars=n3 public=n1,n2` */
+/**
+ * `federation nodes=4 shards=tenwiki:3GB,yowiki:40MB unreachable=n2,n3 small=n1:1GB operators=n1,n2 liars=n3 public=n1,n2`. Of the same
+ * wikis: `later=tenwiki:3GB:4d`, which upstream has settled then; `invented=tenwiki:3GB`, which only liars say that it has.
+ */
 function federation(words: readonly string[]): Simulation {
   const settings = new Map(
     words.map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]),
@@ -135,13 +148,16 @@ function federation(words: readonly string[]): Simulation {
   const list = (name: string) => (settings.get(name) ?? '').split(',').filter((one) => one !== '')
   const nodes = Number(settings.get('nodes') ?? 4) + 1
   const shards: SimShard[] = []
-  for (const one of list('shards')) {
-    const [wiki = '', size = ''] = one.split(':')
-    for (const shard of cutRun(makeRun({ wiki, date: DATE }, statusOf(wiki, DATE, bytes(size))))) {
-      const always = { settledAtMs: -DAY_MS, deletedAtMs: Number.POSITIVE_INFINITY, isReal: true }
-      shards.push({ index: shards.length, shard, infohash: infohashOf(shard), ...always })
+  const add = (date: string, settledAtMs: number, [wiki = '', size = '']: readonly string[]) => {
+    const isReal = date !== INVENTED_DATE
+    for (const shard of cutRun(makeRun({ wiki, date }, statusOf(wiki, date, bytes(size))))) {
+      const times = { settledAtMs, deletedAtMs: isReal ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY }
+      shards.push({ index: shards.length, shard, infohash: infohashOf(shard), ...times, isReal })
     }
   }
+  for (const one of list('shards')) add(DATE, -DAY_MS, one.split(':'))
+  for (const one of list('later')) add(LATER_DATE, duration(one.split(':')[2] ?? ''), one.split(':'))
+  for (const one of list('invented')) add(INVENTED_DATE, Number.POSITIVE_INFINITY, one.split(':'))
   const profiles = Array.from({ length: nodes }, (_, index): Partial<Profile> => {
     const name = `n${index}`
     const room = list('small').find((one) => one.startsWith(`${name}:`))
@@ -180,7 +196,7 @@ function shardOf(sim: Simulation, name: string): SimShard {
   return shard
 }
 
-/** `tenwiki`, `tenwiki~2`: all runs of a story are of one date. */
+/** `tenwiki`, `tenwiki~2`; with its date when it is another one than that of the story. */
 function nameOf(shard: SimShard | undefined): string {
   return shard === undefined ? '?' : shard.shard.id.replace('dumps/', '').replace(`/${DATE}`, '')
 }
