@@ -11,6 +11,8 @@ export interface Sample {
   readonly timeMs: number
   /** Shards that are in a catalog, by the places in which honest nodes hold them whole: 0, 1, 2, ... at most 6. */
   readonly byReplicas: readonly number[]
+  /** Of these, those in as many places as are wanted of them: of what is archived and old, one. */
+  readonly enough: number
   readonly up: number
   readonly originBytes: number
   readonly uniqueBytes: number
@@ -135,6 +137,7 @@ export class Metrics {
     const sim = this.#sim
     const byReplicas = new Array<number>(REPLICAS_SHOWN_MAX + 1).fill(0)
     const places = placesByShard(sim)
+    let enough = 0
     for (const index of sim.coordinator.catalogued) {
       if (!this.#cataloguedAt.has(index)) this.#cataloguedAt.set(index, sim.timeMs)
       const count = places.get(index) ?? 0
@@ -142,6 +145,7 @@ export class Metrics {
       byReplicas[shown] = (byReplicas[shown] ?? 0) + 1
       const shard = sim.upstream.shards[index] as SimShard
       if (count < sim.archive.wanted(shard, sim.wallMs, 0)) continue
+      enough++
       if (this.#reachedR.has(index)) continue
       this.#reachedR.add(index)
       this.msToR.push(sim.timeMs - (this.#cataloguedAt.get(index) ?? 0))
@@ -153,6 +157,7 @@ export class Metrics {
     this.samples.push({
       timeMs: sim.timeMs,
       byReplicas,
+      enough,
       up,
       originBytes: this.originBytes,
       uniqueBytes: this.uniqueBytes,
