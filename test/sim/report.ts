@@ -38,7 +38,7 @@ export function chartsOf(summary: Summary): Map<string, Chart> {
         line('1 operator', atLeast(1)),
         line('2 operators', atLeast(2)),
         line('3 operators', atLeast(3)),
-        line('as many as wanted', (one) => one.enough),
+        line('as wanted', (one) => one.enough),
       ]),
     ],
     [
