@@ -10,8 +10,10 @@ import {
   encodeCatalog,
   encodeCatalogIndex,
   referenceOf,
+  signedAnewAfterMs,
 } from '../protocol/catalog/catalog.ts'
 import { type Cycle, cycleOf, type NodeId, type ShardKey } from '../protocol/ids.ts'
+import type { Parameters } from '../protocol/parameters.ts'
 import type { Shard } from '../protocol/shard/shard.ts'
 
 export interface ListedOperator {
@@ -19,23 +21,20 @@ export interface ListedOperator {
   readonly operator: string
 }
 
-/** Nodes take over when nothing was heard for so long; that often it is signed anew, though nothing changed. */
-const SIGNATURES_A_SILENCE = 4
-
 export class CatalogWriter {
   readonly #parts: { identity: Identity; catalogs: CatalogExchange; clock: Clock; log: Log }
   readonly #operators: readonly ListedOperator[]
-  /** As it holds now. */
-  readonly #observeAfterMs: () => number
+  /** As they hold now. */
+  readonly #parameters: () => Parameters
 
   constructor(
     parts: { identity: Identity; catalogs: CatalogExchange; clock: Clock; log: Log },
     operators: readonly ListedOperator[],
-    observeAfterMs: () => number,
+    parameters: () => Parameters,
   ) {
     this.#parts = parts
     this.#operators = operators
-    this.#observeAfterMs = observeAfterMs
+    this.#parameters = parameters
   }
 
   /**
@@ -81,8 +80,8 @@ export class CatalogWriter {
       archives,
       operators: this.#operators,
     }
-    const staleAfterMs = this.#observeAfterMs() / SIGNATURES_A_SILENCE
-    const isLate = last !== undefined && index.readAtMs - last.readAtMs >= staleAfterMs
+    const anewAfterMs = signedAnewAfterMs(this.#parameters())
+    const isLate = last !== undefined && index.readAtMs - last.readAtMs >= anewAfterMs
     if (last !== undefined && !isLate && saysTheSame(last, index)) return
     const sealed = identity.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, encodeCatalogIndex(index))
     await catalogs.publish(sealed, documents)

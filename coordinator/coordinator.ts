@@ -76,7 +76,7 @@ async function assemble(
   const catalog = new CatalogWriter(
     { identity, catalogs: member.catalogs, clock, log },
     listed,
-    () => state.parameters.observeAfterMs,
+    () => state.parameters,
   )
   const preserve =
     config.archive === null

@@ -8,6 +8,7 @@
 import { openArchiveList, type Verification } from '../../protocol/catalog/archive-list.ts'
 import { type CatalogIndex, type CatalogReference, openCatalog } from '../../protocol/catalog/catalog.ts'
 import { decodeCbor, encodeCbor } from '../../protocol/codec/cbor.ts'
+import { sameMap } from '../../protocol/codec/same-map.ts'
 import { bytes, list } from '../../protocol/codec/shape.ts'
 import type { CatalogFacts } from '../../protocol/core/event.ts'
 import type { NodeId, ShardKey } from '../../protocol/ids.ts'
@@ -19,6 +20,7 @@ import { verifyEd25519 } from '../net/signature.ts'
 import type { Log, Network, Store, Verdict } from '../ports.ts'
 import { keyOf, prefixOf } from '../store/keyspace.ts'
 import type { Documents } from './documents.ts'
+import { OneAtATime } from './one-at-a-time.ts'
 
 /** A document that an index names by sha256. */
 interface Opened {
@@ -46,7 +48,7 @@ export class CatalogExchange {
   /** By place: the sha256 that is acted on. It stays until the document of a newer index is here, so that nothing flickers. */
   #used = new Map<string, string>()
   #facts: CatalogFacts | null = null
-  #completing: Promise<void> | null = null
+  readonly #pulls = new OneAtATime()
 
   constructor(options: {
     network: Network
@@ -171,12 +173,8 @@ export class CatalogExchange {
   }
 
   /** Pulls missing documents, one pull at a time. */
-  async #complete(teller: NodeId): Promise<void> {
-    while (this.#completing !== null) await this.#completing
-    this.#completing = this.#pullMissing(teller).finally(() => {
-      this.#completing = null
-    })
-    await this.#completing
+  #complete(teller: NodeId): Promise<void> {
+    return this.#pulls.run(() => this.#pullMissing(teller))
   }
 
   async #pullMissing(teller: NodeId): Promise<void> {
@@ -226,10 +224,6 @@ function listedBy(indexes: readonly CatalogIndex[]): Map<NodeId, string> {
   const listed = new Map<NodeId, string>()
   for (const { operators } of indexes) for (const { node, operator } of operators) listed.set(node, operator)
   return listed
-}
-
-function sameMap(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
-  return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value)
 }
 
 /** Checks the bytes against the signed reference before anything is read of them. Throws ShapeError. */

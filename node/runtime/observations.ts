@@ -7,7 +7,6 @@
  */
 
 import {
-  dayOf,
   describeRun,
   encodeObservation,
   OBSERVATION_DOMAIN,
@@ -29,6 +28,7 @@ import { verifyEd25519 } from '../net/signature.ts'
 import type { Clock, Identity, Log, Network, Store, Verdict } from '../ports.ts'
 import { keyOf, prefixOf } from '../store/keyspace.ts'
 import type { Documents } from './documents.ts'
+import { OneAtATime } from './one-at-a-time.ts'
 
 const SHA256_BYTES = 32
 /** Asked for in one visit. */
@@ -56,7 +56,7 @@ export class ObservationExchange {
   #kept: readonly string[] = []
   /** Documents of what this node read last: nobody else may have them yet. */
   #own: readonly string[] = []
-  #completing: Promise<void> | null = null
+  readonly #pulls = new OneAtATime()
 
   constructor(options: ObservationExchangeOptions) {
     const { network, documents, parameters, classOf } = options
@@ -106,11 +106,9 @@ export class ObservationExchange {
   }
 
   forget(observation: Observation): void {
-    const { parameters, store, log } = this.#options
-    const day = dayOf(observation.atMs, parameters().observeEveryMs)
-    const kept = this.#book.of(observation.node, day)
-    if (kept === undefined) return
-    this.#book.forget(kept)
+    const { store, log } = this.#options
+    const kept = this.#book.forget(observation)
+    if (kept === null) return
     store
       .batch([{ type: 'del', key: keyOf('observations', kept.sha256) }])
       .catch((error: unknown) => log.warn({ error: String(error) }, 'could not remove an observation'))
@@ -173,12 +171,8 @@ export class ObservationExchange {
   }
 
   /** Gets missing documents, one round at a time: from disk, else from any peer. */
-  async #complete(teller: NodeId | null): Promise<void> {
-    while (this.#completing !== null) await this.#completing
-    this.#completing = this.#getMissing(teller).finally(() => {
-      this.#completing = null
-    })
-    await this.#completing
+  #complete(teller: NodeId | null): Promise<void> {
+    return this.#pulls.run(() => this.#getMissing(teller))
   }
 
   async #getMissing(teller: NodeId | null): Promise<void> {

@@ -47,11 +47,13 @@ export async function discover(
   const { origin, clock, settledAfterMs } = parts
   const runs: (readonly Shard[])[] = []
   const problems: RunProblem[] = []
+  const problem = (wiki: string, date: string, what: Pick<RunProblem, 'code' | 'detail'>) =>
+    problems.push({ wiki, date, ...what, atMs: clock.wallMs() })
   const attempt = async <T>(wiki: string, date: string, act: () => T | Promise<T>): Promise<T | null> => {
     try {
       return await act()
     } catch (error) {
-      problems.push({ wiki, date, ...problemOf(error), atMs: clock.wallMs() })
+      problem(wiki, date, problemOf(error))
       return null
     }
   }
@@ -60,8 +62,7 @@ export async function discover(
     const glimpse = await attempt(wiki, date, () =>
       glance(wiki, date, status, clock.wallMs(), settledAfterMs),
     )
-    if (glimpse === 'in-progress')
-      problems.push({ wiki, date, code: glimpse, detail: WHY[glimpse], atMs: clock.wallMs() })
+    if (glimpse === 'in-progress') problem(wiki, date, { code: glimpse, detail: WHY[glimpse] })
     else if (glimpse !== null) glimpses.push(glimpse)
   }
   for (const { wiki, date } of runsToRead(glimpses, known, bounds)) {
@@ -70,8 +71,7 @@ export async function discover(
     )
     if (upstream === null) continue
     if (upstream.ready) runs.push(upstream.shards)
-    else
-      problems.push({ wiki, date, code: upstream.reason, detail: WHY[upstream.reason], atMs: clock.wallMs() })
+    else problem(wiki, date, { code: upstream.reason, detail: WHY[upstream.reason] })
   }
   return { runs, problems }
 }

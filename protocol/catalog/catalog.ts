@@ -18,11 +18,20 @@ import {
   TEXT_BYTES_MAX,
 } from '../limits.ts'
 import { readNodeId } from '../manifest/entry.ts'
+import type { Parameters } from '../parameters.ts'
 import { readShard, shardToValue } from '../shard/cut.ts'
 import type { Shard } from '../shard/shard.ts'
 
 export const CATALOG_INDEX_DOMAIN = 'wikiseed/catalog-index/1'
 export const CATALOG_INDEX_TYPE = 'application/vnd.wikiseed.catalog-index+cbor'
+
+/** Of the time after which nodes take over, an index is signed anew so many times though nothing changed (PROTOCOL 1). */
+const SIGNATURES_A_SILENCE = 4
+
+/** Ms after which a coordinator that read upstream again says so, though nothing changed. */
+export function signedAnewAfterMs({ observeAfterMs }: Pick<Parameters, 'observeAfterMs'>): number {
+  return observeAfterMs / SIGNATURES_A_SILENCE
+}
 
 export interface CatalogReference {
   readonly cycle: Cycle

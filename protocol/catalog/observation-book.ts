@@ -63,14 +63,23 @@ export class ObservationBook {
     if (sameDay.has(observation.node)) return this.#leave(name, 'second')
     const worst = this.#mustGive(kept, sameDay)
     if (worst === kept) return this.#leave(name, 'full')
-    if (worst !== null) this.forget(worst)
+    if (worst !== null) this.#remove(worst)
     this.#days.set(kept.day, sameDay.set(observation.node, kept))
     this.#kept.set(name, kept)
     this.#digest = null
     return { kind: 'new', kept, replaced: worst }
   }
 
-  forget(kept: KeptObservation): void {
+  /** Null when another one of its node and day, or none, is here. */
+  forget(observation: Observation): KeptObservation | null {
+    const day = dayOf(observation.atMs, this.#options.parameters().observeEveryMs)
+    const kept = this.#days.get(day)?.get(observation.node)
+    if (kept?.observation !== observation) return null
+    this.#remove(kept)
+    return kept
+  }
+
+  #remove(kept: KeptObservation): void {
     const { day, observation } = kept
     if (!this.#kept.delete(kept.sha256)) return
     const sameDay = this.#days.get(day)
@@ -78,10 +87,6 @@ export class ObservationBook {
     if (sameDay?.size === 0) this.#days.delete(day)
     this.#digest = null
     this.#leave(kept.sha256, 'known')
-  }
-
-  of(node: NodeId, day: number): KeptObservation | undefined {
-    return this.#days.get(day)?.get(node)
   }
 
   all(): IterableIterator<KeptObservation> {

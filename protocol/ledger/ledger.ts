@@ -4,6 +4,7 @@
  * construction. Records are immutable and may be shared; what this ledger adds, in typed arrays, is who has which shard. Holds
  * no clock: whoever asks says what time it is.
  */
+import { sameMap } from '../codec/same-map.ts'
 import type { NodeId, ShardKey } from '../ids.ts'
 import { LEDGER_NODES_MAX } from '../limits.ts'
 import { type AuditPair, type AuditRecord, auditKey, type Entry } from '../manifest/entry.ts'
@@ -604,10 +605,4 @@ const isDecisive = (audit: AuditRecord): boolean => audit.outcome === 'pass' || 
 function strongerProof(a: number, b: number): number {
   if (Math.abs(a) === Math.abs(b)) return Math.min(a, b)
   return Math.abs(a) > Math.abs(b) ? a : b
-}
-
-function sameMap<K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>): boolean {
-  if (a.size !== b.size) return false
-  for (const [key, value] of a) if (b.get(key) !== value || !b.has(key)) return false
-  return true
 }

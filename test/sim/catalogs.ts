@@ -6,6 +6,7 @@ import {
   encodeCatalog,
   openCatalog,
   referenceOf,
+  signedAnewAfterMs,
 } from '../../protocol/catalog/catalog.ts'
 import type { CatalogFacts } from '../../protocol/core/event.ts'
 import { type Cycle, cycleOf, type NodeId, type ShardKey } from '../../protocol/ids.ts'
@@ -24,8 +25,6 @@ export interface Catalogs {
 
 /** The coordinator looks at upstream this often. */
 const DISCOVER_MS = 6 * HOUR_MS
-/** Nodes take over when nothing is heard for `observeAfterMs`: that often it says again that it looked. */
-const SIGNATURES_A_SILENCE = 4
 /** Pulling the catalogs after their index was heard. */
 const PULL_MAX_MS = 5 * SECOND_MS
 
@@ -67,7 +66,7 @@ export class Coordinator {
     const settled = this.#refresh()
     const archived = archive.look(home)
     const silentMs = timeMs - this.#signedAtMs
-    if (!settled && !archived && silentMs < parameters.observeAfterMs / SIGNATURES_A_SILENCE) return
+    if (!settled && !archived && silentMs < signedAnewAfterMs(parameters)) return
     this.#signedAtMs = timeMs
     this.sequence++
     const { wallMs } = home.clock.read(timeMs)
@@ -98,23 +97,18 @@ export class Coordinator {
       return
     }
     const index = opened.value
-    if (index.sequence <= (machine.catalogs?.sequence ?? 0)) return
-    const known = machine.catalogs
+    const isOld = () => index.sequence <= (machine.catalogs?.sequence ?? 0)
+    if (isOld()) return
     const next = this.#open(index, sealed)
-    if (
-      known !== null &&
-      known.event.shards === next.event.shards &&
-      known.event.archived === next.event.archived
-    ) {
+    const take = () => {
+      if (isOld()) return
       machine.catalogs = next
       this.#sim.dispatch(machine, next.event)
-      return
     }
-    this.#sim.later(this.#sim.rng.below(PULL_MAX_MS), machine, () => {
-      if (index.sequence <= (machine.catalogs?.sequence ?? 0)) return
-      machine.catalogs = next
-      this.#sim.dispatch(machine, next.event)
-    })
+    const known = machine.catalogs?.event
+    // Nothing has to be pulled of an index that names what is here already.
+    if (known?.shards === next.event.shards && known.archived === next.event.archived) take()
+    else this.#sim.later(this.#sim.rng.below(PULL_MAX_MS), machine, take)
   }
 
   /** Two machines meet: the one takes the other's index when it is newer. */

@@ -178,10 +178,13 @@ export class FaultPlan {
   }
 
   #killCoordinator(): void {
-    const home = this.#sim.machines[0] as Machine
-    this.#sim.coordinator.dead = true
-    this.#sim.lifecycle.stop(home)
+    this.stopCoordinator()
     this.#sim.call(30 * DAY_MS, () => this.reviveCoordinator())
+  }
+
+  stopCoordinator(): void {
+    this.#sim.coordinator.dead = true
+    this.#sim.lifecycle.stop(this.#sim.machines[0] as Machine)
   }
 
   reviveCoordinator(): void {

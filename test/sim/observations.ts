@@ -9,7 +9,7 @@ import {
   openRun,
   type RunReference,
 } from '../../protocol/catalog/observation.ts'
-import { type KeptObservation, ObservationBook } from '../../protocol/catalog/observation-book.ts'
+import { ObservationBook } from '../../protocol/catalog/observation-book.ts'
 import { observerClass } from '../../protocol/catalog/observers.ts'
 import { type Glimpse, knownAmong, runsToRead } from '../../protocol/catalog/runs-to-read.ts'
 import type { Effect } from '../../protocol/core/effect.ts'
@@ -165,8 +165,6 @@ export class Observations {
   }
 
   forget(machine: Machine, observation: Observation): void {
-    const book = machine.observations
-    const found = [...(book?.all() ?? [])].find((one: KeptObservation) => one.observation === observation)
-    if (found !== undefined) book?.forget(found)
+    machine.observations?.forget(observation)
   }
 }

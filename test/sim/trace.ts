@@ -96,10 +96,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   coordinator: (sim, [state]) => {
     if (state === 'back') sim.faultPlan.reviveCoordinator()
-    else {
-      sim.coordinator.dead = true
-      sim.lifecycle.stop(machineOf(sim, 'n0'))
-    }
+    else sim.faultPlan.stopCoordinator()
     return []
   },
   /** `split n1,n2`: these hear only each other. */

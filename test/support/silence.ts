@@ -74,6 +74,13 @@ export class Silence {
       this.cores.send(other, { kind: 'observation', observation, replaces: null })
   }
 
+  /** The first two tell everybody that they read this run. */
+  bothSay(run: Shard): void {
+    const [one, two] = this.machines
+    this.say(one, [run])
+    this.say(two, [run])
+  }
+
   /** A coordinator speaks. */
   coordinate(shards: readonly Shard[], listed: ReadonlyMap<NodeId, string> | null = null): void {
     for (const machine of this.cores.machines)

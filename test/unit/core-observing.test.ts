@@ -12,6 +12,15 @@ const STRANGERS = [0, 1].map((at) => ({
   state: { settings: { operator: `stranger-${at}` } },
 }))
 
+/** Four who act on what others say, and say nothing unless they are made to. */
+function silent(are: 'listed' | 'strangers'): Silence {
+  const silence = new Silence(4)
+  if (are === 'strangers') silence.asStrangers()
+  silence.speaks = false
+  silence.untilSilent()
+  return silence
+}
+
 describe('reading upstream', () => {
   it('is left to the coordinator while it is heard of', () => {
     const silence = new Silence(4)
@@ -86,10 +95,7 @@ describe('a run that others read', () => {
   })
 
   it('is nothing to anybody while one operator alone names it, however many nodes he runs', () => {
-    const silence = new Silence(4)
-    silence.asStrangers()
-    silence.speaks = false
-    silence.untilSilent()
+    const silence = silent('strangers')
     const [one, two, three, reader] = silence.machines
     silence.say(one, [BENT])
     const his = (machine: Machine) => ({ ...machine, state: one.state })
@@ -100,10 +106,7 @@ describe('a run that others read', () => {
   })
 
   it('is acted on when two operators name it; on the word of strangers upstream is read before anything is fetched', () => {
-    const silence = new Silence(4)
-    silence.asStrangers()
-    silence.speaks = false
-    silence.untilSilent()
+    const silence = silent('strangers')
     const [one, two, three, four] = silence.machines
     silence.say(one, [NEW])
     silence.cores.run(1_000)
@@ -118,12 +121,9 @@ describe('a run that others read', () => {
   })
 
   it('need not be read again when two whom a coordinator lists name it', () => {
-    const silence = new Silence(4)
-    silence.speaks = false
-    silence.untilSilent()
-    const [one, two, , four] = silence.machines
-    silence.say(one, [NEW])
-    silence.say(two, [NEW])
+    const silence = silent('listed')
+    const [, , , four] = silence.machines
+    silence.bothSay(NEW)
     silence.cores.run(1_000)
     expect(silence.actsOn(four, NEW)).toBe(true)
     expect(mustReadFirst(four.state, NEW.key)).toBe(false)
@@ -140,10 +140,7 @@ describe('a run that others read', () => {
   })
 
   it('is left alone when upstream gives something else, and looked at again when those who are listed name it', () => {
-    const silence = new Silence(4)
-    silence.asStrangers()
-    silence.speaks = false
-    silence.untilSilent()
+    const silence = silent('strangers')
     const [one, two, three, four] = silence.machines
     for (const stranger of STRANGERS) silence.say(stranger, [BENT])
     expect(silence.cores.run(60_000, () => four.state.own.has(BENT.key))).toBe(true)
@@ -154,17 +151,15 @@ describe('a run that others read', () => {
     expect(four.state.own.has(BENT.key)).toBe(false)
     expect(silence.actsOn(three, BENT)).toBe(true)
     silence.list(new Map([one, two].map(({ id }, at) => [id, `operator-${at}`])))
-    silence.say(one, [BENT])
-    silence.say(two, [BENT])
+    silence.bothSay(BENT)
     silence.cores.run(1_000)
     expect(silence.actsOn(four, BENT)).toBe(true)
   })
 
   it('is not acted on while a coordinator is heard of', () => {
     const silence = new Silence(4)
-    const [one, two, , four] = silence.machines
-    silence.say(one, [NEW])
-    silence.say(two, [NEW])
+    const [, , , four] = silence.machines
+    silence.bothSay(NEW)
     silence.cores.run(1_000)
     expect(silence.actsOn(four, NEW)).toBe(false)
     // It was heard too early: once everybody is silent it counts.
@@ -179,23 +174,17 @@ describe('a run that others read', () => {
     ['is from the future', testShard('tenwiki', 1_100_000, '20261201')],
     ['is far larger than the one before', testShard('tenwiki', 1e9, '20261101')],
   ])('is not acted on when it %s', (_why, shard) => {
-    const silence = new Silence(4)
-    silence.speaks = false
-    silence.untilSilent()
-    const [one, two, , four] = silence.machines
-    silence.say(one, [shard])
-    silence.say(two, [shard])
+    const silence = silent('listed')
+    const [, , , four] = silence.machines
+    silence.bothSay(shard)
     silence.cores.run(1_000)
     expect(silence.actsOn(four, shard)).toBe(false)
   })
 
   it('is as the coordinator says once it names that run', () => {
-    const silence = new Silence(4)
-    silence.speaks = false
-    silence.untilSilent()
-    const [one, two, , four] = silence.machines
-    silence.say(one, [BENT])
-    silence.say(two, [BENT])
+    const silence = silent('listed')
+    const [, , , four] = silence.machines
+    silence.bothSay(BENT)
     silence.cores.run(1_000)
     expect(silence.actsOn(four, BENT)).toBe(true)
     silence.coordinate([OLD, NEW])
@@ -204,12 +193,9 @@ describe('a run that others read', () => {
   })
 
   it('is given up when a coordinator that came back does not name it in time', () => {
-    const silence = new Silence(4)
-    silence.speaks = false
-    silence.untilSilent()
-    const [one, two, , four] = silence.machines
-    silence.say(one, [NEW])
-    silence.say(two, [NEW])
+    const silence = silent('listed')
+    const [, , , four] = silence.machines
+    silence.bothSay(NEW)
     silence.cores.run(1_000)
     silence.coordinate([OLD])
     silence.cores.run(1_000)
@@ -222,12 +208,9 @@ describe('a run that others read', () => {
   })
 
   it('still counts after a restart, for whoever held it as for the others', () => {
-    const silence = new Silence(4)
-    silence.speaks = false
-    silence.untilSilent()
-    const [one, two, , four] = silence.machines
-    silence.say(one, [NEW])
-    silence.say(two, [NEW])
+    const silence = silent('listed')
+    const [, , , four] = silence.machines
+    silence.bothSay(NEW)
     expect(silence.cores.run(60_000, () => silence.cores.holders(NEW).length >= 3)).toBe(true)
     silence.cores.kill(four)
     silence.cores.restart(four)
