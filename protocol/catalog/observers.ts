@@ -42,7 +42,7 @@ export function observerOrder(
 ): number[] {
   const byClass: number[][] = [[], [], []]
   for (const node of ledger.ranks.order(observersDigest(day))) {
-    if (!ledger.isLive(node, nowMs) || ledger.isLeaving(node) || !may(node)) continue
+    if (!ledger.isLive(node, nowMs) || !ledger.offersRoom(node) || !may(node)) continue
     byClass[observerClass(ledger, node)]?.push(node)
   }
   const operators = new Set<number>()

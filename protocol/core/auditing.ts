@@ -31,7 +31,7 @@ function planAuditsOf(state: CoreState, own: Own, now: Now, out: Effect[]): void
   for (let slot = slots.first(own.number); slot >= 0; slot = slots.next(slot)) {
     const node = slots.node(slot)
     if (node === state.selfNumber || !slots.isHeld(slot) || !ledger.isLive(node, now.wallMs)) continue
-    if (ledger.operatorNumber(node) === state.operatorNumber) continue
+    if (ledger.operatorNumber(node) === state.operatorNumber || !ledger.offersRoom(node)) continue
     const id = state.names.nodes.key(node)
     const pair = auditKey(own.shard.key, id)
     if (state.auditing.has(pair)) continue

@@ -62,7 +62,7 @@ function before(state: CoreState, a: number, b: number): number {
   )
 }
 
-/** A collector takes every shard that somebody holds; its entries are not told to others. */
+/** A collector takes every shard that somebody holds; what others are told of it is no replica (PROTOCOL 9). */
 function collect(state: CoreState, now: Now): void {
   const { slots } = state.ledger
   let freeBytes = state.bytesTotal - bytesUsed(state)

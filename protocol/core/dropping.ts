@@ -142,7 +142,7 @@ function otherHolders(state: CoreState, own: Own, now: Now): number[] {
   for (let slot = ledger.slots.first(own.number); slot >= 0; slot = ledger.slots.next(slot)) {
     const node = ledger.slots.node(slot)
     if (node === state.selfNumber || !ledger.slots.isHeld(slot) || !ledger.isLive(node, now.wallMs)) continue
-    if (ledger.operatorNumber(node) !== state.operatorNumber && !ledger.isLeaving(node)) holders.push(node)
+    if (ledger.operatorNumber(node) !== state.operatorNumber && ledger.offersRoom(node)) holders.push(node)
   }
   return holders
 }

@@ -93,12 +93,12 @@ function mostOverdue(state: CoreState, now: Now): Candidate | null {
   return first
 }
 
-/** A live replica that can be connected to and that our word counts about. */
+/** A live replica that counts, can be connected to, and that our word counts about. */
 function isAskable(state: CoreState, slot: number, now: Now): boolean {
   const { ledger, selfNumber } = state
   const replica = ledger.slots.node(slot)
   if (!ledger.slots.isHeld(slot) || !ledger.isLive(replica, now.wallMs)) return false
-  return ledger.isReachable(replica) && ledger.counts(selfNumber, replica)
+  return ledger.isReachable(replica) && ledger.offersRoom(replica) && ledger.counts(selfNumber, replica)
 }
 
 /** Another holder whose word counts can compare with its own bytes, which costs nobody anything. */

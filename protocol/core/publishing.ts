@@ -1,4 +1,5 @@
 /** When this node speaks, and what it says (PROTOCOL 4). */
+import { NODE_MANIFEST_ENTRIES_MAX } from '../limits.ts'
 import type { Entry, Refutation } from '../manifest/entry.ts'
 import type { Statement } from '../manifest/next-update.ts'
 import type { Effect } from './effect.ts'
@@ -49,8 +50,7 @@ function statementOf(state: CoreState, now: Now): Statement {
     ttlMs: state.parameters.ttlMs,
     head: {
       parameters: state.parametersFingerprint,
-      // A collector offers no room, so nobody waits for a claim of it; nor does a node that leaves, whose replicas do not
-      // count any more.
+      // A collector offers no room, so nobody waits for a claim of it; nor does a node that leaves. What they hold does not count.
       capacity: isCollector
         ? { bytesTotal: 0, bytesUsed: 0, claimsMax: 0 }
         : { bytesTotal, bytesUsed: bytesUsed(state), claimsMax },
@@ -60,12 +60,38 @@ function statementOf(state: CoreState, now: Now): Statement {
       endpoints: { libp2p: state.libp2p, bittorrent: state.bittorrent },
       reachable: state.reachable,
     },
-    entries: isCollector ? [] : [...state.own.values()].map(entryOf),
+    entries: (isCollector ? lastSources(state, now) : [...state.own.values()]).map(entryOf),
     refuted: [...state.refuted].flatMap(([shard, all]): Refutation[] =>
       [...all].map((infohash) => ({ shard, infohash })),
     ),
     audits: [...state.audits.values()],
   }
+}
+
+/**
+ * What a collector tells of (PROTOCOL 9): what nobody else could be fetched from. A volunteer could be, who is live, reachable and
+ * has a replica that was proven, or is too new to have been.
+ */
+function lastSources(state: CoreState, now: Now): Own[] {
+  const { ledger, parameters } = state
+  const { slots } = ledger
+  const isSource = (slot: number): boolean => {
+    const node = slots.node(slot)
+    if (!slots.isHeld(slot) || !ledger.offersRoom(node) || !ledger.isReachable(node)) return false
+    if (!ledger.isLive(node, now.wallMs) || state.frozen.has(node)) return false
+    const isNew = now.wallMs - slots.changedAtMs(slot) <= parameters.leadStallMs
+    return ledger.provenAtMs(slot, now.wallMs) !== null || (isNew && ledger.proofOf(slot) === 0)
+  }
+  const last: Own[] = []
+  for (const own of state.own.values()) {
+    if (last.length >= NODE_MANIFEST_ENTRIES_MAX) break
+    if (own.state !== 'held') continue
+    let hasSource = false
+    for (let slot = slots.first(own.number); slot >= 0 && !hasSource; slot = slots.next(slot))
+      hasSource = isSource(slot)
+    if (!hasSource) last.push(own)
+  }
+  return last
 }
 
 function entryOf(own: Own): Entry {

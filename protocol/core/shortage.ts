@@ -39,7 +39,7 @@ export function takenBy(state: CoreState, shard: number, now: Now): Taken {
   const restMs = hasLiveProof(state, shard, now) ? parameters.restMs : parameters.restMs >> 1
   for (let slot = slots.first(shard); slot >= 0; slot = slots.next(slot)) {
     const node = slots.node(slot)
-    if (node === state.selfNumber || ledger.isLeaving(node) || state.frozen.has(node)) continue
+    if (node === state.selfNumber || !ledger.offersRoom(node) || state.frozen.has(node)) continue
     if (now.wallMs > countsUntilMs(state, slot, restMs)) continue
     if (!slots.isHeld(slot) && !mayClaim(state, node)) continue
     scratch.operators.push(ledger.operatorNumber(node))

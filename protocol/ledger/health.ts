@@ -23,7 +23,7 @@ export interface Replica {
 }
 
 export interface Health {
-  /** Held, live or resting. */
+  /** Held by live or resting nodes that offer room: those of a node that leaves or collects do not count (PROTOCOL 8, 9). */
   readonly replicas: readonly Replica[]
   readonly claims: readonly Placed[]
   /** Independent places, by operator and network, with an audited replica (PROTOCOL 5). */
@@ -51,11 +51,13 @@ export function health(shard: ShardKey, view: View, archiveVerifiedAtMs: number 
   for (const placed of ledger.placed(shard)) {
     const standing = ledger.standing(placed.node, nowMs)
     if (standing !== 'live' && standing !== 'resting') continue
+    const node = ledger.names.nodes.find(placed.node)
+    if (!ledger.offersRoom(node)) continue
     if (placed.entry.state === 'claimed') {
       if (standing === 'live') claims.push(placed)
       continue
     }
-    const slot = ledger.slots.find(number, ledger.names.nodes.find(placed.node))
+    const slot = ledger.slots.find(number, node)
     const auditedAtMs = ledger.provenAtMs(slot, nowMs)
     replicas.push({
       node: placed.node,
@@ -64,7 +66,7 @@ export function health(shard: ShardKey, view: View, archiveVerifiedAtMs: number 
       standing,
       audited: auditedAtMs !== null,
       auditedAtMs,
-      reachable: ledger.knows(placed.node)?.head.reachable ?? false,
+      reachable: ledger.isReachable(node),
     })
   }
   const proven = replicas.filter((replica) => replica.audited)

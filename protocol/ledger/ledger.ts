@@ -55,6 +55,7 @@ export class Ledger {
   #network = new Int32Array(16)
   #freeBytes = new Float64Array(16)
   #reachable = new Uint8Array(16)
+  #offersRoom = new Uint8Array(16)
   #claimsMax = new Int32Array(16)
   /** Claims of a node; and 1 once a replica of it was proven. */
   #claims = new Int32Array(16)
@@ -222,9 +223,9 @@ export class Ledger {
     )
   }
 
-  /** It offers no room at all: what it holds is a source, but no replica to count on (PROTOCOL 8). */
-  isLeaving(node: number): boolean {
-    return this.#records[node]?.head.capacity.bytesTotal === 0
+  /** Who offers none, since it leaves or collects, has sources, but no replicas to count on (PROTOCOL 8, 9). */
+  offersRoom(node: number): boolean {
+    return this.#records[node] !== undefined && this.#offersRoom[node] === 1
   }
 
   isReachable(node: number): boolean {
@@ -366,13 +367,17 @@ export class Ledger {
 
   #takeHead(node: number, record: NodeRecord): void {
     const { operator, capacity, reachable } = record.head
-    const isLeaving = capacity.bytesTotal === 0
+    const offersRoom = Number(capacity.bytesTotal > 0)
     const declared = networkOf(record.head.endpoints)
     const network = declared === null ? 0 : this.names.networks.number(declared) + 1
-    const moved = this.#network[node] !== network || this.#reachable[node] !== Number(reachable)
-    if (moved || isLeaving) this.#touchAll(record)
+    const isSame =
+      this.#network[node] === network &&
+      this.#reachable[node] === Number(reachable) &&
+      this.#offersRoom[node] === offersRoom
+    if (!isSame) this.#touchAll(record)
     this.#network[node] = network
     this.#reachable[node] = Number(reachable)
+    this.#offersRoom[node] = offersRoom
     const before = this.#operator[node]
     this.#operator[node] = this.names.operators.number(operator === '' ? record.node : operator)
     if (before !== this.#operator[node]) {
@@ -585,6 +590,7 @@ export class Ledger {
     this.#network = grown(this.#network, new Int32Array(length))
     this.#freeBytes = grown(this.#freeBytes, new Float64Array(length))
     this.#reachable = grown(this.#reachable, new Uint8Array(length))
+    this.#offersRoom = grown(this.#offersRoom, new Uint8Array(length))
     this.#claims = grown(this.#claims, new Int32Array(length))
     this.#claimsMax = grown(this.#claimsMax, new Int32Array(length))
     this.#proven = grown(this.#proven, new Uint8Array(length))

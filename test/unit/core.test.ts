@@ -158,6 +158,24 @@ describe('a federation of cores', () => {
     }
   })
 
+  it('gets a shard back from a collector when its holders are gone and upstream has deleted it', () => {
+    const cores = new Cores(3, SHARDS.slice(0, 2))
+    const collector = cores.add({ role: 'collector' })
+    const holders = cores.machines.filter((machine) => machine !== collector)
+    const collected = () => collector.state.own.size === 2 && cores.allSafe(collector)
+    expect(cores.run(120_000, collected)).toBe(true)
+    for (const shard of cores.shards) cores.originFaults.set(shard.key, 'origin-unavailable')
+    for (const machine of holders) cores.kill(machine)
+    const newcomers = [cores.add({}), cores.add({}), cores.add({})]
+    expect(cores.run(400_000, () => newcomers.every((machine) => cores.allSafe(machine)))).toBe(true)
+    // Volunteers are enough again, so nothing more is told of it.
+    expect(
+      cores.run(60_000, () =>
+        cores.shards.every((shard) => collector.state.ledger.placedBy(shard.key, collector.id) === undefined),
+      ),
+    ).toBe(true)
+  })
+
   it('with the origin fallback off, a node that is not the best ranked never touches origin', () => {
     const cores = new Cores(0, SHARDS)
     for (let i = 0; i < 4; i++) cores.add({ originFallback: false })
