@@ -184,6 +184,7 @@ export class Audits {
   checkSoon(machine: Machine, shard: SimShard): void {
     this.#sim.later(Math.ceil(shard.shard.sizeBytes / CHECK_BYTES_PER_MS), machine, () => {
       const damaged = machine.honest ? machine.disk.damagedFiles(shard) : []
+      this.#sim.truth.checked(shard, machine)
       if (damaged.length > 0) machine.disk.keepGood(shard)
       this.#sim.dispatch(machine, { kind: 'checked', shard: shard.shard.key, damaged })
     })

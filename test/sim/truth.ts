@@ -123,6 +123,12 @@ export class Truth {
     inner(nodes, node.index).set(auditor.index, timeMs)
   }
 
+  /** The copy was read again: what it failed in before is answered. */
+  checked(shard: SimShard, node: Machine): void {
+    this.#fails.get(shard.index)?.delete(node.index)
+  }
+
+  /** When it last failed an honest audit and was not read again since. */
   failedAt(shard: SimShard, node: Machine): number | null {
     return this.#fails.get(shard.index)?.get(node.index) ?? null
   }
