@@ -68,30 +68,32 @@ function statementOf(state: CoreState, now: Now): Statement {
   }
 }
 
-/**
- * What a collector tells of (PROTOCOL 9): what nobody else could be fetched from. A volunteer could be, who is live, reachable and
- * has a replica that was proven, or is too new to have been.
- */
+/** What a collector tells of (PROTOCOL 9): what could be fetched from nobody else. */
 function lastSources(state: CoreState, now: Now): Own[] {
-  const { ledger, parameters } = state
-  const { slots } = ledger
-  const isSource = (slot: number): boolean => {
-    const node = slots.node(slot)
-    if (!slots.isHeld(slot) || !ledger.offersRoom(node) || !ledger.isReachable(node)) return false
-    if (!ledger.isLive(node, now.wallMs) || state.frozen.has(node)) return false
-    const isNew = now.wallMs - slots.changedAtMs(slot) <= parameters.leadStallMs
-    return ledger.provenAtMs(slot, now.wallMs) !== null || (isNew && ledger.proofOf(slot) === 0)
-  }
   const last: Own[] = []
   for (const own of state.own.values()) {
     if (last.length >= NODE_MANIFEST_ENTRIES_MAX) break
-    if (own.state !== 'held') continue
-    let hasSource = false
-    for (let slot = slots.first(own.number); slot >= 0 && !hasSource; slot = slots.next(slot))
-      hasSource = isSource(slot)
-    if (!hasSource) last.push(own)
+    if (own.state === 'held' && !hasSource(state, own, now)) last.push(own)
   }
   return last
+}
+
+/**
+ * Is there a volunteer to fetch it from: live, reachable, with a replica that was proven? For a while one that is not yet counts too:
+ * this node, which holds the shard, could not audit it before.
+ */
+function hasSource(state: CoreState, own: Own, now: Now): boolean {
+  const { ledger, parameters } = state
+  const { slots } = ledger
+  for (let slot = slots.first(own.number); slot >= 0; slot = slots.next(slot)) {
+    const node = slots.node(slot)
+    if (!slots.isHeld(slot) || !ledger.offersRoom(node) || !ledger.isReachable(node)) continue
+    if (!ledger.isLive(node, now.wallMs) || state.frozen.has(node)) continue
+    if (ledger.provenAtMs(slot, now.wallMs) !== null) return true
+    const auditableAtMs = Math.max(slots.changedAtMs(slot), own.sinceMs)
+    if (ledger.proofOf(slot) === 0 && now.wallMs - auditableAtMs <= parameters.leadStallMs) return true
+  }
+  return false
 }
 
 function entryOf(own: Own): Entry {

@@ -4,7 +4,7 @@
  * Rules of the protocol, each removed or bent by one patch of the source. The simulator must notice every one: one that it
  * does not notice is a rule that nothing holds. Patches name exact text, so that they fail loudly when the source moves on.
  */
-import type { FaultName } from './options.ts'
+import { type FaultName, parseFaults } from './options.ts'
 
 export interface Mutation {
   readonly name: string
@@ -51,6 +51,9 @@ const ROTTEN = { nodes: 8, days: 16, shards: 10, faults: ['rot'] } as const
 
 /** Upstream makes new runs while the coordinator is dead, and liars make up others. */
 const SILENT = { nodes: 12, days: 14, shards: 24, faults: ['coordinator', 'liars'] } as const
+
+/** Two weeks of everything: upstream deletes what too few volunteers have by then. */
+const DELETED = { nodes: 30, days: 14, shards: 90, faults: [...parseFaults('all')] } as const
 
 const ENVELOPE = 'protocol/manifest/envelope.ts'
 const BOOK = 'protocol/manifest/record-book.ts'
@@ -394,5 +397,21 @@ export const MUTATIONS: readonly Mutation[] = [
     old: 'if (place >= OBSERVERS && placesOn(state, day) >= OBSERVERS) return nextDayAtMs',
     new: 'if (place < 0) return nextDayAtMs',
     run: SILENT,
+  },
+  {
+    name: 'a collector tells nobody what it holds',
+    clause: '9',
+    file: 'protocol/core/publishing.ts',
+    old: "own.state === 'held' && !hasSource(state, own, now)",
+    new: "own.state !== 'held' && !hasSource(state, own, now)",
+    run: DELETED,
+  },
+  {
+    name: 'what a collector holds counts as a place',
+    clause: '9',
+    file: SHORTAGE,
+    old: 'node === state.selfNumber || !ledger.offersRoom(node) ||',
+    new: 'node === state.selfNumber ||',
+    run: DELETED,
   },
 ]
