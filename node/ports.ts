@@ -171,7 +171,8 @@ export interface TorrentStats {
   readonly peers: number
 }
 
-export type TorrentErrorCode = 'metadata-mismatch' | 'engine' | 'disk' | 'aborted'
+/** `silent`: no peer sent what was asked for in time. */
+export type TorrentErrorCode = 'metadata-mismatch' | 'engine' | 'disk' | 'aborted' | 'silent'
 
 export class TorrentError extends Error {
   readonly code: TorrentErrorCode
@@ -181,6 +182,24 @@ export class TorrentError extends Error {
     this.code = code
   }
 }
+
+/** A torrent of which parts are read; nothing of it is kept on disk. */
+export interface TorrentReader {
+  /** Raw info dictionary. */
+  readonly info: Uint8Array
+  /** Payload bytes that came. */
+  readonly downloadedBytes: number
+  /**
+   * Bytes `start` up to (not with) `end` of one file, an index into the torrent's files. Every piece that overlaps them passed its
+   * SHA-1; pieces read lately are not asked for again. Rejects with TorrentError, or RangeError when there are no such bytes or
+   * more than READ_BYTES_MAX.
+   */
+  read(file: number, start: number, end: number, signal?: AbortSignal): Promise<Uint8Array>
+  close(): Promise<void>
+}
+
+/** Longest range of one `read`. */
+export const READ_BYTES_MAX = 256 * 1024 * 1024
 
 /** A BitTorrent engine (WebTorrent first; others behind the same port later). */
 export interface TorrentEngine {
@@ -223,6 +242,20 @@ export interface TorrentEngine {
       signal?: AbortSignal
     },
   ): Promise<{ info: Uint8Array; downloadedBytes: number }>
+  /**
+   * Opens a torrent for reading parts of it, from the given peers only. The info dictionary is not asked for when `info` is given.
+   * A read rejects with `silent` when no block came for `patienceMs` (default 30 s). Open until it is closed or removed.
+   */
+  open(
+    infohash: Infohash,
+    options: {
+      peers: readonly TorrentPeer[]
+      accept: (info: Uint8Array) => boolean
+      info?: Uint8Array
+      patienceMs?: number
+      signal?: AbortSignal
+    },
+  ): Promise<TorrentReader>
   /** Adds peers to an active fetch of a whole torrent or a seed; unknown infohash is a no-op. */
   addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void
   /** Stops and forgets one torrent; files stay. */
