@@ -7,8 +7,9 @@ import { createHash } from 'node:crypto'
 import { equalBytes } from '../../protocol/codec/bytes.ts'
 import { type Info, PIECE_HASH_BYTES } from '../../protocol/torrent/info.ts'
 import { type Layout, layoutOf } from '../../protocol/torrent/spans.ts'
-import { READ_BYTES_MAX, TorrentError } from '../ports.ts'
-import type { Taker } from './torrent-transfer.ts'
+import { READ_BYTES_MAX, TorrentError, type TorrentReader } from '../ports.ts'
+import { aborted } from './torrent-errors.ts'
+import { orAbort, type Taker, type Transfer } from './torrent-transfer.ts'
 import type { Wire } from './wire.ts'
 
 /** What every peer answers. */
@@ -112,7 +113,7 @@ export class PieceTaker implements Taker {
   async stop(): Promise<void> {
     this.#stopped = true
     for (const taking of [...this.#taking.values()]) this.#release(taking)
-    this.#fail(new TorrentError('aborted', 'the transfer was stopped'))
+    this.#fail(aborted())
     this.#cache.clear()
   }
 
@@ -123,7 +124,7 @@ export class PieceTaker implements Taker {
       this.#cache.set(index, kept)
       return Promise.resolve(kept)
     }
-    if (this.#stopped) return Promise.reject(new TorrentError('aborted', 'the transfer was stopped'))
+    if (this.#stopped) return Promise.reject(aborted())
     const known = this.#wanted.get(index)
     if (known !== undefined) return known.promise
     const piece = { index, ...Promise.withResolvers<Uint8Array>() }
@@ -262,5 +263,29 @@ export class PieceTaker implements Taker {
     this.#wanted.clear()
     for (const taking of [...this.#taking.values()]) this.#release(taking)
     for (const piece of pieces) piece.reject(error)
+  }
+}
+
+/** The port's view of a transfer that reads. `close` makes its body end. */
+export function readerOf(
+  taker: PieceTaker,
+  transfer: Transfer,
+  info: Uint8Array,
+  close: () => void,
+): TorrentReader {
+  return {
+    info,
+    get downloadedBytes() {
+      return transfer.downloadedBytes
+    },
+    read: async (file, start, end, signal) => {
+      if (signal?.aborted) throw aborted()
+      const reading = orAbort(taker.read(file, start, end), transfer.signal)
+      return signal === undefined ? reading : orAbort(reading, signal, aborted)
+    },
+    close: async () => {
+      close()
+      await transfer.ended
+    },
   }
 }

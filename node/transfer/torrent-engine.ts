@@ -24,7 +24,7 @@ import { ChunkStore, checkSizes } from './chunk-store.ts'
 import { Dialler } from './dialler.ts'
 import { FilePool } from './file-pool.ts'
 import { FileTaker } from './file-taker.ts'
-import { PieceTaker } from './piece-taker.ts'
+import { PieceTaker, readerOf } from './piece-taker.ts'
 import { listen, type WebTorrentEngineOptions } from './torrent-client.ts'
 import { aborted, asTorrentError, diskError, isMissing } from './torrent-errors.ts'
 import { attach, orAbort, storeClass, type Taker, Transfer, until } from './torrent-transfer.ts'
@@ -123,20 +123,7 @@ export class WebTorrentEngine implements TorrentEngine {
     const running = this.#fetch(infohash, taker, options, async (transfer, { raw, info }) => {
       transfer.state = 'fetching'
       taker.begin(info)
-      opened.resolve({
-        info: raw,
-        get downloadedBytes() {
-          return transfer.downloadedBytes
-        },
-        read: async (file, start, end, signal) => {
-          const reading = orAbort(taker.read(file, start, end), transfer.signal)
-          return signal === undefined ? reading : orAbort(reading, signal, aborted)
-        },
-        close: async () => {
-          closed.resolve()
-          await transfer.ended
-        },
-      })
+      opened.resolve(readerOf(taker, transfer, raw, closed.resolve))
       await orAbort(closed.promise, transfer.signal)
     })
     // A failure after the opening is told to whoever reads.

@@ -161,7 +161,10 @@ export function orAbort<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const stop = () => reject(why())
-    if (signal.aborted) return stop()
+    if (signal.aborted) {
+      promise.catch(() => {}) // nobody waits for it any more
+      return stop()
+    }
     signal.addEventListener('abort', stop, { once: true })
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
   })
