@@ -6,8 +6,8 @@
 
 import { utf8FromBytes } from '../../protocol/codec/bytes.ts'
 import { parseDumpFileName } from '../../protocol/dump/file-name.ts'
+import { decompressBzip2 } from '../structure/bzip2.ts'
 import type { ByteSource, RunFile, RunSource } from './byte-source.ts'
-import { decompressBzip2 } from './bzip2-for-now.ts'
 import { readSiteInfo, type SiteInfo } from './titles.ts'
 import { xmlText } from './xml-text.ts'
 
