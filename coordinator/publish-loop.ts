@@ -68,7 +68,7 @@ export class PublishLoop {
   async round(shards: readonly MergedShard[], signal: AbortSignal): Promise<boolean> {
     const { root, keys, store, clock, log, publicUrl } = this.#options
     const content = JSON.stringify(
-      shards.map((one) => [one.id, one.digest, one.infohash, one.replicas, one.archive]),
+      shards.map((one) => [one.id, one.digest, one.infohash, one.replicas, one.archive, one.peers]),
     )
     const nowMs = clock.wallMs()
     const fresh = this.#done?.content === content && nowMs - this.#done.atMs < RENEW_MS

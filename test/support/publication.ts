@@ -30,6 +30,7 @@ export function testShard(options: {
   content?: string
   replicas?: number
   item?: string | null
+  peers?: readonly { host: string; port: number }[]
   acceptedAtMs?: number
 }): MergedShard {
   const { wiki, date, content = `${options.wiki} ${options.date}\n`, replicas = 3, item = null } = options
@@ -59,6 +60,7 @@ export function testShard(options: {
     ],
     torrent: encodeMetainfo({ info }),
     replicas,
+    peers: options.peers ?? [],
     archive: item === null ? null : { item, verifiedAtMs: Date.UTC(2026, 0, 20) },
     acceptedAtMs: options.acceptedAtMs ?? Date.UTC(2026, 0, 19),
   }
