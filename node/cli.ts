@@ -6,6 +6,7 @@ import { coordinatorStart } from './commands/coordinator-start.ts'
 import { demo } from './commands/demo.ts'
 import { identity } from './commands/identity.ts'
 import { manifestVerify } from './commands/manifest-verify.ts'
+import { read } from './commands/read.ts'
 import { start } from './commands/start.ts'
 import { status } from './commands/status.ts'
 import { torrentCreate } from './commands/torrent-create.ts'
@@ -18,6 +19,7 @@ const COMMANDS: readonly Command[] = [
   start,
   status,
   identity,
+  read,
   verify,
   torrentCreate,
   manifestVerify,

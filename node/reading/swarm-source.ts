@@ -12,8 +12,10 @@ import { type ByteSource, checkRange, SourceError } from './byte-source.ts'
 
 export interface SwarmTorrent {
   readonly infohash: Infohash
-  /** The raw info dictionary, whose SHA-1 is the infohash. */
-  readonly info: Uint8Array
+  /** The raw info dictionary, whose SHA-1 is the infohash; null: the peers are asked for it. */
+  readonly info: Uint8Array | null
+  /** Whether an info dictionary has the files that are expected. @default any is taken: the infohash names it */
+  readonly accept?: (info: Uint8Array) => boolean
   readonly peers: readonly TorrentPeer[]
 }
 
@@ -32,12 +34,21 @@ export async function openSwarm(
   torrent: SwarmTorrent,
   options: { patienceMs?: number; signal?: AbortSignal } = {},
 ): Promise<SwarmReader> {
-  const info = decodeInfo(torrent.info)
-  if (info === null) throw new RangeError(`${torrent.infohash}: not an info dictionary`)
-  const { infohash, peers } = torrent
-  const reader: TorrentReader = await engine
-    .open(infohash, { peers, info: torrent.info, accept: () => true, ...options })
-    .catch((error: unknown) => Promise.reject(asSourceError(error)))
+  const { infohash, peers, accept = () => true } = torrent
+  const known = torrent.info === null ? {} : { info: torrent.info }
+  const late = AbortSignal.timeout(options.patienceMs ?? INFO_MS)
+  const signal = options.signal === undefined ? late : AbortSignal.any([late, options.signal])
+  let reader: TorrentReader
+  try {
+    const opening = engine.open(infohash, { peers, accept, ...known, ...options })
+    reader = await orLeft(opening, signal)
+  } catch (error) {
+    if (late.aborted)
+      throw new SourceError('unreachable', 'no peer gave the list of files in time', { cause: error })
+    throw asSourceError(error)
+  }
+  const info = decodeInfo(reader.info)
+  if (info === null) throw new TypeError('the engine gives only info dictionaries that can be read')
   return {
     file(path) {
       const index = info.files.findIndex((file) => file.path === path)
@@ -60,6 +71,28 @@ export async function openSwarm(
       return reader.downloadedBytes
     },
     close: () => reader.close(),
+  }
+}
+
+/** How long peers have for the info dictionary. */
+const INFO_MS = 30_000
+
+/** What opens after nobody waits for it is closed again. */
+async function orLeft(opening: Promise<TorrentReader>, signal: AbortSignal): Promise<TorrentReader> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const stop = () => reject(new TorrentError('aborted', 'reading was stopped'))
+  if (signal.aborted) stop()
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    return await Promise.race([opening, promise])
+  } catch (error) {
+    opening.then(
+      (reader) => reader.close(),
+      () => {},
+    )
+    throw error
+  } finally {
+    signal.removeEventListener('abort', stop)
   }
 }
 
