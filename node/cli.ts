@@ -4,6 +4,7 @@ import type { Command, Terminal } from './commands/command.ts'
 import { coordinatorInit } from './commands/coordinator-init.ts'
 import { coordinatorStart } from './commands/coordinator-start.ts'
 import { demo } from './commands/demo.ts'
+import { get } from './commands/get.ts'
 import { identity } from './commands/identity.ts'
 import { manifestVerify } from './commands/manifest-verify.ts'
 import { read } from './commands/read.ts'
@@ -20,6 +21,7 @@ const COMMANDS: readonly Command[] = [
   status,
   identity,
   read,
+  get,
   verify,
   torrentCreate,
   manifestVerify,

@@ -6,7 +6,7 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
 export interface RedirectPolicy {
   readonly redirectsMax: number
-  /** Hosts (with port, when it is not the scheme's own) to which a redirect may lead away. */
+  /** Hosts (with port, when it is not the scheme's own) to which a redirect may lead away; `.archive.org` stands for all below it. */
   readonly hosts: readonly string[]
 }
 
@@ -37,10 +37,17 @@ function nextUrl(from: URL, location: string | null, hosts: readonly string[]): 
     throw new OriginError('refused', `${from}: a redirect without a readable address`)
   }
   const to = new URL(location, from)
-  if (to.protocol !== from.protocol || (to.host !== from.host && !hosts.includes(to.host))) {
+  if (
+    to.protocol !== from.protocol ||
+    (to.host !== from.host && !hosts.some((host) => isHost(to.host, host)))
+  ) {
     throw new OriginError('refused', `${from}: redirects to ${to.protocol}//${to.host}, which is not allowed`)
   }
   to.username = ''
   to.password = ''
   return to
+}
+
+function isHost(host: string, allowed: string): boolean {
+  return allowed.startsWith('.') ? host.endsWith(allowed) : host === allowed
 }

@@ -23,6 +23,8 @@ export interface SwarmTorrent {
 export interface SwarmReader {
   /** `path` as in the info dictionary. Throws RangeError when the torrent has no such file. */
   file(path: string): ByteSource
+  /** The raw info dictionary. */
+  readonly info: Uint8Array
   /** Payload bytes that came. */
   readonly downloadedBytes: number
   close(): Promise<void>
@@ -67,6 +69,7 @@ export async function openSwarm(
         close: async () => {},
       }
     },
+    info: reader.info,
     get downloadedBytes() {
       return reader.downloadedBytes
     },
