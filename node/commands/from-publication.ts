@@ -11,6 +11,7 @@ import { openPublication, type Publication, PublicationError } from '../publicat
 import { type PublishedRun, runsOf, wikisLike } from '../publication/runs.ts'
 import type { SwarmShard } from '../reading/swarm-run.ts'
 import {
+  duration,
   type HostPort,
   hostPort,
   list,
@@ -42,6 +43,13 @@ export const PUBLICATION_SETTINGS = {
     kind: list(hostPort),
     default: [],
     repeat: true,
+  },
+  patience: {
+    value: '<time>',
+    help: 'how long peers may be silent before others are asked',
+    kind: duration,
+    default: 30_000,
+    defaultText: '30s',
   },
   allowExpired: {
     value: null,

@@ -73,7 +73,11 @@ export async function getWanted(
     const hasher = new WorkerHasher()
     closing.push(() => hasher.close())
     const sources: FileSource[] = [
-      swarmSource({ engine, shard: (shard) => swarmShard(publication, shard, values.peer) }),
+      swarmSource({
+        engine,
+        shard: (shard) => swarmShard(publication, shard, values.peer),
+        patienceMs: values.patience,
+      }),
       ...httpSources(values, wanted),
     ]
     for (const source of sources) closing.push(() => source.close())

@@ -97,7 +97,7 @@ async function fromSwarm(words: RunWords, values: PublicationValues): Promise<Op
       `the manifest names no peer that has ${wiki} of ${date}; give one with --peer HOST:PORT`,
     )
   const engine = await startFetcher()
-  const run = openSwarmRun(engine, { wiki, date, shards: swarm })
+  const run = openSwarmRun(engine, { wiki, date, shards: swarm }, { patienceMs: values.patience })
   return { run, fetchedBytes: () => run.downloadedBytes, close: () => engine.stop() }
 }
 

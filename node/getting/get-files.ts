@@ -55,15 +55,15 @@ export interface GetProgress {
   readonly allBytes: number
 }
 
-/** Where a file of the manifest comes to lie below the folder. Throws RangeError for a path that is none of its shard's. */
+/** Where a file of the manifest comes to lie below the folder. Throws GetError for a path that is none of its shard's. */
 export function placeOf({ shard, file }: WantedFile): string {
   const run = parseShardId(shard.id)
   if (shard.name !== torrentName(run) || !file.path.startsWith(`${runFolder(run)}/`))
-    throw new RangeError(`${shard.id}: not a path of this run: ${JSON.stringify(file.path.slice(0, 200))}`)
+    throw new GetError(`${shard.id}: not a path of this run: ${JSON.stringify(file.path.slice(0, 200))}`)
   return `${shard.name}/${file.path}`
 }
 
-/** Rejects with the file system's error, and with RangeError for a manifest that names paths of elsewhere. */
+/** Rejects with the file system's error, and with GetError for a manifest that names paths of elsewhere. */
 export async function getFiles(wanted: readonly WantedFile[], options: GetOptions): Promise<GotFile[]> {
   const { to, signal } = options
   await mkdir(to, { recursive: true })
