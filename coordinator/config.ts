@@ -27,6 +27,9 @@ export interface CoordinatorConfig
   readonly publishDir: string
   /** Where people find the publication, with `/` at its end; null when it has no address. */
   readonly publicUrl: string | null
+  /** Told in Metalinks: where items are downloaded, and mirrors besides `originUrl`; each with `/` at its end. */
+  readonly archiveSite: string
+  readonly mirrors: readonly string[]
   readonly discoverEveryMs: number
   readonly preserveEveryMs: number
   readonly publishEveryMs: number
@@ -103,6 +106,13 @@ export const COORDINATOR_SETTINGS = {
     help: 'where people find the published folder, for the feed',
     kind: orNull(webAddress),
     default: null,
+  },
+  mirror: {
+    value: '<url>',
+    help: 'a mirror laid out like the origin, to be named in Metalinks',
+    kind: list(webAddress),
+    default: [],
+    repeat: true,
   },
   discoverEvery: {
     value: '<time>',
@@ -187,6 +197,8 @@ export function readCoordinatorConfig(sources: Sources): CoordinatorConfig {
     operators: values.operatorNode.map(parseOperatorNode).filter((one) => one !== null),
     publishDir: resolve(values.publish ?? join(dataDir, 'published')),
     publicUrl: values.publicUrl,
+    archiveSite: values.archiveSite,
+    mirrors: values.mirror,
     discoverEveryMs: values.discoverEvery,
     preserveEveryMs: values.preserveEvery,
     publishEveryMs: values.publishEvery,

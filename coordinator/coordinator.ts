@@ -102,6 +102,7 @@ async function assemble(
     clock,
     log,
     publicUrl: config.publicUrl,
+    places: { archiveSite: config.archiveSite, mirrors: [config.originUrl, ...config.mirrors] },
   })
 
   const adoption = new Adoption({ origin, clock, log })

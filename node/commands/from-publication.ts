@@ -111,9 +111,9 @@ export function chooseRun(
   dataset: Dataset = 'dumps',
   suits: (run: PublishedRun) => boolean = () => true,
 ): PublishedRun {
-  const runs = runsOf(publication.manifest, wiki, dataset)
+  const runs = runsOf(publication.manifest.shards, wiki, dataset)
   if (runs.length === 0) {
-    const like = wikisLike(publication.manifest, wiki)
+    const like = wikisLike(publication.manifest.shards, wiki)
     const others = like.length === 0 ? '' : `; there are ${like.join(', ')}`
     throw new UserError(
       `${publication.name} has no dump of ${wiki}${dataset === 'dumps' ? '' : ` in ${dataset}`}${others}`,

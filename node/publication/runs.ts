@@ -1,6 +1,6 @@
 /** The runs of one wiki that a merged manifest names. */
 import { type Dataset, parseShardId } from '../../protocol/ids.ts'
-import type { MergedManifest, MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
+import type { MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
 
 export interface PublishedRun {
   readonly dataset: Dataset
@@ -12,9 +12,13 @@ export interface PublishedRun {
 }
 
 /** The newest first. Of two revisions of one shard the one that the Internet Archive has counts, then the one with more replicas. */
-export function runsOf(manifest: MergedManifest, wiki: string, dataset: Dataset = 'dumps'): PublishedRun[] {
+export function runsOf(
+  all: readonly MergedManifestShard[],
+  wiki: string,
+  dataset: Dataset = 'dumps',
+): PublishedRun[] {
   const runs = new Map<string, Map<number, MergedManifestShard>>()
-  for (const shard of manifest.shards) {
+  for (const shard of all) {
     const { dataset: of, wiki: name, date, part } = parseShardId(shard.id)
     if (of !== dataset || name !== wiki) continue
     const run = runs.get(date) ?? new Map<number, MergedManifestShard>()
@@ -44,9 +48,22 @@ function isBetter(a: MergedManifestShard, b: MergedManifestShard): boolean {
   return verified(a) !== verified(b) ? verified(a) > verified(b) : a.replicas > b.replicas
 }
 
-/** Names of wikis in the manifest that are written nearly like this one. */
-export function wikisLike(manifest: MergedManifest, wiki: string): string[] {
-  const names = new Set(manifest.shards.map((shard) => parseShardId(shard.id).wiki))
+/** All runs of all wikis, in the order of the shards. */
+export function allRuns(all: readonly MergedManifestShard[]): PublishedRun[] {
+  const wikis = new Map<string, { dataset: Dataset; wiki: string; shards: MergedManifestShard[] }>()
+  for (const shard of all) {
+    const { dataset, wiki } = parseShardId(shard.id)
+    const key = `${dataset}/${wiki}`
+    const known = wikis.get(key) ?? { dataset, wiki, shards: [] }
+    known.shards.push(shard)
+    wikis.set(key, known)
+  }
+  return [...wikis.values()].flatMap(({ dataset, wiki, shards }) => runsOf(shards, wiki, dataset))
+}
+
+/** Names of wikis that are written nearly like this one. */
+export function wikisLike(all: readonly MergedManifestShard[], wiki: string): string[] {
+  const names = new Set(all.map((shard) => parseShardId(shard.id).wiki))
   const start = wiki.slice(0, 2)
   return [...names].filter((name) => name.startsWith(start) || name.includes(wiki)).slice(0, 10)
 }

@@ -115,6 +115,8 @@ async function prepare(nodes: number): Promise<{ coordinator: CoordinatorConfig;
     keysDir,
     publishDir: at('published'),
     publicUrl: null,
+    archiveSite: 'https://archive.example/',
+    mirrors: [],
     discoverEveryMs: 1_000,
     preserveEveryMs: 1_000,
     publishEveryMs: 5_000,

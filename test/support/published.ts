@@ -14,7 +14,7 @@ import { WorkerHasher } from '../../node/transfer/hasher.ts'
 import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
-import { testRoot } from './publication.ts'
+import { TEST_PLACES, testRoot } from './publication.ts'
 
 export const FIXTURES = join(import.meta.dirname, '..', 'fixtures', 'dumps')
 
@@ -139,6 +139,7 @@ export interface PublishedOptions {
   /** When it was published. */
   readonly nowMs?: number
   readonly publicUrl?: string | null
+  readonly places?: typeof TEST_PLACES
 }
 
 export async function publishRuns(options: PublishedOptions): Promise<Published> {
@@ -166,7 +167,15 @@ export async function publishRuns(options: PublishedOptions): Promise<Published>
     return { ...merged, peers, archive: item === undefined ? null : { item, verifiedAtMs: nowMs } }
   })
   const publicUrl = options.publicUrl ?? null
-  const { files } = buildPublication({ root, keys, shards, previous: null, nowMs, publicUrl })
+  const { files } = buildPublication({
+    root,
+    keys,
+    shards,
+    previous: null,
+    nowMs,
+    publicUrl,
+    places: options.places ?? TEST_PLACES,
+  })
   const dir = join(base, 'published')
   await createLocalFolder({ dir }).publish(files)
   return {
