@@ -1,32 +1,15 @@
-import { fileNameOf } from '../../protocol/shard/paths.ts'
 import { type ArticleResult, readArticle } from '../reading/article.ts'
-import { type RunSource, SourceError } from '../reading/byte-source.ts'
-import { localRunDates, openLocalRun } from '../reading/local-source.ts'
-import { DumpFormatError, multistreamsOf } from '../reading/multistream.ts'
+import { SourceError } from '../reading/byte-source.ts'
+import { DumpFormatError } from '../reading/multistream.ts'
 import { lastRevision, type Page } from '../reading/pages.ts'
-import { openSwarmRun } from '../reading/swarm-run.ts'
-import { orNull, readSettings, text, yesNo } from '../settings.ts'
+import { readSettings, yesNo } from '../settings.ts'
 import type { Command, Terminal } from './command.ts'
-import {
-  chooseRun,
-  openFrom,
-  PUBLICATION_SETTINGS,
-  type PublicationValues,
-  type RunWords,
-  readRunWords,
-  startFetcher,
-  swarmShard,
-} from './from-publication.ts'
+import { readRunWords } from './from-publication.ts'
+import { type OpenedRun, openRun, RUN_SETTINGS } from './open-run.ts'
 import { UserError } from './user-error.ts'
 
 const settings = {
-  from: {
-    value: '<dir>',
-    help: 'read from a folder laid out WIKI/DATE/FILE instead of the swarm',
-    kind: orNull(text()),
-    default: null,
-  },
-  ...PUBLICATION_SETTINGS,
+  ...RUN_SETTINGS,
   xml: { value: null, help: 'print the page as the dump has it, in XML', kind: yesNo, default: false },
   json: { value: null, help: 'print one JSON object', kind: yesNo, default: false },
 }
@@ -49,8 +32,7 @@ export const read: Command = {
     const title = titleWords.join(' ')
     if (title.trim() === '') throw new UserError('a title is needed: wikiseed read fatwiki "Cape Coast"')
     const words = readRunWords(word)
-    const opened =
-      values.from === null ? await fromSwarm(words, values) : await fromFolder(words, values.from)
+    const opened = await openRun(words, values)
     try {
       const result = await readArticle(opened.run, title)
       return tell(result, { title, opened, ...values }, terminal)
@@ -64,46 +46,9 @@ export const read: Command = {
   },
 }
 
-interface Opened {
-  readonly run: RunSource
-  readonly fetchedBytes: () => number | null
-  close(): Promise<void>
-}
-
-async function fromFolder({ wiki, date }: RunWords, root: string): Promise<Opened> {
-  const dates = date === null ? await localRunDates(root, wiki) : [date]
-  let first: RunSource | null = null
-  for (const one of dates) {
-    const run = await openLocalRun(root, wiki, one)
-    first ??= run
-    if (multistreamsOf(run.files).length > 0) return local(run)
-  }
-  if (first === null)
-    throw new UserError(`${root} holds no run of ${wiki}; it should be laid out WIKI/DATE/FILE`)
-  return local(first)
-}
-
-const local = (run: RunSource): Opened => ({ run, fetchedBytes: () => null, close: () => run.close() })
-
-async function fromSwarm(words: RunWords, values: PublicationValues): Promise<Opened> {
-  const publication = await openFrom(values)
-  const files = (shards: readonly { files: readonly { path: string; size: number }[] }[]) =>
-    shards.flatMap((one) => one.files.map(({ path, size }) => ({ name: fileNameOf(path), sizeBytes: size })))
-  const suits = (run: { shards: Parameters<typeof files>[0] }) => multistreamsOf(files(run.shards)).length > 0
-  const { wiki, date, shards } = chooseRun(publication, words, 'dumps', suits)
-  const swarm = shards.map((shard) => swarmShard(publication, shard, values.peer))
-  if (swarm.every((shard) => shard.peers.length === 0))
-    throw new UserError(
-      `the manifest names no peer that has ${wiki} of ${date}; give one with --peer HOST:PORT`,
-    )
-  const engine = await startFetcher()
-  const run = openSwarmRun(engine, { wiki, date, shards: swarm }, { patienceMs: values.patience })
-  return { run, fetchedBytes: () => run.downloadedBytes, close: () => engine.stop() }
-}
-
 interface Telling {
   readonly title: string
-  readonly opened: Opened
+  readonly opened: OpenedRun
   readonly xml: boolean
   readonly json: boolean
 }
