@@ -4,6 +4,7 @@ import type { Command, Terminal } from './commands/command.ts'
 import { coordinatorInit } from './commands/coordinator-init.ts'
 import { coordinatorStart } from './commands/coordinator-start.ts'
 import { demo } from './commands/demo.ts'
+import { extract } from './commands/extract.ts'
 import { get } from './commands/get.ts'
 import { identity } from './commands/identity.ts'
 import { manifestVerify } from './commands/manifest-verify.ts'
@@ -22,6 +23,7 @@ const COMMANDS: readonly Command[] = [
   identity,
   read,
   get,
+  extract,
   verify,
   torrentCreate,
   manifestVerify,
