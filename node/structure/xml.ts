@@ -9,7 +9,7 @@ export type ContentJudgement =
   | { readonly ok: false; readonly where: 'start' | 'end'; readonly detail: string }
 
 const ROOT = /^(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<([A-Za-z][A-Za-z0-9_.-]*)[\s/>]/
-const DATABASE_NAME = /<dbname>([^<]{1,255})<\/dbname>/
+const DATABASE_NAME = /<dbname>([A-Za-z0-9_-]{1,255})<\/dbname>/
 const SITEINFO_END = '</siteinfo>'
 
 /** `wiki`: the database that the name of the file says; null when it says none. Texts are of one byte a character. */
