@@ -5,6 +5,7 @@
 
 import type { Infohash, NodeId } from '../protocol/ids.ts'
 import type { FullDigests, Shard } from '../protocol/shard/shard.ts'
+import type { Finding } from './structure/finding.ts'
 
 /** Time as an argument: wall clock for what others see, monotonic for how long something took. */
 export interface Clock {
@@ -141,17 +142,30 @@ export interface FileFacts {
   readonly digests: FullDigests
 }
 
-/** Reads files once, in worker threads: all digests, and the v1 piece hashes over their concatenation. */
+/** Reads files once, in worker threads: all digests, the v1 piece hashes over their concatenation, and what their form says. */
 export interface Hasher {
   /**
    * Digests of each file, and piece SHA-1s over all of them in this order when `pieceLengthBytes` is given.
-   * Rejects with the file system's error.
+   * Rejects with the file system's error, and with the signal's reason.
    */
   hash(
     files: readonly string[],
-    options?: { pieceLengthBytes?: number; onBytes?: (count: number) => void; signal?: AbortSignal },
-  ): Promise<{ files: FileFacts[]; pieces: Uint8Array | null }>
+    options?: HashOptions,
+  ): Promise<{ files: HashedFile[]; pieces: Uint8Array | null }>
   close(): Promise<void>
+}
+
+export interface HashOptions {
+  readonly pieceLengthBytes?: number
+  /** Also look at the form of each file, by its name. @default false */
+  readonly structure?: boolean
+  readonly onBytes?: (count: number) => void
+  readonly signal?: AbortSignal
+}
+
+export interface HashedFile extends FileFacts {
+  /** null unless `structure` was asked for. */
+  readonly finding: Finding | null
 }
 
 /** Where a BitTorrent peer listens. */

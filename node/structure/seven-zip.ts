@@ -72,7 +72,7 @@ export class SevenZipDecoder implements Decoder {
   }
 
   end(): number {
-    if (this.#at !== this.#fileBytes) throw new Error('the file changed while it was read')
+    if (this.#at !== this.#fileBytes) throw new NotRead('it changed while it was read')
     if (this.#fileBytes > this.#endBytes)
       throw new Broken(this.#endBytes, 'bytes after the end of the archive')
     return this.#files
