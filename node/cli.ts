@@ -9,6 +9,7 @@ import { get } from './commands/get.ts'
 import { identity } from './commands/identity.ts'
 import { manifestVerify } from './commands/manifest-verify.ts'
 import { read } from './commands/read.ts'
+import { restore } from './commands/restore.ts'
 import { start } from './commands/start.ts'
 import { status } from './commands/status.ts'
 import { torrentCreate } from './commands/torrent-create.ts'
@@ -24,6 +25,7 @@ const COMMANDS: readonly Command[] = [
   read,
   get,
   extract,
+  restore,
   verify,
   torrentCreate,
   manifestVerify,
