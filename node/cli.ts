@@ -4,6 +4,7 @@ import type { Command, Terminal } from './commands/command.ts'
 import { coordinatorInit } from './commands/coordinator-init.ts'
 import { coordinatorStart } from './commands/coordinator-start.ts'
 import { demo } from './commands/demo.ts'
+import { drill } from './commands/drill.ts'
 import { extract } from './commands/extract.ts'
 import { get } from './commands/get.ts'
 import { identity } from './commands/identity.ts'
@@ -32,6 +33,7 @@ const COMMANDS: readonly Command[] = [
   coordinatorInit,
   coordinatorStart,
   demo,
+  drill,
 ]
 
 const GROUPS: Readonly<Record<string, string>> = {
