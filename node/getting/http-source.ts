@@ -1,5 +1,5 @@
 /** Files over HTTP: items of the Internet Archive, and mirrors laid out like upstream. The origin's client does it, with its manners. */
-import type { MergedManifestFile, MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
+import type { MergedManifestFile } from '../../protocol/manifest/merged-manifest.ts'
 import { createOrigin, type OriginOptions } from '../origin/origin.ts'
 import { type Origin, OriginError } from '../ports.ts'
 import { isMetadata, mirrorPath } from '../publication/paths.ts'
