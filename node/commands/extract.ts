@@ -65,7 +65,7 @@ export const extract: Command = {
     if (values.json && values.out === null)
       throw new UserError('--json needs --out <file>: the pages go to the standard output else')
     const titles = values.titles === null ? null : await readTitles(values.titles)
-    const opened = await openRun(words, values)
+    const opened = await openRun(words, values, terminal)
     const progress = new Progress()
     try {
       const choosing = titles === null ? byCategory(opened, values.categoryFromSql ?? '') : byTitles(titles)

@@ -18,6 +18,7 @@ import type { SwarmShard } from '../reading/swarm-run.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { duration, hostPort, list, orNull, type Settings, text, type Values, yesNo } from '../settings.ts'
 import { WebTorrentEngine } from '../transfer/torrent-engine.ts'
+import type { Terminal } from './command.ts'
 import { UserError } from './user-error.ts'
 
 export const PUBLICATION_SETTINGS = {
@@ -91,7 +92,7 @@ export interface Opened extends Publication {
 }
 
 /** Rejects with UserError. */
-export async function openFrom(values: PublicationValues): Promise<Opened> {
+export async function openFrom(values: PublicationValues, terminal: Terminal): Promise<Opened> {
   const { manifest, root: rootPath } = values
   if (manifest === null)
     throw new UserError(
@@ -117,6 +118,10 @@ export async function openFrom(values: PublicationValues): Promise<Opened> {
     if (!(error instanceof PublicationError)) throw error
     throw new UserError(error.message, { cause: error })
   }
+  if (publication.checkedBy === 'minisign')
+    terminal.note(
+      `Taken by its signature alone, of ${publication.manifest.issuedAt}: nobody renews this publication, and a newer one would not be noticed.`,
+    )
   const told = values.node.length === 0 ? null : await askNodes(root, values.node)
   return {
     ...publication,

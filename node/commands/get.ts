@@ -45,7 +45,7 @@ export const get: Command = {
   async run({ args, flags, env, config }, terminal) {
     const values = readSettings(settings, { flags, env, file: config })
     const words = readRunWords(args[0] ?? '')
-    const publication = await openFrom(values)
+    const publication = await openFrom(values, terminal)
     const run = chooseRun(publication, words, values.dataset)
     const wanted = wantedFiles(run, values.files)
     if (wanted.length === 0)

@@ -5,6 +5,7 @@ import { localRunDates, openLocalRun } from '../reading/local-source.ts'
 import { multistreamsOf } from '../reading/multistream.ts'
 import { openSwarmRun } from '../reading/swarm-run.ts'
 import { orNull, type Settings, text, type Values } from '../settings.ts'
+import type { Terminal } from './command.ts'
 import {
   chooseRun,
   openFrom,
@@ -27,8 +28,12 @@ export const RUN_SETTINGS = {
 } satisfies Settings
 
 /** The date that is asked for, or the newest with a multistream dump. Rejects with UserError or SourceError. */
-export async function openRun(words: RunWords, values: Values<typeof RUN_SETTINGS>): Promise<OpenedRun> {
-  return values.from === null ? fromSwarm(words, values) : fromFolder(words, values.from)
+export async function openRun(
+  words: RunWords,
+  values: Values<typeof RUN_SETTINGS>,
+  terminal: Terminal,
+): Promise<OpenedRun> {
+  return values.from === null ? fromSwarm(words, values, terminal) : fromFolder(words, values.from)
 }
 
 /** A run to read from, and how many bytes of it came from the swarm. */
@@ -53,8 +58,8 @@ async function fromFolder({ wiki, date }: RunWords, root: string): Promise<Opene
 
 const local = (run: RunSource): OpenedRun => ({ run, fetchedBytes: () => null, close: () => run.close() })
 
-async function fromSwarm(words: RunWords, values: PublicationValues): Promise<OpenedRun> {
-  const publication = await openFrom(values)
+async function fromSwarm(words: RunWords, values: PublicationValues, terminal: Terminal): Promise<OpenedRun> {
+  const publication = await openFrom(values, terminal)
   const files = (shards: readonly { files: readonly { path: string; size: number }[] }[]) =>
     shards.flatMap((one) => one.files.map(({ path, size }) => ({ name: fileNameOf(path), sizeBytes: size })))
   const suits = (run: { shards: Parameters<typeof files>[0] }) => multistreamsOf(files(run.shards)).length > 0

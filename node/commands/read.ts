@@ -32,7 +32,7 @@ export const read: Command = {
     const title = titleWords.join(' ')
     if (title.trim() === '') throw new UserError('a title is needed: wikiseed read fatwiki "Cape Coast"')
     const words = readRunWords(word)
-    const opened = await openRun(words, values)
+    const opened = await openRun(words, values, terminal)
     try {
       const result = await readArticle(opened.run, title)
       return tell(result, { title, opened, ...values }, terminal)

@@ -40,7 +40,7 @@ export const restore: Command = {
   async run({ args, flags, env, config }, terminal) {
     const values = readSettings(settings, { flags, env, file: config })
     const words = readRunWords(args[0] ?? '')
-    const publication = await openFrom(values)
+    const publication = await openFrom(values, terminal)
     const run = chooseRun(publication, words, 'dumps', (one) => planRestore(namesOf(one)) !== null)
     const plan = planRestore(namesOf(run))
     if (plan === null)

@@ -13,13 +13,14 @@ export type HttpOptions = Pick<
 /** `site` with `/` at its end: https://archive.org/ */
 export function archiveSource(site: string, options: HttpOptions): FileSource {
   const items = new Map<string, Origin>()
+  const gone = { isIt: false }
   const host = new URL(site).host
   // Downloads are redirected to the machine that holds the item.
   const redirectHosts = host === 'archive.org' ? ['.archive.org'] : []
   return {
     kind: 'archive',
     name: host,
-    offers: (shard) => shard.archive !== null && IDENTIFIER.test(shard.archive.item),
+    offers: (shard) => !gone.isIt && shard.archive !== null && IDENTIFIER.test(shard.archive.item),
     async fetch(shard, file, path, { onBytes, signal }) {
       const item = shard.archive?.item ?? ''
       let origin = items.get(item)
@@ -27,7 +28,10 @@ export function archiveSource(site: string, options: HttpOptions): FileSource {
         origin = createOrigin({ ...options, baseUrl: `${site}download/${item}/`, redirectHosts })
         items.set(item, origin)
       }
-      await download(origin, file.path, file, path, { onBytes, ...(signal === undefined ? {} : { signal }) })
+      await download(origin, gone, file.path, file, path, {
+        onBytes,
+        ...(signal === undefined ? {} : { signal }),
+      })
     },
     close: async () => {
       await Promise.all([...items.values()].map((origin) => origin.close()))
@@ -41,12 +45,13 @@ const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9._-]{2,99}$/
 /** `baseUrl`: https://dumps.wikimedia.org/ or a mirror of its layout. It has no metadata files of ours. */
 export function mirrorSource(baseUrl: string, options: HttpOptions): FileSource {
   const origin = createOrigin({ ...options, baseUrl })
+  const gone = { isIt: false }
   return {
     kind: 'mirror',
     name: new URL(baseUrl).host,
-    offers: (_shard, file) => !isMetadata(file),
+    offers: (_shard, file) => !gone.isIt && !isMetadata(file),
     fetch: (shard, file, path, { onBytes, signal }) =>
-      download(origin, mirrorPath(shard, file), file, path, {
+      download(origin, gone, mirrorPath(shard, file), file, path, {
         onBytes,
         ...(signal === undefined ? {} : { signal }),
       }),
@@ -54,8 +59,10 @@ export function mirrorSource(baseUrl: string, options: HttpOptions): FileSource 
   }
 }
 
+/** `gone` is noted when the host cannot be reached after all retries: it is not waited for with every file. */
 async function download(
   origin: Origin,
+  gone: { isIt: boolean },
   remotePath: string,
   file: MergedManifestFile,
   path: string,
@@ -64,6 +71,7 @@ async function download(
   try {
     await origin.download({ path: remotePath, sizeBytes: file.size }, path, options)
   } catch (error) {
+    if (error instanceof OriginError && error.code === 'network') gone.isIt = true
     if (error instanceof OriginError) throw new GetError(error.message, { cause: error })
     throw error
   }

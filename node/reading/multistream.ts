@@ -6,6 +6,7 @@
 
 import { utf8FromBytes } from '../../protocol/codec/bytes.ts'
 import { parseDumpFileName } from '../../protocol/dump/file-name.ts'
+import { READ_BYTES_MAX } from '../ports.ts'
 import { decompressBzip2 } from '../structure/bzip2.ts'
 import type { ByteSource, RunFile, RunSource } from './byte-source.ts'
 import { readSiteInfo, type SiteInfo } from './titles.ts'
@@ -18,8 +19,12 @@ export interface Multistream {
 
 /** An index, decompressed: about 40 bytes a page. */
 const INDEX_BYTES_MAX = 512 * 1024 * 1024
+/** ... and as it lies there. */
+const INDEX_PACKED_BYTES_MAX = 128 * 1024 * 1024
 /** 100 pages of at most 2 MiB of wikitext (`$wgMaxArticleSize`), with room for their XML. */
 const STREAM_BYTES_MAX = 256 * 1024 * 1024
+/** ... packed; bzip2 makes nothing larger by more than a hundredth. */
+const STREAM_PACKED_BYTES_MAX = READ_BYTES_MAX
 const HEADER_BYTES_MAX = 4 * 1024 * 1024
 /** A siteinfo, compressed; a file whose first stream is longer is no multistream dump. */
 const HEADER_PACKED_BYTES_MAX = 1024 * 1024
@@ -75,6 +80,8 @@ export class MultistreamIndex {
 
   /** Reads a whole index. Rejects with SourceError or DumpFormatError. */
   static async read(source: ByteSource, name: string, contentBytes: number, signal?: AbortSignal) {
+    if (source.sizeBytes > INDEX_PACKED_BYTES_MAX)
+      throw new DumpFormatError(`${name} is too large to be read at once: ${source.sizeBytes} bytes`)
     const packed = await source.read(0, source.sizeBytes, signal)
     const bytes = unpack(packed, INDEX_BYTES_MAX, name)
     const offsets = new Set<number>()
@@ -159,6 +166,10 @@ export async function readStream(
   end: number,
   signal?: AbortSignal,
 ): Promise<string> {
+  if (end - start > STREAM_PACKED_BYTES_MAX)
+    throw new DumpFormatError(
+      `${name} has a stream of ${end - start} bytes, by its index; that is none of 100 pages`,
+    )
   const xml = utf8FromBytes(unpack(await source.read(start, end, signal), STREAM_BYTES_MAX, name))
   if (xml === null) throw new DumpFormatError(`${name} is not UTF-8 at byte ${start}`)
   return xml

@@ -260,7 +260,8 @@ describe('wikiseed get and what it is told', () => {
         1,
         expect.stringMatching(/have expired.*--allow-expired/),
       ])
-      const { code, report } = await get(...args, '--allow-expired')
+      const { code, report, error } = await get(...args, '--allow-expired')
+      expect(error).toContain('Taken by its signature alone')
       expect([code, report.checkedBy]).toEqual([0, 'minisign'])
       const path = join(old.dir, 'manifest.json')
       writeFileSync(path, readFileSync(path, 'utf8').replace('aawiki', 'abwiki'))
