@@ -12,8 +12,10 @@ import type { SwarmShard } from '../reading/swarm-run.ts'
 import { openSwarm, type SwarmReader } from '../reading/swarm-source.ts'
 import { type FileSource, GetError } from './file-source.ts'
 
-/** Read at once, and the next while these are written. */
-const WINDOW_BYTES = 8 * 1024 * 1024
+/** Read at once: a piece, or this if that is more. */
+const WINDOW_BYTES_MIN = 1024 * 1024
+/** Asked for before it is written. */
+const AHEAD_BYTES = 16 * 1024 * 1024
 
 export interface SwarmOptions {
   readonly engine: TorrentEngine
@@ -51,7 +53,8 @@ export function swarmSource({ engine, shard: of, ...options }: SwarmOptions): Fi
         })
         try {
           const from = await wholeBytes(handle, reader.info, file.path)
-          await copy(reader.file(file.path), handle, from, onBytes, signal)
+          const windowBytes = Math.max(WINDOW_BYTES_MIN, decodeInfo(reader.info)?.pieceLengthBytes ?? 0)
+          await copy(reader.file(file.path), handle, from, windowBytes, onBytes, signal)
           await handle.truncate(file.size)
           await handle.sync()
         } finally {
@@ -70,23 +73,27 @@ export function swarmSource({ engine, shard: of, ...options }: SwarmOptions): Fi
   }
 }
 
+/** Writes in order, so that what is there when it stops is a beginning to go on from. */
 async function copy(
   source: ByteSource,
   handle: FileHandle,
   from: number,
+  windowBytes: number,
   onBytes: (count: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const window = (at: number) =>
-    at < source.sizeBytes
-      ? source.read(at, Math.min(at + WINDOW_BYTES, source.sizeBytes), signal)
-      : Promise.resolve(new Uint8Array())
-  let coming = window(from)
+  const coming: Promise<Uint8Array>[] = []
+  let asked = from
   for (let at = from; at < source.sizeBytes; ) {
-    const bytes = await coming
-    coming = window(at + bytes.length)
-    // It is waited for in the next turn; a failure before that is not lost.
-    coming.catch(() => {})
+    while (asked < source.sizeBytes && (coming.length < 2 || asked - at < AHEAD_BYTES)) {
+      const end = Math.min(asked + windowBytes, source.sizeBytes)
+      const window = source.read(asked, end, signal)
+      // It is waited for in its turn; a failure before that is not lost.
+      window.catch(() => {})
+      coming.push(window)
+      asked = end
+    }
+    const bytes = (await coming.shift()) ?? new Uint8Array()
     for (let done = 0; done < bytes.length; ) {
       done += (await handle.write(bytes, done, bytes.length - done, at + done)).bytesWritten
     }

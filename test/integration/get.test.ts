@@ -14,7 +14,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { realSleep } from '../../coordinator/http/sleep.ts'
 import { createInternetArchive } from '../../coordinator/preserve/internet-archive.ts'
 import { silentLog } from '../conformance/silent-log.ts'
-import { at, useCli, wikiseed } from '../support/cli.ts'
+import { at, sentence, start, useCli, wikiseed } from '../support/cli.ts'
 import { FIXTURES, type Published, publishRuns } from '../support/published.ts'
 import { startWorld, type World } from '../world/world.ts'
 
@@ -137,6 +137,27 @@ describe('wikiseed get from the swarm', () => {
     expectSame(at('dumps'), RUN)
     expect(published.wireBytes() - before).toBeLessThan(0.75 * size)
     expect(existsSync(`${path}.part`)).toBe(false)
+  })
+
+  it('says how to go on when it is stopped, and goes on', async () => {
+    const slow = await publishRuns({ runs: [RUN], seeds: 1, uploadBytesPerSecond: 1_500_000 })
+    try {
+      const args = ['get', 'fatwiki', '--manifest', slow.dir, '--root', slow.rootPath, '--to', at('dumps')]
+      const first = start(args)
+      const part = `${at('dumps', CONTENT)}.part`
+      const written = () => statSync(part, { throwIfNoEntry: false })?.size ?? 0
+      await expect.poll(written, { timeout: 20_000, interval: 20 }).toBeGreaterThan(1_000_000)
+      first.child.kill('SIGINT')
+      expect(sentence(await first.ended)).toContain('the same command goes on from here')
+      const kept = written()
+      const before = slow.wireBytes()
+      expect((await wikiseed(...args)).code).toBe(0)
+      const whole = statSync(at('dumps', CONTENT)).size
+      expect(slow.wireBytes() - before).toBeLessThan(1.1 * (whole - kept) + 100_000)
+      expect(readFileSync(at('dumps', CONTENT)).equals(readFileSync(join(FIXTURES, CONTENT)))).toBe(true)
+    } finally {
+      await slow.close()
+    }
   })
 
   it('brings only the files that match', async () => {

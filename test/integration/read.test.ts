@@ -1,5 +1,6 @@
 /** `wikiseed read` from a swarm: what goes over the wire, and what is printed. */
 import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { useCli, wikiseed } from '../support/cli.ts'
@@ -46,6 +47,31 @@ describe('100 random titles of fatwiki from a swarm of two nodes', () => {
     const one = await readOne(published, 'No such page at all', of)
     expect(one.found).toBe(false)
     expect(one.wireBytes).toBeLessThanOrEqual(one.boundBytes)
+  })
+})
+
+describe('a swarm in which one of two nodes holds wrong bytes', () => {
+  it('gives the right article, and that node no second chance with the same piece', async () => {
+    const half = await publishRuns({ runs: ['fatwiki/20240920'], seeds: 2 })
+    try {
+      const path = join(
+        half.seeds[0]?.mirror ?? '',
+        'fatwiki/20240920/fatwiki-20240920-pages-articles-multistream.xml.bz2',
+      )
+      writeFileSync(
+        path,
+        readFileSync(path).map((byte) => byte ^ 0x55),
+      )
+      const of = await indexOf(half)
+      const texts = textsByPython()
+      for (const title of randomTitles(of.index, 10, 7)) {
+        const one = await readOne(half, title, of)
+        expect(one.text, title).toBe(texts.get(title))
+        expect(one.wireBytes, title).toBeLessThanOrEqual(2 * one.boundBytes)
+      }
+    } finally {
+      await half.close()
+    }
   })
 })
 

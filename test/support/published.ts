@@ -132,6 +132,8 @@ export interface Published {
 export interface PublishedOptions {
   readonly runs: readonly string[]
   readonly seeds?: number
+  /** Of each seed. @default no limit */
+  readonly uploadBytesPerSecond?: number
   /** Whether the manifest names the seeds as peers. @default true */
   readonly namesPeers?: boolean
   /** Where the runs are copied from. */
@@ -153,7 +155,11 @@ export async function publishRuns(options: PublishedOptions): Promise<Published>
   for (let index = 0; index < (options.seeds ?? 2); index++) {
     const own = join(base, `seed-${index}`)
     await cp(mirror, own, { recursive: true })
-    const engine = new WebTorrentEngine({ port: 0 })
+    const limit = options.uploadBytesPerSecond
+    const engine = new WebTorrentEngine({
+      port: 0,
+      ...(limit === undefined ? {} : { uploadLimitBytesPerSecond: limit }),
+    })
     await engine.start()
     for (const { merged } of held) await engine.seed(merged.torrent, own)
     seeds.push({ engine, mirror: own, meter: await meterTo(engine.port) })
