@@ -10,14 +10,12 @@ import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import { peerAddress } from '../config.ts'
 import type { Volunteers } from '../getting/volunteers.ts'
 import { verifyEd25519 } from '../net/signature.ts'
-import { createLog } from '../observe/log.ts'
 import type { TorrentEngine, TorrentPeer } from '../ports.ts'
-import { openPublication, type Publication, PublicationError } from '../publication/open.ts'
+import type { Publication } from '../publication/open.ts'
 import { type PublishedRun, runsOf, wikisLike } from '../publication/runs.ts'
 import type { SwarmShard } from '../reading/swarm-run.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { duration, hostPort, list, orNull, type Settings, text, type Values, yesNo } from '../settings.ts'
-import { WebTorrentEngine } from '../transfer/torrent-engine.ts'
 import type { Terminal } from './command.ts'
 import { UserError } from './user-error.ts'
 
@@ -106,6 +104,8 @@ export async function openFrom(values: PublicationValues, terminal: Terminal): P
     throw new UserError(`the root document ${rootPath} cannot be read`, { cause: error })
   })
   const cacheDir = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'wikiseed', 'publications')
+  // Large libraries are loaded when they are needed: other commands start without them.
+  const { openPublication, PublicationError } = await import('../publication/open.ts')
   let publication: Publication
   try {
     publication = await openPublication({
@@ -135,6 +135,7 @@ export async function openFrom(values: PublicationValues, terminal: Terminal): P
 
 async function askNodes(root: Uint8Array, addresses: readonly string[]): Promise<Volunteers> {
   const { askVolunteers } = await import('../getting/volunteers.ts')
+  const { createLog } = await import('../observe/log.ts')
   const log = createLog({ level: 'silent', folder: null })
   return askVolunteers({ root: readRoot(root, verifyEd25519), addresses, clock: systemClock, log })
 }
@@ -174,6 +175,7 @@ export function swarmShard(opened: Opened, shard: MergedManifestShard): SwarmSha
 
 /** An engine that only fetches: it listens on this machine alone, at a port that the system chooses. Who starts stops. */
 export async function startFetcher(): Promise<TorrentEngine> {
+  const { WebTorrentEngine } = await import('../transfer/torrent-engine.ts')
   const engine = new WebTorrentEngine({ port: 0 })
   await engine.start()
   return engine

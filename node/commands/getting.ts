@@ -3,7 +3,6 @@ import { matchesGlob } from 'node:path'
 import { fileNameOf } from '../../protocol/shard/paths.ts'
 import type { FileSource } from '../getting/file-source.ts'
 import { type GetProgress, type GotFile, getFiles, type WantedFile } from '../getting/get-files.ts'
-import { archiveSource, mirrorSource } from '../getting/http-source.ts'
 import { swarmSource } from '../getting/swarm-file.ts'
 import { isMetadata } from '../publication/paths.ts'
 import type { PublishedRun } from '../publication/runs.ts'
@@ -78,7 +77,7 @@ export async function getWanted(
         shard: (shard) => swarmShard(publication, shard),
         patienceMs: values.patience,
       }),
-      ...httpSources(values, wanted),
+      ...(await httpSources(values, wanted)),
     ]
     for (const source of sources) closing.push(() => source.close())
     return await getFiles(wanted, {
@@ -99,7 +98,7 @@ export async function getWanted(
   }
 }
 
-function httpSources(values: GetValues, wanted: readonly WantedFile[]): FileSource[] {
+async function httpSources(values: GetValues, wanted: readonly WantedFile[]): Promise<FileSource[]> {
   const hasItem = wanted.some(({ shard }) => shard.archive !== null)
   const { contact, mirror, archiveSite } = values
   if (contact === null) {
@@ -109,6 +108,7 @@ function httpSources(values: GetValues, wanted: readonly WantedFile[]): FileSour
       )
     return []
   }
+  const { archiveSource, mirrorSource } = await import('../getting/http-source.ts')
   const options = { contact, version: VERSION, nodeId: 'get', clock: systemClock, random: Math.random }
   try {
     return [
