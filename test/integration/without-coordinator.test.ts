@@ -115,14 +115,14 @@ async function prepare(nodes: number): Promise<{ coordinator: CoordinatorConfig;
     keysDir,
     publishDir: at('published'),
     publicUrl: null,
-    archiveSite: 'https://archive.example/',
-    mirrors: [],
     discoverEveryMs: 1_000,
     preserveEveryMs: 1_000,
     publishEveryMs: 5_000,
     archive: null,
     r2: null,
     gist: null,
+    archiveSite: 'https://archive.example/',
+    mirrors: [],
   }
   return { coordinator, dataDirs }
 }
