@@ -3,6 +3,7 @@
  * names its library. Each port has a conformance suite under test/conformance, run on the adapter and on its twin.
  */
 
+import type { ListingEntry } from '../protocol/dump/listing.ts'
 import type { Infohash, NodeId } from '../protocol/ids.ts'
 import type { FullDigests, Shard } from '../protocol/shard/shard.ts'
 
@@ -112,6 +113,18 @@ export interface Origin {
     algorithm: 'md5' | 'sha1',
     signal?: AbortSignal,
   ): Promise<string | null>
+  /** What stands in a folder, `other/mediawiki_content_current`; null where there is none, or where folders are not listed. */
+  list(folder: string, signal?: AbortSignal): Promise<readonly ListingEntry[] | null>
+  /** A small text, `.../SHA256SUMS`; null when there is none. */
+  text(
+    path: string,
+    signal?: AbortSignal,
+  ): Promise<{ readonly text: string; readonly changedMs: number | null } | null>
+  /** Size and date of a file without its bytes; null when there is none, or when the server does not say how long it is. */
+  facts(
+    path: string,
+    signal?: AbortSignal,
+  ): Promise<{ readonly sizeBytes: number; readonly changedMs: number | null } | null>
   /**
    * Downloads one dump file of a shard to `toPath`, continuing a partial file (Range with If-Range from a side file).
    * A file there with the whole size is left as it is: verify it, and remove it when its digests are wrong. Rejects with

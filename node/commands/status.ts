@@ -69,7 +69,8 @@ function parse(text: string, url: string): NodeStatus {
   throw new UserError(`${url} answers, but not as a WikiSeed node`)
 }
 
-function describe(now: NodeStatus): string[] {
+/** Exported for tests. */
+export function describe(now: NodeStatus): string[] {
   const { counts, capacity, traffic } = now
   const { catalog } = now
   const open = now.problems.filter((problem) => problem.resolvedAtMs === null)

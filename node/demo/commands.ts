@@ -58,7 +58,7 @@ export function coordinatorProcess(
   )
   args.push('--archive-s3', world.s3Archive, '--archive-site', world.archive, '--archive-poll', '500ms')
   args.push('--archive-slow-down', '500ms', '--r2-endpoint', world.r2, '--r2-bucket', world.r2Bucket)
-  args.push('--gist-api', world.gist)
+  args.push('--gist-api', world.gist, '--no-exports')
   for (const node of nodes) args.push('--operator-node', `${node.operator}=${nodeIds.get(node.name) ?? ''}`)
   return {
     args: [WIKISEED, ...args],

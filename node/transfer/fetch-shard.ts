@@ -6,6 +6,7 @@ import { rm, stat } from 'node:fs/promises'
 import type { FetchSource } from '../../protocol/core/effect.ts'
 import type { FetchFailure } from '../../protocol/core/event.ts'
 import type { Infohash, ShardKey } from '../../protocol/ids.ts'
+import { originPath } from '../../protocol/shard/paths.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { infoMatchesShard, torrentFiles, totalBytes } from '../../protocol/torrent/info.ts'
 import {
@@ -16,6 +17,7 @@ import {
   type TorrentEngine,
   TorrentError,
 } from '../ports.ts'
+import type { SizesBySha256 } from '../upstream/read-export.ts'
 import { readUpstreamShard } from '../upstream/read-run.ts'
 import { buildShard, dumpPath } from './build-shard.ts'
 import type { ShardFiles } from './shard-files.ts'
@@ -57,11 +59,14 @@ export interface FetchParts {
 
 /** Dump files of one shard under download at once; the host limiter bounds the node as a whole. */
 const FILES_AT_ONCE = 2
+const SIZES_MAX = 100_000
 
 export class ShardFetcher {
   readonly #parts: FetchParts
   /** Shards that upstream was read for and gave the same. */
   readonly #confirmed = new Set<ShardKey>()
+  /** Of files of exports, as upstream told them: parts of one run are confirmed one by one. */
+  readonly #sizes: SizesBySha256 = new Map()
 
   constructor(parts: FetchParts) {
     this.#parts = parts
@@ -89,7 +94,9 @@ export class ShardFetcher {
   /** PROTOCOL 1: the node that will fetch from origin makes its own reading of the run's status. */
   async #confirm(shard: Shard, mustRead: boolean, signal: AbortSignal): Promise<void> {
     const { origin, clock, settledAfterMs } = this.#parts
-    const options = { nowMs: clock.wallMs(), settledAfterMs: settledAfterMs(), signal }
+    if (this.#sizes.size > SIZES_MAX) this.#sizes.clear()
+    const sizes = this.#sizes
+    const options = { nowMs: clock.wallMs(), settledAfterMs: settledAfterMs(), signal, sizes }
     const mine = await readUpstreamShard(origin, shard, options).catch((error: unknown) => {
       // What upstream does not have is no reason to wait when only strangers say that it was there.
       if (mustRead && error instanceof OriginError && error.code === 'not-found') return null
@@ -120,7 +127,7 @@ export class ShardFetcher {
         done += Math.min(before, file.sizeBytes)
         onProgress(done)
         if (before === file.sizeBytes) continue
-        const place = { path: `${shard.name}/${file.path}`, sizeBytes: file.sizeBytes }
+        const place = { path: originPath(shard, file.path), sizeBytes: file.sizeBytes }
         const onBytes = (count: number) => {
           received += count
           done += count

@@ -13,7 +13,16 @@ import {
   type Witness,
 } from '../catalog/observers.ts'
 import { runDateMs } from '../dump/dates.ts'
-import { parseRunId, parseShardId, parseShardKey, type RunId, runIdOf, type ShardKey } from '../ids.ts'
+import {
+  parseRunId,
+  parseShardId,
+  parseShardKey,
+  type RunId,
+  runIdOf,
+  type Series,
+  type ShardKey,
+  seriesOf,
+} from '../ids.ts'
 import { OBSERVED_RUNS_A_DAY_MAX, OBSERVED_RUNS_MAX } from '../limits.ts'
 import { countPlaces } from '../placement/places.ts'
 import { waitMs } from '../placement/rank.ts'
@@ -105,7 +114,7 @@ export function takeRun(
   const [first] = shards
   if (run === undefined || run.shards !== null || first === undefined) return
   const sizeBytes = shards.reduce((sum, shard) => sum + shard.sizeBytes, 0)
-  const last = newestRuns(state).get(first.wiki)?.sizeBytes ?? 0
+  const last = newestRuns(state).get(seriesOf(first))?.sizeBytes ?? 0
   run.shards = shards
   if (run.basis !== 'own' && sizeBytes > Math.max(GROWTH_MAX * last, SMALL_BYTES)) refuse(state, run, now)
   state.observations.changed = true
@@ -170,8 +179,8 @@ function mayCount(state: CoreState, now: Now): boolean {
 function isAdmissible(state: CoreState, { run }: RunReference, day: number, now: Now): boolean {
   const { observations, parameters } = state
   const { dataset, wiki, date } = parseRunId(run)
-  const newest = newestRuns(state).get(wiki)
-  if (dataset !== 'dumps' || newest === undefined || date <= newest.date) return false
+  const newest = newestRuns(state).get(seriesOf({ dataset, wiki }))
+  if (newest === undefined || date <= newest.date) return false
   if (runDateMs(date) > now.wallMs + parameters.clockSkewMs) return false
   return (
     observations.counted.size < OBSERVED_RUNS_MAX &&
@@ -180,15 +189,17 @@ function isAdmissible(state: CoreState, { run }: RunReference, day: number, now:
   )
 }
 
-function newestRuns(state: CoreState): ReadonlyMap<string, NewestRun> {
+function newestRuns(state: CoreState): ReadonlyMap<Series, NewestRun> {
   const { observations } = state
   if (observations.newest !== null) return observations.newest
-  const newest = new Map<string, NewestRun>()
-  for (const { dataset, wiki, date, sizeBytes } of state.named.values()) {
-    const known = newest.get(wiki)
-    if (dataset !== 'dumps' || (known !== undefined && known.date > date)) continue
+  const newest = new Map<Series, NewestRun>()
+  for (const shard of state.named.values()) {
+    const { date, sizeBytes } = shard
+    const series = seriesOf(shard)
+    const known = newest.get(series)
+    if (known !== undefined && known.date > date) continue
     const before = known?.date === date ? known.sizeBytes : 0
-    newest.set(wiki, { date, sizeBytes: before + sizeBytes })
+    newest.set(series, { date, sizeBytes: before + sizeBytes })
   }
   observations.newest = newest
   return newest
@@ -271,7 +282,7 @@ function lookAgainAtMs(state: CoreState, now: Now, out: Effect[]): number {
   // Stored before it is done: once a day, whatever comes of it.
   observations.observedAtMs = now.wallMs
   state.unpersisted = true
-  const after = new Map([...newestRuns(state)].map(([wiki, { date }]) => [wiki, date]))
+  const after = new Map([...newestRuns(state)].map(([series, { date }]) => [series, date]))
   out.push({ kind: 'observe', after, known: [...state.shards.values()] })
   return nextDayAtMs
 }

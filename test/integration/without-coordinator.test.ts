@@ -115,6 +115,7 @@ async function prepare(nodes: number): Promise<{ coordinator: CoordinatorConfig;
     keysDir,
     publishDir: at('published'),
     publicUrl: null,
+    exports: false,
     discoverEveryMs: 1_000,
     preserveEveryMs: 1_000,
     publishEveryMs: 5_000,
