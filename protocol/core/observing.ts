@@ -19,7 +19,6 @@ import {
   parseShardKey,
   type RunId,
   runIdOf,
-  type Series,
   type ShardKey,
   seriesOf,
 } from '../ids.ts'
@@ -30,6 +29,7 @@ import type { Shard } from '../shard/shard.ts'
 import { settled } from './claiming.ts'
 import type { Effect } from './effect.ts'
 import type { Event, Now } from './event.ts'
+import { newestRuns } from './newest-runs.ts'
 import type { CountedRun, NewestRun } from './observations.ts'
 import type { CoreState } from './state.ts'
 
@@ -187,22 +187,6 @@ function isAdmissible(state: CoreState, { run }: RunReference, day: number, now:
     observations.countedOn(day) < OBSERVED_RUNS_A_DAY_MAX &&
     observations.revisions(run).length < REVISIONS_MAX
   )
-}
-
-function newestRuns(state: CoreState): ReadonlyMap<Series, NewestRun> {
-  const { observations } = state
-  if (observations.newest !== null) return observations.newest
-  const newest = new Map<Series, NewestRun>()
-  for (const shard of state.named.values()) {
-    const { date, sizeBytes } = shard
-    const series = seriesOf(shard)
-    const known = newest.get(series)
-    if (known !== undefined && known.date > date) continue
-    const before = known?.date === date ? known.sizeBytes : 0
-    newest.set(series, { date, sizeBytes: before + sizeBytes })
-  }
-  observations.newest = newest
-  return newest
 }
 
 function witnessOf(state: CoreState, { node, operator }: Observation): Witness {
