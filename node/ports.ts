@@ -128,20 +128,28 @@ export interface Origin {
   /**
    * Downloads one dump file of a shard to `toPath`, continuing a partial file (Range with If-Range from a side file).
    * A file there with the whole size is left as it is: verify it, and remove it when its digests are wrong. Rejects with
-   * OriginError, or with the file system's own error (ENOSPC). `onBytes` gets increments of body bytes received.
+   * OriginError, or with the file system's own error (ENOSPC). `onBytes` gets increments of body bytes received. `from`: another
+   * place that has the file; it goes on with what a place before it gave. Resolves with the labels of all who gave bytes.
    */
   download(
     file: OriginFile,
     toPath: string,
-    options: { onBytes?: (count: number) => void; signal?: AbortSignal },
-  ): Promise<void>
+    options: { from?: DownloadPlace; onBytes?: (count: number) => void; signal?: AbortSignal },
+  ): Promise<readonly string[]>
   /** Body bytes received from origin since start. */
   readonly bytesReceived: number
   close(): Promise<void>
 }
 
+/** A place besides the origin where a file may be had. */
+export interface DownloadPlace {
+  readonly baseUrl: string
+  /** Names it in logs and status; also what the file's givers are called. */
+  readonly label: string
+}
+
 export interface OriginFile {
-  /** Path below the origin's base: `tenwiki/20260101/tenwiki-20260101-....bz2`. */
+  /** Path below the base: `tenwiki/20260101/tenwiki-20260101-....bz2`. */
   readonly path: string
   readonly sizeBytes: number
 }

@@ -5,6 +5,8 @@ import { isRunDate } from '../../protocol/dump/dates.ts'
 import { readDumpIndex } from '../../protocol/dump/dump-index.ts'
 import { isWiki } from '../../protocol/ids.ts'
 import { DUMP_INDEX_BYTES_MAX, DUMP_STATUS_BYTES_MAX, PATH_BYTES_MAX } from '../../protocol/limits.ts'
+import { bootId } from '../files/boot.ts'
+import type { OnStep } from '../files/steps.ts'
 import type { Clock, Origin } from '../ports.ts'
 import { createClient } from './client.ts'
 import { createDocuments } from './documents.ts'
@@ -35,6 +37,11 @@ export interface OriginOptions {
   readonly backoffBaseMs?: number
   readonly backoffMaxMs?: number
   readonly retryAfterMaxMs?: number
+  /** Which start of the machine this is; see node/files/boot. */
+  readonly boot?: string
+  /** Waits until so many bytes of dump files may be received: the bandwidth cap. */
+  readonly pace?: (count: number, signal?: AbortSignal) => Promise<void>
+  readonly onStep?: OnStep
 }
 
 /** PROTOCOL 6: per host, for the whole process, status reads included. */
@@ -75,6 +82,9 @@ export function createOrigin(options: OriginOptions): Origin {
   })
   const client = followRedirects(limited, { redirectsMax: REDIRECTS_MAX, hosts: options.redirectHosts ?? [] })
   const policy = { retriesMax: options.retriesMax ?? 5, backoff, sleep }
+  // Where there is another source, it is asked sooner.
+  const elsewhere = { ...policy, retriesMax: Math.min(policy.retriesMax, 2) }
+  const boot = options.boot ?? bootId(options.clock.wallMs())
 
   const documents = createDocuments(client, policy)
 
@@ -97,10 +107,16 @@ export function createOrigin(options: OriginOptions): Origin {
     list: (folder, signal) => documents.list(new URL(`${checkPath(folder)}/`, base), signal),
     text: (path, signal) => documents.text(new URL(checkPath(path), base), signal),
     facts: (path, signal) => documents.facts(new URL(checkPath(path), base), signal),
-    async download(file, toPath, { onBytes, signal }) {
-      const url = new URL(checkPath(file.path), base)
-      await download(client, policy, { url, toPath, sizeBytes: file.sizeBytes, onBytes, signal })
+    async download(file, toPath, { from, onBytes, signal }) {
+      const url = new URL(checkPath(file.path), from === undefined ? base : parseBase(from.baseUrl))
+      const label = from?.label ?? base.host
+      const { sizeBytes } = file
+      const { pace, onStep } = options
+      const job = { url, label, toPath, sizeBytes, boot, onBytes, pace, onStep, signal }
+      const givers = await download(client, from === undefined ? policy : elsewhere, job)
       await rm(metaPath(toPath), { force: true })
+      onStep?.('file-whole')
+      return givers
     },
     get bytesReceived() {
       return bytesReceived

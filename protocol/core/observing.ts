@@ -30,7 +30,7 @@ import { settled } from './claiming.ts'
 import type { Effect } from './effect.ts'
 import type { Event, Now } from './event.ts'
 import { newestRuns } from './newest-runs.ts'
-import type { CountedRun, NewestRun } from './observations.ts'
+import type { CountedRun } from './observations.ts'
 import type { CoreState } from './state.ts'
 
 /** In so many waves of a day the others step in for observers that fail. */

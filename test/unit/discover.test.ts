@@ -35,7 +35,7 @@ function originOf(index: unknown, run: () => unknown = () => index): { origin: O
     list: async () => null,
     text: async () => null,
     facts: async () => null,
-    download: async () => {},
+    download: async () => [],
     bytesReceived: 0,
     close: async () => {},
   }

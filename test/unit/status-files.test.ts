@@ -27,7 +27,7 @@ function look(wiki: string, date: string, status: unknown, nowMs: number): Promi
     list: async () => null,
     text: async () => null,
     facts: async () => null,
-    download: async () => {},
+    download: async () => [],
     bytesReceived: 0,
     close: async () => {},
   }
