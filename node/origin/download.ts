@@ -30,6 +30,7 @@ export interface Download {
   /** What upstream's status says; an answer of another size is refused. */
   readonly sizeBytes: number
   readonly boot: string
+  readonly syncEveryBytes: number
   readonly onBytes?: ((count: number) => void) | undefined
   /** Waits until so many bytes may be received. */
   readonly pace?: ((count: number, signal?: AbortSignal) => Promise<void>) | undefined
@@ -40,7 +41,7 @@ export interface Download {
 /** A growth of the file by this much starts the count of retries anew; so retries stay bounded by the file's size. */
 const PROGRESS_BYTES = 1024 * 1024
 /** So much at most is fetched again after a loss of power. */
-const SYNC_EVERY_BYTES = 64 * 1024 * 1024
+export const SYNC_EVERY_BYTES = 64 * 1024 * 1024
 
 /**
  * Rejects with OriginError, or with the file system's own error. When it resolves, the file has `sizeBytes` bytes and is
@@ -148,7 +149,7 @@ async function write(
       offset += chunk.length
       job.onStep?.('chunk')
       reached(offset)
-      if (offset - syncedBytes >= SYNC_EVERY_BYTES && offset < sizeBytes) {
+      if (offset - syncedBytes >= job.syncEveryBytes && offset < sizeBytes) {
         await file.sync()
         syncedBytes = offset
         await writeMeta(toPath, { ...meta, syncedBytes })

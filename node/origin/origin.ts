@@ -10,7 +10,7 @@ import type { OnStep } from '../files/steps.ts'
 import type { Clock, Origin } from '../ports.ts'
 import { createClient } from './client.ts'
 import { createDocuments } from './documents.ts'
-import { download } from './download.ts'
+import { download, SYNC_EVERY_BYTES } from './download.ts'
 import { createHostLimiter, limitPerHost } from './host-limiter.ts'
 import { type Sleep, sleep as timerSleep } from './pace.ts'
 import { metaPath } from './partial-file.ts'
@@ -39,6 +39,7 @@ export interface OriginOptions {
   readonly retryAfterMaxMs?: number
   /** Which start of the machine this is; see node/files/boot. */
   readonly boot?: string
+  readonly syncEveryBytes?: number
   /** Waits until so many bytes of dump files may be received: the bandwidth cap. */
   readonly pace?: (count: number, signal?: AbortSignal) => Promise<void>
   readonly onStep?: OnStep
@@ -111,8 +112,8 @@ export function createOrigin(options: OriginOptions): Origin {
       const url = new URL(checkPath(file.path), from === undefined ? base : parseBase(from.baseUrl))
       const label = from?.label ?? base.host
       const { sizeBytes } = file
-      const { pace, onStep } = options
-      const job = { url, label, toPath, sizeBytes, boot, onBytes, pace, onStep, signal }
+      const { pace, onStep, syncEveryBytes = SYNC_EVERY_BYTES } = options
+      const job = { url, label, toPath, sizeBytes, boot, syncEveryBytes, onBytes, pace, onStep, signal }
       const givers = await download(client, from === undefined ? policy : elsewhere, job)
       await rm(metaPath(toPath), { force: true })
       onStep?.('file-whole')

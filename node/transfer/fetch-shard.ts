@@ -9,6 +9,7 @@ import type { Infohash, ShardKey } from '../../protocol/ids.ts'
 import { originPath } from '../../protocol/shard/paths.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { infoMatchesShard, torrentFiles, totalBytes } from '../../protocol/torrent/info.ts'
+import type { OnStep } from '../files/steps.ts'
 import {
   type Clock,
   type Hasher,
@@ -55,6 +56,7 @@ export interface FetchParts {
   readonly settledAfterMs: () => number
   /** PROTOCOL 1: upstream's status is read before anything is fetched, from whomever. */
   readonly mustReadFirst: (shard: ShardKey) => boolean
+  readonly onStep?: OnStep
 }
 
 /** Dump files of one shard under download at once; the host limiter bounds the node as a whole. */
@@ -172,6 +174,7 @@ export class ShardFetcher {
       throw new FetchError(expected === null ? 'digest-mismatch' : 'bad-infohash', detail, expected)
     }
     const { built } = result
+    this.#parts.onStep?.('verified')
     if (expected !== null && built.infohash !== expected) {
       const detail = `the bytes are right, but their torrent is ${built.infohash}, not ${expected}`
       throw new FetchError('bad-infohash', detail, expected)
