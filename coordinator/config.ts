@@ -139,7 +139,6 @@ export const COORDINATOR_SETTINGS = {
     kind: webAddress,
     default: 'https://s3.us.archive.org/',
   },
-  archiveSite: { value: '<url>', help: 'its site', kind: webAddress, default: 'https://archive.org/' },
   archiveCollection: {
     value: '<name>',
     help: 'the collection to upload to',

@@ -136,8 +136,12 @@ export interface Origin {
     toPath: string,
     options: { from?: DownloadPlace; onBytes?: (count: number) => void; signal?: AbortSignal },
   ): Promise<readonly string[]>
+  /** Names the origin among those who give bytes: its host. */
+  readonly label: string
   /** Body bytes received from origin since start. */
   readonly bytesReceived: number
+  /** Of dump files, from other places. */
+  readonly bytesElsewhere: number
   close(): Promise<void>
 }
 

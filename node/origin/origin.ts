@@ -60,6 +60,7 @@ export function createOrigin(options: OriginOptions): Origin {
     random: options.random,
   }
   let bytesReceived = 0
+  let bytesElsewhere = 0
   const plain = createClient({
     userAgent: userAgent(options),
     requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
@@ -108,10 +109,14 @@ export function createOrigin(options: OriginOptions): Origin {
     list: (folder, signal) => documents.list(new URL(`${checkPath(folder)}/`, base), signal),
     text: (path, signal) => documents.text(new URL(checkPath(path), base), signal),
     facts: (path, signal) => documents.facts(new URL(checkPath(path), base), signal),
-    async download(file, toPath, { from, onBytes, signal }) {
+    async download(file, toPath, { from, onBytes: told, signal }) {
       const url = new URL(checkPath(file.path), from === undefined ? base : parseBase(from.baseUrl))
       const label = from?.label ?? base.host
       const { sizeBytes } = file
+      const onBytes = (count: number) => {
+        if (from !== undefined) bytesElsewhere += count
+        told?.(count)
+      }
       const { pace, onStep, syncEveryBytes = SYNC_EVERY_BYTES } = options
       const job = { url, label, toPath, sizeBytes, boot, syncEveryBytes, onBytes, pace, onStep, signal }
       const givers = await download(client, from === undefined ? policy : elsewhere, job)
@@ -119,8 +124,12 @@ export function createOrigin(options: OriginOptions): Origin {
       onStep?.('file-whole')
       return givers
     },
+    label: base.host,
     get bytesReceived() {
-      return bytesReceived
+      return bytesReceived - bytesElsewhere
+    },
+    get bytesElsewhere() {
+      return bytesElsewhere
     },
     close: () => client.close(),
   }

@@ -4,10 +4,15 @@
  * would claim as given: every run that it is told, one shard after the other.
  */
 import { mkdir } from 'node:fs/promises'
+import { diskSpace } from '../../node/files/disk.ts'
 import { layoutOf } from '../../node/files/layout.ts'
 import { createOrigin } from '../../node/origin/origin.ts'
+import { sleep } from '../../node/origin/pace.ts'
+import { Budget } from '../../node/pace/budget.ts'
+import { FetchGate } from '../../node/pace/gate.ts'
 import type { TorrentEngine } from '../../node/ports.ts'
 import { systemClock } from '../../node/runtime/clock.ts'
+import { WebFiles } from '../../node/sources/web-files.ts'
 import { loadKept, saveKept } from '../../node/store/kept.ts'
 import { openLevelStore } from '../../node/store/level-store.ts'
 import { ShardFetcher } from '../../node/transfer/fetch-shard.ts'
@@ -17,6 +22,7 @@ import { readUpstreamRun } from '../../node/upstream/read-run.ts'
 import type { Kept } from '../../protocol/core/kept.ts'
 import { parseRunId, type RunId } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
+import { silentLog } from '../conformance/silent-log.ts'
 
 export interface ChildTask {
   readonly dataDir: string
@@ -61,9 +67,17 @@ async function main({ dataDir, originUrl, runs, killAt }: ChildTask): Promise<vo
   const files = new ShardFiles(layout, onStep)
   // What is seeded is tested elsewhere: here it only takes its place among the steps.
   const engine = { remove: async () => {}, seed: async () => onStep('seeded') } as unknown as TorrentEngine
+  const log = silentLog
+  const budget = await Budget.open({ store, clock, log }, null)
+  const freeBytes = async () => (await diskSpace(layout.staging)).freeBytes
+  const sources = { mirrors: [], archiveUrl: null, originLabel: origin.label }
+  const isArchived = () => false
   const fetcher = new ShardFetcher({
     files,
     origin,
+    web: new WebFiles({ origin, sources, isArchived, clock, log }),
+    gate: new FetchGate({ clock, sleep, log, freeBytes, quiet: [], budget }),
+    isArchived,
     engine,
     hasher,
     clock,
@@ -100,6 +114,7 @@ async function main({ dataDir, originUrl, runs, killAt }: ChildTask): Promise<vo
     onStep('held')
   }
   await origin.close()
+  await budget.close()
   await hasher.close()
   await store.close()
 }

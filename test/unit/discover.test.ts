@@ -36,7 +36,9 @@ function originOf(index: unknown, run: () => unknown = () => index): { origin: O
     text: async () => null,
     facts: async () => null,
     download: async () => [],
+    label: 'origin',
     bytesReceived: 0,
+    bytesElsewhere: 0,
     close: async () => {},
   }
   return { origin, asked: () => asked }

@@ -28,7 +28,9 @@ function look(wiki: string, date: string, status: unknown, nowMs: number): Promi
     text: async () => null,
     facts: async () => null,
     download: async () => [],
+    label: 'origin',
     bytesReceived: 0,
+    bytesElsewhere: 0,
     close: async () => {},
   }
   const clock = { wallMs: () => nowMs, monotonicMs: () => 0 }
@@ -192,7 +194,8 @@ describe('what the operator of a coordinator reads', () => {
 const EMPTY = {
   counts: {},
   capacity: { bytesTotal: 0, bytesUsed: 0 },
-  traffic: { originBytes: 0, swarmDownBytes: 0, swarmUpBytes: 0 },
+  pace: { pausedBy: null, webLimitBytesPerSecond: null, quietHours: [], monthlyBudgetBytes: null },
+  traffic: { originBytes: 0, elsewhereBytes: 0, swarmDownBytes: 0, swarmUpBytes: 0 },
   catalog: { source: 'none', readAtMs: null, observed: 0 },
   fetches: [],
   operator: '',
