@@ -28,6 +28,8 @@ export interface CoordinatorConfig
   /** Where people find the publication, with `/` at its end; null when it has no address. */
   readonly publicUrl: string | null
   readonly discoverEveryMs: number
+  /** Content File Exports are described too. */
+  readonly exports: boolean
   readonly preserveEveryMs: number
   readonly publishEveryMs: number
   /** null: nothing is uploaded there. */
@@ -111,6 +113,12 @@ export const COORDINATOR_SETTINGS = {
     default: 3_600_000,
     defaultText: '1h',
   },
+  exports: {
+    value: null,
+    help: 'leave the MediaWiki Content File Exports out: only the SQL and XML dumps are described',
+    kind: yesNo,
+    default: true,
+  },
   preserveEvery: {
     value: '<time>',
     help: 'how often the archive is looked after',
@@ -131,7 +139,6 @@ export const COORDINATOR_SETTINGS = {
     kind: webAddress,
     default: 'https://s3.us.archive.org/',
   },
-  archiveSite: { value: '<url>', help: 'its site', kind: webAddress, default: 'https://archive.org/' },
   archiveCollection: {
     value: '<name>',
     help: 'the collection to upload to',
@@ -188,6 +195,7 @@ export function readCoordinatorConfig(sources: Sources): CoordinatorConfig {
     publishDir: resolve(values.publish ?? join(dataDir, 'published')),
     publicUrl: values.publicUrl,
     discoverEveryMs: values.discoverEvery,
+    exports: values.exports,
     preserveEveryMs: values.preserveEvery,
     publishEveryMs: values.publishEvery,
     archive: archiveOf(values),

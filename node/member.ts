@@ -17,6 +17,7 @@ import { Promises } from './audit/promises.ts'
 import { Receipts } from './audit/receipts.ts'
 import { type Base, type BaseConfig, startBase } from './base.ts'
 import type { StatusExtra } from './observe/status.ts'
+import { windowText } from './pace/quiet-hours.ts'
 import { CatalogExchange } from './runtime/catalogs.ts'
 import { Documents } from './runtime/documents.ts'
 import { Neighbours } from './runtime/neighbours.ts'
@@ -25,6 +26,7 @@ import { OwnCopies } from './runtime/own-copies.ts'
 import { Performer } from './runtime/perform.ts'
 import { Runtime } from './runtime/runtime.ts'
 import { UpdateExchange } from './runtime/updates.ts'
+import { WebFiles } from './sources/web-files.ts'
 import { loadKept } from './store/kept.ts'
 import { ReceiptStore } from './store/receipts.ts'
 import { ShardFetcher } from './transfer/fetch-shard.ts'
@@ -65,7 +67,7 @@ export async function startMember(config: BaseConfig, settings: Settings): Promi
 }
 
 async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolvers<never>): Promise<Member> {
-  const { identity, store, network, engine, hasher, origin, files, clock, log, root } = base
+  const { identity, store, network, engine, hasher, origin, gate, files, clock, log, root } = base
   const startedAtMs = clock.wallMs()
   const now = { wallMs: startedAtMs, monotonicMs: clock.monotonicMs() }
   const names = createNames()
@@ -155,9 +157,24 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     dispatch,
     log,
   })
+  const isArchived = (shard: ShardKey) => state.archived.has(shard)
+  const web = new WebFiles({
+    origin,
+    sources: {
+      mirrors: base.config.mirrors,
+      archiveUrl: base.config.fromArchive ? base.config.archiveSite : null,
+      originLabel: origin.label,
+    },
+    isArchived,
+    clock,
+    log,
+  })
   const fetcher = new ShardFetcher({
     files,
     origin,
+    web,
+    gate,
+    isArchived,
     engine,
     hasher,
     clock,
@@ -239,6 +256,16 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
       addresses: network.addresses(),
       bittorrentPort: engine.port,
       originBytes: origin.bytesReceived,
+      elsewhereBytes: origin.bytesElsewhere,
+      pace: {
+        pausedBy: gate.pause?.reason ?? null,
+        pausedFetches: gate.pause?.fetches ?? 0,
+        webLimitBytesPerSecond: base.config.webLimitBytesPerSecond,
+        quietHours: base.config.quietHours.map(windowText),
+        monthUsedBytes: base.budget.usedBytes,
+        monthlyBudgetBytes: base.config.monthlyBudgetBytes,
+      },
+      badSources: web.bad,
       torrents: engine.stats(),
     }),
     stop: async () => {

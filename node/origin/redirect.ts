@@ -6,7 +6,7 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
 export interface RedirectPolicy {
   readonly redirectsMax: number
-  /** Hosts (with port, when it is not the scheme's own) to which a redirect may lead away. */
+  /** Hosts (with port, when it is not the scheme's own) to which a redirect may lead away; `*.x.org` is every host below x.org. */
   readonly hosts: readonly string[]
 }
 
@@ -32,12 +32,16 @@ export function followRedirects(client: HttpClient, policy: RedirectPolicy): Htt
   }
 }
 
+function isAllowed(host: string, hosts: readonly string[]): boolean {
+  return hosts.some((one) => (one.startsWith('*.') ? host.endsWith(one.slice(1)) : one === host))
+}
+
 function nextUrl(from: URL, location: string | null, hosts: readonly string[]): URL {
   if (location === null || !URL.canParse(location, from)) {
     throw new OriginError('refused', `${from}: a redirect without a readable address`)
   }
   const to = new URL(location, from)
-  if (to.protocol !== from.protocol || (to.host !== from.host && !hosts.includes(to.host))) {
+  if (to.protocol !== from.protocol || (to.host !== from.host && !isAllowed(to.host, hosts))) {
     throw new OriginError('refused', `${from}: redirects to ${to.protocol}//${to.host}, which is not allowed`)
   }
   to.username = ''

@@ -149,6 +149,7 @@ describe("a node's status", () => {
     ]
     expect(statusOf(cores, machine, { torrents }).traffic).toEqual({
       originBytes: 500,
+      elsewhereBytes: 70,
       swarmDownBytes: before + 70,
       swarmUpBytes: 14,
     })
