@@ -27,6 +27,9 @@ export interface CoordinatorConfig
   readonly publishDir: string
   /** Where people find the publication, with `/` at its end; null when it has no address. */
   readonly publicUrl: string | null
+  /** Told in Metalinks: where items are downloaded, and mirrors besides `originUrl`; each with `/` at its end. */
+  readonly archiveSite: string
+  readonly mirrors: readonly string[]
   readonly discoverEveryMs: number
   /** Content File Exports are described too. */
   readonly exports: boolean
@@ -105,6 +108,13 @@ export const COORDINATOR_SETTINGS = {
     help: 'where people find the published folder, for the feed',
     kind: orNull(webAddress),
     default: null,
+  },
+  mirror: {
+    value: '<url>',
+    help: 'a mirror laid out like the origin, to be named in Metalinks',
+    kind: list(webAddress),
+    default: [],
+    repeat: true,
   },
   discoverEvery: {
     value: '<time>',
@@ -194,6 +204,8 @@ export function readCoordinatorConfig(sources: Sources): CoordinatorConfig {
     operators: values.operatorNode.map(parseOperatorNode).filter((one) => one !== null),
     publishDir: resolve(values.publish ?? join(dataDir, 'published')),
     publicUrl: values.publicUrl,
+    archiveSite: values.archiveSite,
+    mirrors: values.mirror,
     discoverEveryMs: values.discoverEvery,
     exports: values.exports,
     preserveEveryMs: values.preserveEvery,

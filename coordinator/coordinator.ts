@@ -16,7 +16,7 @@ import { AGENT } from '../node/version.ts'
 import { knownAmong } from '../protocol/catalog/runs-to-read.ts'
 import { ShapeError } from '../protocol/codec/shape.ts'
 import { viewOf } from '../protocol/core/state.ts'
-import type { ShardKey } from '../protocol/ids.ts'
+import type { Infohash, ShardKey } from '../protocol/ids.ts'
 import { health } from '../protocol/ledger/health.ts'
 import type { Shard } from '../protocol/shard/shard.ts'
 import { Adoption } from './adopt.ts'
@@ -104,6 +104,7 @@ async function assemble(
     clock,
     log,
     publicUrl: config.publicUrl,
+    places: { archiveSite: config.archiveSite, mirrors: [config.originUrl, ...config.mirrors] },
   })
 
   const adoption = new Adoption({ origin, clock, log })
@@ -164,9 +165,20 @@ async function assemble(
       files: all,
       torrent,
       replicas: healthOf(shard).audited,
+      peers: seedsOf(shard, infohash),
       archive: archived.get(shard.key) ?? null,
       acceptedAtMs: accepted.get(shard.key)?.acceptedAtMs ?? clock.wallMs(),
     }))
+  /** Holders that others reach, and this coordinator, which holds what it publishes (PROTOCOL 9). */
+  const seedsOf = (shard: Shard, infohash: Infohash) => [
+    ...state.bittorrent,
+    ...healthOf(shard)
+      .replicas.filter((one) => one.reachable && one.infohash === infohash)
+      .flatMap(
+        (one) =>
+          state.ledger.record(state.ledger.names.nodes.find(one.node))?.head.endpoints.bittorrent ?? [],
+      ),
+  ]
   const healthOf = (shard: Shard) => {
     const now = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
     return health(shard.key, viewOf(state, now), verifiedAtMs(shard.key))

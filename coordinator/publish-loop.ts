@@ -7,7 +7,7 @@ import { branded, list, record } from '../protocol/codec/shape.ts'
 import { isShardKey, type ShardKey } from '../protocol/ids.ts'
 import type { FederationKeys } from './federation/keys.ts'
 import type { MergedShard } from './publish/merged-shard.ts'
-import { buildPublication, type PublicationState } from './publish/publication.ts'
+import { buildPublication, type PublicationOptions, type PublicationState } from './publish/publication.ts'
 import { PublishError } from './publish/publish-error.ts'
 import type { PublishTarget } from './publish/target.ts'
 
@@ -28,6 +28,7 @@ export interface PublishLoopOptions {
   readonly clock: Clock
   readonly log: Log
   readonly publicUrl: string | null
+  readonly places: PublicationOptions['places']
 }
 
 export class PublishLoop {
@@ -66,9 +67,9 @@ export class PublishLoop {
 
   /** Publishes when what is said changed since the last whole success, or that is a day old; true when it tried. */
   async round(shards: readonly MergedShard[], signal: AbortSignal): Promise<boolean> {
-    const { root, keys, store, clock, log, publicUrl } = this.#options
+    const { root, keys, store, clock, log, publicUrl, places } = this.#options
     const content = JSON.stringify(
-      shards.map((one) => [one.id, one.digest, one.infohash, one.replicas, one.archive]),
+      shards.map((one) => [one.id, one.digest, one.infohash, one.replicas, one.archive, one.peers]),
     )
     const nowMs = clock.wallMs()
     const fresh = this.#done?.content === content && nowMs - this.#done.atMs < RENEW_MS
@@ -80,6 +81,7 @@ export class PublishLoop {
       previous: this.#state,
       nowMs,
       publicUrl,
+      places,
     })
     // Versions are stored before they are used: a crash must not give one version to two texts.
     this.#state = built.state

@@ -4,8 +4,11 @@ import type { Command, Terminal } from './commands/command.ts'
 import { coordinatorInit } from './commands/coordinator-init.ts'
 import { coordinatorStart } from './commands/coordinator-start.ts'
 import { demo } from './commands/demo.ts'
+import { extract } from './commands/extract.ts'
+import { get } from './commands/get.ts'
 import { identity } from './commands/identity.ts'
 import { manifestVerify } from './commands/manifest-verify.ts'
+import { read } from './commands/read.ts'
 import { start } from './commands/start.ts'
 import { status } from './commands/status.ts'
 import { torrentCreate } from './commands/torrent-create.ts'
@@ -18,6 +21,9 @@ const COMMANDS: readonly Command[] = [
   start,
   status,
   identity,
+  read,
+  get,
+  extract,
   verify,
   torrentCreate,
   manifestVerify,

@@ -6,6 +6,7 @@
 import type { ListingEntry } from '../protocol/dump/listing.ts'
 import type { Infohash, NodeId } from '../protocol/ids.ts'
 import type { FullDigests, Shard } from '../protocol/shard/shard.ts'
+import type { Finding } from './structure/finding.ts'
 
 /** Time as an argument: wall clock for what others see, monotonic for how long something took. */
 export interface Clock {
@@ -166,17 +167,30 @@ export interface FileFacts {
   readonly digests: FullDigests
 }
 
-/** Reads files once, in worker threads: all digests, and the v1 piece hashes over their concatenation. */
+/** Reads files once, in worker threads: all digests, the v1 piece hashes over their concatenation, and what their form says. */
 export interface Hasher {
   /**
    * Digests of each file, and piece SHA-1s over all of them in this order when `pieceLengthBytes` is given.
-   * Rejects with the file system's error.
+   * Rejects with the file system's error, and with the signal's reason.
    */
   hash(
     files: readonly string[],
-    options?: { pieceLengthBytes?: number; onBytes?: (count: number) => void; signal?: AbortSignal },
-  ): Promise<{ files: FileFacts[]; pieces: Uint8Array | null }>
+    options?: HashOptions,
+  ): Promise<{ files: HashedFile[]; pieces: Uint8Array | null }>
   close(): Promise<void>
+}
+
+export interface HashOptions {
+  readonly pieceLengthBytes?: number
+  /** Also look at the form of each file, by its name. @default false */
+  readonly structure?: boolean
+  readonly onBytes?: (count: number) => void
+  readonly signal?: AbortSignal
+}
+
+export interface HashedFile extends FileFacts {
+  /** null unless `structure` was asked for. */
+  readonly finding: Finding | null
 }
 
 /** Where a BitTorrent peer listens. */
@@ -196,7 +210,8 @@ export interface TorrentStats {
   readonly peers: number
 }
 
-export type TorrentErrorCode = 'metadata-mismatch' | 'engine' | 'disk' | 'aborted'
+/** `silent`: no peer sent what was asked for in time. */
+export type TorrentErrorCode = 'metadata-mismatch' | 'engine' | 'disk' | 'aborted' | 'silent'
 
 export class TorrentError extends Error {
   readonly code: TorrentErrorCode
@@ -206,6 +221,24 @@ export class TorrentError extends Error {
     this.code = code
   }
 }
+
+/** A torrent of which parts are read; nothing of it is kept on disk. */
+export interface TorrentReader {
+  /** Raw info dictionary. */
+  readonly info: Uint8Array
+  /** Payload bytes that came. */
+  readonly downloadedBytes: number
+  /**
+   * Bytes `start` up to (not with) `end` of one file, an index into the torrent's files. Every piece that overlaps them passed its
+   * SHA-1; pieces read lately are not asked for again. Rejects with TorrentError, or RangeError when there are no such bytes or
+   * more than READ_BYTES_MAX.
+   */
+  read(file: number, start: number, end: number, signal?: AbortSignal): Promise<Uint8Array>
+  close(): Promise<void>
+}
+
+/** Longest range of one `read`. */
+export const READ_BYTES_MAX = 256 * 1024 * 1024
 
 /** A BitTorrent engine (WebTorrent first; others behind the same port later). */
 export interface TorrentEngine {
@@ -248,6 +281,20 @@ export interface TorrentEngine {
       signal?: AbortSignal
     },
   ): Promise<{ info: Uint8Array; downloadedBytes: number }>
+  /**
+   * Opens a torrent for reading parts of it, from the given peers only. The info dictionary is not asked for when `info` is given.
+   * A read rejects with `silent` when no block came for `patienceMs` (default 30 s). Open until it is closed or removed.
+   */
+  open(
+    infohash: Infohash,
+    options: {
+      peers: readonly TorrentPeer[]
+      accept: (info: Uint8Array) => boolean
+      info?: Uint8Array
+      patienceMs?: number
+      signal?: AbortSignal
+    },
+  ): Promise<TorrentReader>
   /** Adds peers to an active fetch of a whole torrent or a seed; unknown infohash is a no-op. */
   addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void
   /** Stops and forgets one torrent; files stay. */

@@ -1,7 +1,9 @@
 /** Writes `manifest.json` (see protocol/manifest/merged-manifest.ts): RFC 8785 and a line feed, same input, same bytes. */
 import { canonicalJson } from '../../protocol/codec/canonical-json.ts'
 import { cycleOf, type FederationId, parseShardId } from '../../protocol/ids.ts'
+import { ENDPOINTS_MAX } from '../../protocol/limits.ts'
 import {
+  isPeerHost,
   MERGED_MANIFEST_VERSION,
   type MergedManifest,
   type MergedManifestShard,
@@ -25,22 +27,41 @@ export function torrentPath(shard: MergedShard): string {
 
 /** The part of the manifest that does not change with the time of publishing. */
 export function manifestShards(shards: readonly MergedShard[]): MergedManifestShard[] {
-  return inOrder(shards).map((shard) => ({
-    id: shard.id,
-    digest: shard.digest,
-    infohash: shard.infohash,
-    name: shard.name,
-    sizeBytes: shard.sizeBytes,
-    files: shard.files.map((file) => ({ path: file.path, size: file.sizeBytes, ...file.digests })),
-    replicas: shard.replicas,
-    archive:
-      shard.archive === null
-        ? null
-        : { item: shard.archive.item, verifiedAt: new Date(shard.archive.verifiedAtMs).toISOString() },
-    torrent: torrentPath(shard),
-    magnet: magnetLink({ infohash: shard.infohash, name: shard.name }),
-  }))
+  return inOrder(shards).map((shard) => {
+    const peers = peersOf(shard)
+    return {
+      id: shard.id,
+      digest: shard.digest,
+      infohash: shard.infohash,
+      name: shard.name,
+      sizeBytes: shard.sizeBytes,
+      files: shard.files.map((file) => ({ path: file.path, size: file.sizeBytes, ...file.digests })),
+      replicas: shard.replicas,
+      archive:
+        shard.archive === null
+          ? null
+          : { item: shard.archive.item, verifiedAt: new Date(shard.archive.verifiedAtMs).toISOString() },
+      torrent: torrentPath(shard),
+      magnet: magnetLink({ infohash: shard.infohash, name: shard.name, peers: peers.map(peerText) }),
+      ...(peers.length === 0 ? {} : { peers }),
+    }
+  })
 }
+
+/** In order of text, so that the same holders give the same bytes. */
+function peersOf(shard: MergedShard): [string, number][] {
+  const byText = new Map<string, [string, number]>()
+  for (const { host, port } of shard.peers) {
+    if (isPeerHost(host)) byText.set(peerText([host, port]), [host, port])
+  }
+  return [...byText]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .slice(0, ENDPOINTS_MAX)
+    .map(([, peer]) => peer)
+}
+
+const peerText = ([host, port]: readonly [string, number]): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 
 export interface ManifestOptions {
   readonly federation: FederationId

@@ -1,5 +1,6 @@
 /** What publishing starts from: a shard that the merge accepted (PROTOCOL 9), with all that is said about it in public. */
 import type { Infohash, ShardDigest, ShardId } from '../../protocol/ids.ts'
+import type { Endpoint } from '../../protocol/manifest/entry.ts'
 import type { FullDigests } from '../../protocol/shard/shard.ts'
 
 export interface MergedFile {
@@ -23,6 +24,8 @@ export interface MergedShard {
   readonly torrent: Uint8Array
   /** Audited replicas. */
   readonly replicas: number
+  /** Where BitTorrent clients find it, in any order; at most ENDPOINTS_MAX are told. */
+  readonly peers: readonly Endpoint[]
   readonly archive: { readonly item: string; readonly verifiedAtMs: number } | null
   /** When the merge accepted it first; orders the feed. */
   readonly acceptedAtMs: number

@@ -4,8 +4,14 @@
  * stores it before anything is written anywhere.
  */
 import { verifyEd25519 } from '../../node/net/signature.ts'
+import { type MetalinkPlaces, metalinkName, metalinkOf } from '../../node/publication/metalink.ts'
+import { allRuns } from '../../node/publication/runs.ts'
 import { type Cycle, cycleOf, parseShardId } from '../../protocol/ids.ts'
-import { MERGED_MANIFEST_BYTES_MAX, signedComment } from '../../protocol/manifest/merged-manifest.ts'
+import {
+  MERGED_MANIFEST_BYTES_MAX,
+  type MergedManifestShard,
+  signedComment,
+} from '../../protocol/manifest/merged-manifest.ts'
 import { readRoot } from '../../protocol/manifest/root.ts'
 import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import type { FederationKeys } from '../federation/keys.ts'
@@ -38,6 +44,8 @@ export interface PublicationOptions {
   readonly nowMs: number
   /** Where people will find the publication, with `/` at its end, for the feed; null when it has no address. */
   readonly publicUrl: string | null
+  /** Where Metalinks send people besides the torrent. */
+  readonly places: Omit<MetalinkPlaces, 'publicUrl'>
 }
 
 export interface BuiltPublication {
@@ -98,6 +106,7 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
       { path: `${path}.minisig`, bytes: signature, contentType: 'text/plain; charset=utf-8', mutable: true },
     ]
   }
+  const metalinks = metalinkFiles(shards, { ...options.places, publicUrl: options.publicUrl })
   const pointer = `${METADATA_FOLDER}/timestamp.json`
   const ordered: PublishFile[] = [
     ...tuf.files.filter((file) => file.path !== pointer),
@@ -109,6 +118,8 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
     },
     ...signed('manifest.json', manifest, 'application/json'),
     ...signed('sha256sums.txt', sums, 'text/plain; charset=utf-8'),
+    ...metalinks,
+    ...signed(`${METALINK_FOLDER}/sha256sums.txt`, sumsOf(metalinks), 'text/plain; charset=utf-8'),
     { path: 'feed.xml', bytes: feed, contentType: 'application/rss+xml', mutable: true },
     ...tuf.files.filter((file) => file.path === pointer),
   ]
@@ -116,6 +127,27 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
     files: new Map(ordered.map((file) => [file.path, file])),
     state: { sequence, issuedAtMs, manifestContent, lastBuildAtMs, feedContent, tuf: tuf.state },
   }
+}
+
+const METALINK_FOLDER = 'metalink'
+
+/** One Metalink a run (RFC 5854), under a name that stays: it is for people. */
+function metalinkFiles(shards: readonly MergedManifestShard[], places: MetalinkPlaces): PublishFile[] {
+  return allRuns(shards).flatMap(({ shards: parts }) => {
+    const [first] = parts
+    if (first === undefined) return []
+    const path = `${METALINK_FOLDER}/${metalinkName(first)}`
+    const bytes = Buffer.from(metalinkOf(parts, places))
+    return [{ path, bytes, contentType: 'application/metalink4+xml', mutable: true }]
+  })
+}
+
+/** One list is signed instead of each Metalink: signatures tell the sequence, so all of them would change with every publication. */
+function sumsOf(files: readonly PublishFile[]): Uint8Array {
+  const lines = files.map(
+    ({ path, bytes }) => `${sha256Hex(bytes)}  ${path.slice(METALINK_FOLDER.length + 1)}\n`,
+  )
+  return Buffer.from(lines.sort().join(''))
 }
 
 /** The slow facts of each cycle (PROTOCOL 3); replica counts change hourly and stay out. */

@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readFile, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { BaseFetcher, Updater } from 'tuf-js'
 import { BadVersionError, DownloadError, DownloadHTTPError, ExpiredMetadataError } from 'tuf-js/dist/error.js'
 import { integer, list, map, record, text } from '../../protocol/codec/shape.ts'
@@ -87,6 +87,26 @@ export async function openTufRepository(options: TufOptions): Promise<TufReposit
   } catch (error) {
     throw tufError(error)
   }
+}
+
+/** Where a publication lies, with `/` at its end: an http(s) URL, or a folder. Rejects with TufError. */
+export async function baseUrlOf(source: string): Promise<string> {
+  if (/^https?:\/\//.test(source)) return source.endsWith('/') ? source : `${source}/`
+  const folder = resolve(source)
+  const found = await stat(folder).catch(() => null)
+  if (found === null || !found.isDirectory()) throw new TufError('unreachable', `${folder} is no folder`)
+  return `${pathToFileURL(folder).href}/`
+}
+
+/** The bytes of one file of a publication, unchecked. Rejects with TufError. */
+export function fetchPlainFile(
+  baseUrl: string,
+  path: string,
+  bytesMax: number,
+  timeoutMs: number,
+): Promise<Uint8Array> {
+  const fetcher = new BoundedFetcher(baseUrl, timeoutMs)
+  return asTufError(() => fetcher.downloadBytes(new URL(`${baseUrl}${path}`).href, bytesMax))
 }
 
 /** Bounded by tuf-js in size, here in time and attempts; never leaves the repository's own address. */

@@ -4,10 +4,9 @@
  * the root that the caller holds.
  */
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { join } from 'node:path'
 import { parseMinisignPublicKey, verifyMinisign } from '../../protocol/codec/minisign.ts'
 import type { FederationId } from '../../protocol/ids.ts'
 import {
@@ -20,6 +19,7 @@ import { type FirstRoot, readRoot, readRootDocument } from '../../protocol/manif
 import { decodeMetainfo, METAINFO_BYTES_MAX } from '../../protocol/torrent/metainfo.ts'
 import { verifyEd25519 } from '../net/signature.ts'
 import {
+  baseUrlOf,
   openTufRepository,
   TufError,
   type TufErrorCode,
@@ -116,14 +116,6 @@ async function verifyOnce(options: VerifyOptions): Promise<VerifyReport> {
     ...found,
     problems: problems.slice(0, PROBLEMS_MAX),
   }
-}
-
-async function baseUrlOf(source: string): Promise<string> {
-  if (/^https?:\/\//.test(source)) return source.endsWith('/') ? source : `${source}/`
-  const folder = resolve(source)
-  const found = await stat(folder).catch(() => null)
-  if (found === null || !found.isDirectory()) throw new TufError('unreachable', `${folder} is no folder`)
-  return `${pathToFileURL(folder).href}/`
 }
 
 function readFirstRoot(bytes: Uint8Array, problems: VerifyProblem[]): FirstRoot | null {

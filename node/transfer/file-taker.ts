@@ -6,6 +6,7 @@ import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Info } from '../../protocol/torrent/info.ts'
 import { layoutOf } from '../../protocol/torrent/spans.ts'
+import type { Taker } from './torrent-transfer.ts'
 import type { Wire } from './wire.ts'
 
 /** What every peer answers. */
@@ -21,7 +22,7 @@ interface Block {
   readonly length: number
 }
 
-export class FileTaker {
+export class FileTaker implements Taker {
   readonly #wires = new Set<Wire>()
   #taking: Taking | null = null
 

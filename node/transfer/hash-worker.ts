@@ -1,15 +1,27 @@
-/** The worker thread of hasher.ts: one task at a time, answers `progress`, then `done` or `failed`. */
-import { parentPort } from 'node:worker_threads'
-import { type HashFacts, type HashTask, hashFiles } from './hash-files.ts'
+/** A worker thread of hasher.ts: one lane of a team, one task at a time; answers `progress`, then `done` or `failed`. */
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Finding } from '../structure/finding.ts'
+import {
+  FileReader,
+  type HashTask,
+  hashLane,
+  type LaneFacts,
+  READER_LANE,
+  STRUCTURE_LANE,
+} from './hash-lanes.ts'
+import { HashRing, type RingMemory, Stopped } from './hash-ring.ts'
+import { structureLane } from './structure-lane.ts'
 
-export interface HashRequest extends HashTask {
-  /** One Int32: not zero means stop. Shared, because a busy thread reads no messages. */
-  readonly stop: Int32Array
+export interface LaneData {
+  readonly lane: number
+  readonly memory: RingMemory
 }
+
+export type LaneResult = { readonly facts: LaneFacts } | { readonly findings: Finding[] }
 
 export type HashAnswer =
   | { readonly kind: 'progress'; readonly count: number }
-  | { readonly kind: 'done'; readonly facts: HashFacts }
+  | { readonly kind: 'done'; readonly result: LaneResult }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'failed'; readonly error: HashFailure }
 
@@ -24,26 +36,41 @@ export interface HashFailure {
 /** Bytes between two progress messages. */
 const PROGRESS_BYTES = 8 * 1024 * 1024
 
-class Stopped extends Error {}
+const { lane, memory } = workerData as LaneData
+const ring = new HashRing(memory)
 
-parentPort?.on('message', (request: HashRequest) => {
-  const answer = (message: HashAnswer) => parentPort?.postMessage(message)
+function answer(message: HashAnswer): void {
+  parentPort?.postMessage(message)
+}
+
+async function work(task: HashTask): Promise<LaneResult> {
+  if (lane === STRUCTURE_LANE) return { findings: await structureLane(ring, task) }
+  if (lane !== READER_LANE) return { facts: hashLane(ring, lane, task, null) }
   let unsaid = 0
   const say = () => {
     if (unsaid > 0) answer({ kind: 'progress', count: unsaid })
     unsaid = 0
   }
+  const reader = new FileReader(ring, task, (count) => {
+    unsaid += count
+    if (unsaid >= PROGRESS_BYTES) say()
+  })
   try {
-    const facts = hashFiles(request, (count) => {
-      if (Atomics.load(request.stop, 0) !== 0) throw new Stopped()
-      unsaid += count
-      if (unsaid >= PROGRESS_BYTES) say()
-    })
+    const facts = hashLane(ring, lane, task, reader)
     say()
-    answer({ kind: 'done', facts })
-  } catch (error) {
-    if (error instanceof Stopped) return answer({ kind: 'stopped' })
-    const { message, code, errno, syscall } = error as NodeJS.ErrnoException
-    answer({ kind: 'failed', error: { message, code, errno, syscall } })
+    return { facts }
+  } finally {
+    reader.close()
   }
+}
+
+parentPort?.on('message', (task: HashTask) => {
+  work(task).then(
+    (result) => answer({ kind: 'done', result }),
+    (error: NodeJS.ErrnoException) => {
+      if (error instanceof Stopped) return answer({ kind: 'stopped' })
+      const { message, code, errno, syscall } = error
+      answer({ kind: 'failed', error: { message, code, errno, syscall } })
+    },
+  )
 })

@@ -1,46 +1,34 @@
 /**
- * The BitTorrent engine: an adapter around WebTorrent, and the only file that names it.
+ * The BitTorrent engine: an adapter around WebTorrent.
  *
  * A fetch goes in two steps. First a torrent that knows only its infohash, whose wires carry our own BEP 9 exchange: no
  * payload can be asked for or written yet. When the raw info dictionary passed `accept`, that one is dropped and a second
  * torrent is added with whole metadata and our chunk store. A whole small fetch
- * takes about 15 ms on loopback, both steps together.
- *
- * Settings and what they avoid: uTP off (dialled first, slow); DHT, LSD, NAT mapping and trackers off unless told; PEX off
- * (peers come from signed manifests); web seeds off (archives are read over HTTP by another part); no encryption, no WebRTC.
+ * takes about 15 ms on loopback, both steps together. What takes only a part of a torrent (`fetchFile`, `open`) stays with the
+ * first torrent and asks its wires itself.
  */
 
-import WebTorrent, { type TorrentOptions } from 'webtorrent'
+import type WebTorrent from 'webtorrent'
+import type { TorrentOptions } from 'webtorrent'
 import type { Infohash } from '../../protocol/ids.ts'
-import { decodeInfo, type Info } from '../../protocol/torrent/info.ts'
+import { decodeInfo, type Info, infohashOf } from '../../protocol/torrent/info.ts'
 import { decodeMetainfo, encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
-import { type Log, type TorrentEngine, TorrentError, type TorrentPeer, type TorrentStats } from '../ports.ts'
+import {
+  type TorrentEngine,
+  TorrentError,
+  type TorrentPeer,
+  type TorrentReader,
+  type TorrentStats,
+} from '../ports.ts'
 import { ChunkStore, checkSizes } from './chunk-store.ts'
 import { Dialler } from './dialler.ts'
 import { FilePool } from './file-pool.ts'
 import { FileTaker } from './file-taker.ts'
-import { aborted, asTorrentError, diskError, isMissing, startError } from './torrent-errors.ts'
-import { attach, orAbort, storeClass, Transfer, until } from './torrent-transfer.ts'
+import { PieceTaker, readerOf } from './piece-taker.ts'
+import { listen, type WebTorrentEngineOptions } from './torrent-client.ts'
+import { aborted, asTorrentError, diskError, isMissing } from './torrent-errors.ts'
+import { attach, orAbort, storeClass, type Taker, Transfer, until } from './torrent-transfer.ts'
 import type { EngineTorrent } from './wire.ts'
-
-export interface WebTorrentEngineOptions {
-  /** Address to listen on. @default 127.0.0.1 */
-  readonly host?: string
-  /** TCP port; 0 = the system chooses. */
-  readonly port: number
-  /** BitTorrent's mainline DHT. Listens on all addresses. @default false */
-  readonly dht?: boolean
-  /** Announce URLs (http, udp). @default none */
-  readonly trackers?: readonly string[]
-  /** For the whole engine. @default no limit */
-  readonly downloadLimitBytesPerSecond?: number
-  readonly uploadLimitBytesPerSecond?: number
-  /** Connections a torrent. @default 55 */
-  readonly maxConns?: number
-  /** Open files of all torrents together. @default 64 */
-  readonly openFilesMax?: number
-  readonly log?: Log
-}
 
 type FetchOptions = Parameters<TorrentEngine['fetchFile']>[3]
 type Fetched = Awaited<ReturnType<TorrentEngine['fetchFile']>>
@@ -49,8 +37,6 @@ type Fetched = Awaited<ReturnType<TorrentEngine['fetchFile']>>
 const SEED_DIALS_MAX = 6
 /** Least time between two progress reports of a fetch. */
 const PROGRESS_MS = 200
-/** Incoming connections of all torrents together. */
-const CONNECTIONS_MAX = 4_000
 const TORRENTS_MAX = 10_000
 
 export class WebTorrentEngine implements TorrentEngine {
@@ -72,33 +58,14 @@ export class WebTorrentEngine implements TorrentEngine {
   /** Rejects with an Error of one plain sentence when the port is in use or forbidden. */
   async start(): Promise<void> {
     if (this.#client !== null) throw new TorrentError('engine', 'the BitTorrent engine runs already')
-    const { host = '127.0.0.1', port, dht = false, trackers = [], maxConns = 55, log } = this.#options
-    const client = new WebTorrent({
-      torrentPort: { port, host },
-      maxConns,
-      dht,
-      tracker: trackers.length === 0 ? false : { announce: trackers, wrtc: false },
-      lsd: false,
-      utp: false,
-      utPex: false,
-      natUpnp: false,
-      natPmp: false,
-      webSeeds: false,
-      secure: 0,
-      downloadLimit: this.#options.downloadLimitBytesPerSecond ?? -1,
-      uploadLimit: this.#options.uploadLimitBytesPerSecond ?? -1,
-    })
-    await new Promise<void>((resolve, reject) => {
-      client.once('listening', resolve)
-      client.once('error', (error: NodeJS.ErrnoException) => reject(startError(error, host, port)))
-    })
+    const { log } = this.#options
+    const client = await listen(this.#options)
     client.on('error', (error: Error) => {
       log?.error({ error: error.message }, 'the BitTorrent engine failed')
       if (!client.destroyed) return
       for (const transfer of this.#transfers.values())
         transfer.fail(new TorrentError('engine', error.message))
     })
-    client._connPool.tcpServer.maxConnections = CONNECTIONS_MAX
     this.#client = client
     this.#port = client.torrentPort
   }
@@ -146,6 +113,24 @@ export class WebTorrentEngine implements TorrentEngine {
     })
   }
 
+  async open(
+    infohash: Infohash,
+    options: FetchOptions & { info?: Uint8Array; patienceMs?: number },
+  ): Promise<TorrentReader> {
+    const taker = new PieceTaker(options.patienceMs)
+    const opened = Promise.withResolvers<TorrentReader>()
+    const closed = Promise.withResolvers<void>()
+    const running = this.#fetch(infohash, taker, options, async (transfer, { raw, info }) => {
+      transfer.state = 'fetching'
+      taker.begin(info)
+      opened.resolve(readerOf(taker, transfer, raw, closed.resolve))
+      await orAbort(closed.promise, transfer.signal)
+    })
+    // A failure after the opening is told to whoever reads.
+    running.catch((error: unknown) => opened.reject(error))
+    return opened.promise
+  }
+
   addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void {
     const transfer = this.#transfers.get(infohash)
     if (transfer?.taker === null) this.#dial(transfer, peers)
@@ -171,7 +156,7 @@ export class WebTorrentEngine implements TorrentEngine {
     await this.#pool.close()
   }
 
-  #begin(infohash: Infohash, state: TorrentStats['state'], dialler: Dialler, taker?: FileTaker | null) {
+  #begin(infohash: Infohash, state: TorrentStats['state'], dialler: Dialler, taker?: Taker | null) {
     if (this.#client === null) throw new TorrentError('engine', 'the BitTorrent engine is not running')
     if (this.#transfers.has(infohash)) throw new TorrentError('engine', `${infohash} is active already`)
     if (this.#transfers.size >= TORRENTS_MAX) throw new TorrentError('engine', 'too many torrents')
@@ -191,8 +176,8 @@ export class WebTorrentEngine implements TorrentEngine {
   /** The info dictionary first; once it is accepted, `body` fetches what it names. */
   async #fetch(
     infohash: Infohash,
-    taker: FileTaker | null,
-    options: FetchOptions,
+    taker: Taker | null,
+    options: FetchOptions & { info?: Uint8Array },
     body: (transfer: Transfer, metadata: { raw: Uint8Array; info: Info }) => Promise<void>,
   ): Promise<Fetched> {
     if (options.signal?.aborted) throw aborted()
@@ -201,7 +186,7 @@ export class WebTorrentEngine implements TorrentEngine {
     options.signal?.addEventListener('abort', abort, { once: true })
     try {
       this.#dial(transfer, options.peers)
-      const raw = await this.#fetchInfo(transfer)
+      const raw = await this.#fetchInfo(transfer, options.info)
       const info = decodeInfo(raw)
       if (info === null || !options.accept(raw)) {
         const detail = `the info dictionary of ${infohash} is not what was expected`
@@ -217,10 +202,14 @@ export class WebTorrentEngine implements TorrentEngine {
     }
   }
 
-  /** Step one: the raw info dictionary, its SHA-1 checked. */
-  async #fetchInfo(transfer: Transfer): Promise<Uint8Array> {
+  /** Step one: the raw info dictionary, its SHA-1 checked; peers are only dialled when it is known already. */
+  async #fetchInfo(transfer: Transfer, known?: Uint8Array): Promise<Uint8Array> {
     const { infohash } = transfer
     const torrent = this.#add(transfer, infohash, {})
+    if (known !== undefined && infohashOf(known) === infohash) {
+      attach(torrent, transfer, { kind: 'serve', info: known }, this.#options.log)
+      return known
+    }
     const { promise, resolve } = Promise.withResolvers<Uint8Array>()
     attach(torrent, transfer, { kind: 'want', infohash, onInfo: resolve }, this.#options.log)
     return orAbort(promise, transfer.signal)

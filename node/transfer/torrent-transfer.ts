@@ -4,17 +4,24 @@ import { type Log, TorrentError, type TorrentStats } from '../ports.ts'
 import { Blame } from './blame.ts'
 import type { ChunkStore } from './chunk-store.ts'
 import type { Dialler } from './dialler.ts'
-import type { FileTaker } from './file-taker.ts'
 import { type MetadataRole, metadataExchange } from './metadata-exchange.ts'
 import type { EngineStore, EngineTorrent, Wire } from './wire.ts'
 import { guardWire } from './wire-guard.ts'
+
+/** What asks the wires itself instead of leaving that to the engine's package. */
+export interface Taker {
+  /** A peer that may be asked. */
+  watch(wire: Wire): void
+  /** After this nothing is asked for or written any more. */
+  stop(): Promise<void>
+}
 
 export class Transfer {
   readonly infohash: Infohash
   readonly isFetch: boolean
   readonly dialler: Dialler
-  /** What takes one file from the given peers alone; null = the whole torrent, from whoever has it. */
-  readonly taker: FileTaker | null
+  /** What takes a part from the given peers alone; null = the whole torrent, from whoever has it. */
+  readonly taker: Taker | null
   state: TorrentStats['state']
   sizeBytes = 0
   /** Payload only, without the protocol's own bytes. */
@@ -33,7 +40,7 @@ export class Transfer {
     infohash: Infohash,
     state: TorrentStats['state'],
     dialler: Dialler,
-    taker: FileTaker | null = null,
+    taker: Taker | null = null,
   ) {
     this.infohash = infohash
     this.state = state
@@ -146,11 +153,18 @@ export function until(torrent: EngineTorrent, event: 'ready' | 'done', signal: A
   return orAbort(new Promise((resolve) => torrent.once(event, resolve)), signal)
 }
 
-/** The promise's value, or a rejection with the signal's reason. */
-export function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+/** The promise's value, or a rejection with the signal's reason, or with what `why` says. */
+export function orAbort<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  why: () => unknown = () => signal.reason,
+): Promise<T> {
   return new Promise((resolve, reject) => {
-    const stop = () => reject(signal.reason)
-    if (signal.aborted) return stop()
+    const stop = () => reject(why())
+    if (signal.aborted) {
+      promise.catch(() => {}) // nobody waits for it any more
+      return stop()
+    }
     signal.addEventListener('abort', stop, { once: true })
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
   })

@@ -42,6 +42,8 @@ export interface Wire extends EventEmitter {
   readonly type: string
   readonly destroyed: boolean
   readonly peerChoking: boolean
+  /** Which pieces the peer says it has. */
+  readonly peerPieces: { get(piece: number): boolean }
   /** Payload bytes received. */
   readonly downloaded: number
   /** What we say in the extended handshake (BEP 10). */

@@ -14,7 +14,13 @@ import {
   type ShardDigest,
   type ShardId,
 } from '../ids.ts'
-import { CATALOG_SHARDS_MAX, PATH_BYTES_MAX, SHARD_FILES_MAX, TEXT_BYTES_MAX } from '../limits.ts'
+import {
+  CATALOG_SHARDS_MAX,
+  ENDPOINTS_MAX,
+  PATH_BYTES_MAX,
+  SHARD_FILES_MAX,
+  TEXT_BYTES_MAX,
+} from '../limits.ts'
 
 export const MERGED_MANIFEST_VERSION = 1
 export const MERGED_MANIFEST_BYTES_MAX = 64 * 1024 * 1024
@@ -47,7 +53,10 @@ export interface MergedManifestShard {
   readonly archive: { readonly item: string; readonly verifiedAt: string } | null
   /** Where the .torrent file lies, relative to `manifest.json`. */
   readonly torrent: string
+  /** With the peers as `x.pe` (BEP 9). */
   readonly magnet: string
+  /** `[host, port]` of BitTorrent peers that held it when this was published; left out when there are none. */
+  readonly peers?: readonly (readonly [host: string, port: number])[]
 }
 
 export interface MergedManifest {
@@ -78,6 +87,7 @@ export function readMergedManifest(bytes: Uint8Array): MergedManifest {
 
 function readShard(value: unknown, path: string): MergedManifestShard {
   const fields = record(value, path)
+  const peers = optional(fields.peers, `${path}.peers`, readPeers)
   return {
     id: branded(isShardId, 'a shard id')(fields.id, `${path}.id`),
     digest: branded(isShardDigest, 'a shard digest')(fields.digest, `${path}.digest`),
@@ -89,8 +99,21 @@ function readShard(value: unknown, path: string): MergedManifestShard {
     archive: fields.archive === null ? null : readArchive(fields.archive, `${path}.archive`),
     torrent: relativePath(fields.torrent, `${path}.torrent`),
     magnet: text(fields.magnet, `${path}.magnet`, MAGNET_LENGTH_MAX),
+    ...(peers === undefined ? {} : { peers }),
   }
 }
+
+function readPeers(value: unknown, path: string): [string, number][] {
+  return list(value, path, ENDPOINTS_MAX, (item, at) => {
+    const [host, port, ...rest] = list(item, at, 2, (part) => part)
+    if (typeof host !== 'string' || !isPeerHost(host) || rest.length > 0)
+      throw new ShapeError(at, 'a host and a port')
+    return [host, integer(port, at, 1, 65_535)]
+  })
+}
+
+/** A name or an address: nothing that has a meaning of its own in a magnet link or an address. */
+export const isPeerHost = (host: string): boolean => /^[0-9A-Za-z.:_-]{1,64}$/.test(host)
 
 function readFile(value: unknown, path: string): MergedManifestFile {
   const fields = record(value, path)

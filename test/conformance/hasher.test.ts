@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
 import { digestsOf, seededBytes } from '../support/shards.ts'
 
+const DUMPS = join(import.meta.dirname, '..', 'fixtures', 'dumps')
 const SIZES = [5, 0, 70_000, 3 * 1024 * 1024 + 17]
 const PIECE = 16 * 1024
 let root: string
@@ -15,7 +16,7 @@ const contents = SIZES.map((size, i) => seededBytes(`hasher/${i}`, size))
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'wikiseed-hasher-'))
-  hasher = new WorkerHasher({ threadsMax: 2 })
+  hasher = new WorkerHasher({ teamsMax: 2 })
   paths = await Promise.all(
     contents.map(async (bytes, i) => {
       const path = join(root, `${i}`)
@@ -33,7 +34,9 @@ afterAll(async () => {
 describe('hasher', () => {
   it('gives size and all digests of every file, in their order', async () => {
     const { files, pieces } = await hasher.hash(paths)
-    expect(files).toEqual(contents.map((bytes) => ({ sizeBytes: bytes.length, digests: digestsOf(bytes) })))
+    expect(files).toEqual(
+      contents.map((bytes) => ({ sizeBytes: bytes.length, digests: digestsOf(bytes), finding: null })),
+    )
     expect(pieces).toBeNull()
   })
 
@@ -51,10 +54,47 @@ describe('hasher', () => {
     expect(Buffer.from(pieces ?? []).equals(Buffer.concat(expected))).toBe(true)
   })
 
+  it.each([1_000, 256 * 1024, 1024 * 1024])(
+    'divides the pieces of %i bytes among its threads, and misses none',
+    async (length) => {
+      const whole = Buffer.concat(contents)
+      const expected = Array.from({ length: Math.ceil(whole.length / length) }, (_, i) =>
+        createHash('sha1')
+          .update(whole.subarray(i * length, (i + 1) * length))
+          .digest(),
+      )
+      const { pieces } = await hasher.hash(paths, { pieceLengthBytes: length })
+      expect(Buffer.from(pieces ?? []).equals(Buffer.concat(expected))).toBe(true)
+    },
+  )
+
   it('has no pieces for no bytes', async () => {
     expect((await hasher.hash([paths[1] ?? ''], { pieceLengthBytes: PIECE })).pieces).toEqual(
       new Uint8Array(),
     )
+  })
+
+  it('tells what the form of each file says, when asked', async () => {
+    const bz2 = join(DUMPS, 'urwiki/20260101/urwiki-20260101-pages-articles-multistream.xml.bz2')
+    const cut = join(root, 'urwiki-20260101-pages-articles.xml.bz2')
+    await writeFile(cut, (await readFile(bz2)).subarray(0, 10_000))
+    const plain = paths[3] ?? ''
+    const { files } = await hasher.hash([bz2, cut, plain], { structure: true })
+    expect(files.map(({ finding }) => finding)).toEqual([
+      expect.objectContaining({ state: 'ok', container: 'bzip2', content: 'xml', wiki: 'urwiki' }),
+      expect.objectContaining({ state: 'bad', offsetBytes: 10_000 }),
+      expect.objectContaining({ state: 'unknown' }),
+    ])
+    expect(files[2]?.digests).toEqual(digestsOf(contents[3] ?? new Uint8Array()))
+  })
+
+  it('gives the same digests whether it looks at the form or not', async () => {
+    const dump = join(DUMPS, 'fatwiki/20240920/fatwiki-20240920-pages-articles-multistream.xml.bz2')
+    const [without, withForm] = await Promise.all(
+      [false, true].map((structure) => hasher.hash([dump], { structure, pieceLengthBytes: PIECE })),
+    )
+    expect(withForm?.files[0]?.digests).toEqual(without?.files[0]?.digests)
+    expect(withForm?.pieces).toEqual(without?.pieces)
   })
 
   it('counts every byte once', async () => {
@@ -78,7 +118,7 @@ describe('hasher', () => {
   })
 
   it('stops when the signal aborts, in work and in the queue', async () => {
-    const one = new WorkerHasher({ threadsMax: 1 })
+    const one = new WorkerHasher({ teamsMax: 1 })
     try {
       const abort = new AbortController()
       const reason = new Error('changed my mind')
@@ -95,7 +135,7 @@ describe('hasher', () => {
   })
 
   it('rejects what is in work and what comes after when it is closed', async () => {
-    const one = new WorkerHasher({ threadsMax: 1 })
+    const one = new WorkerHasher({ teamsMax: 1 })
     const working = one.hash(['/dev/zero'])
     const rejected = expect(working).rejects.toThrow('closed')
     await one.close()
@@ -104,7 +144,7 @@ describe('hasher', () => {
   })
 
   it('refuses a queue without end', async () => {
-    const one = new WorkerHasher({ threadsMax: 1, waitingMax: 1 })
+    const one = new WorkerHasher({ teamsMax: 1, waitingMax: 1 })
     const jobs = [one.hash(['/dev/zero']), one.hash(['/dev/zero'])]
     const settled = Promise.allSettled(jobs)
     await expect(one.hash(paths)).rejects.toThrow(RangeError)

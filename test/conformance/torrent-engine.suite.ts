@@ -399,5 +399,99 @@ export function torrentEngineSuite(name: string, makeEngine: EngineFactory): voi
       expect((await stat(join(root, 'seed', small.name))).isDirectory()).toBe(true)
       expect(await wrongFiles(small, join(root, 'seed'))).toEqual([])
     })
+
+    it('reads ranges of one file, asking only for the pieces that hold them, each once', async () => {
+      const a = await seeder(many)
+      const b = await started()
+      const reader = await b.open(many.infohash, { peers: [at(a)], accept })
+      expect(Buffer.from(reader.info).equals(many.info)).toBe(true)
+      const bytes = many.files[3]?.bytes ?? Buffer.alloc(0)
+      const start = 5 * PIECE_BYTES + 3
+      expect(await reader.read(3, start, start + 100)).toEqual(
+        new Uint8Array(bytes.subarray(start, start + 100)),
+      )
+      expect(reader.downloadedBytes).toBe(PIECE_BYTES)
+      expect(
+        Buffer.from(await reader.read(3, start, start + PIECE_BYTES)).equals(
+          bytes.subarray(start, start + PIECE_BYTES),
+        ),
+      ).toBe(true)
+      expect(reader.downloadedBytes).toBe(2 * PIECE_BYTES)
+      expect(Buffer.from(await reader.read(3, 0, bytes.length)).equals(bytes)).toBe(true)
+      expect(await reader.read(2, 0, 0)).toHaveLength(0)
+      await expect(reader.read(3, 0, bytes.length + 1)).rejects.toThrow(RangeError)
+      await expect(reader.read(9, 0, 1)).rejects.toThrow(RangeError)
+      expect(a.stats()[0]?.uploadedBytes).toBe(reader.downloadedBytes)
+      await reader.close()
+      expect(b.stats()).toEqual([])
+    })
+
+    it('reads without asking for an info dictionary that it is given, and not by a wrong one', async () => {
+      const a = await seeder(many)
+      const b = await started()
+      const reader = await b.open(many.infohash, { peers: [at(a)], accept, info: many.info })
+      expect(await reader.read(0, 7, 20)).toEqual(many.files[0]?.bytes.subarray(7, 20))
+      await reader.close()
+      const other = await b.open(many.infohash, { peers: [at(a)], accept, info: small.info })
+      expect(Buffer.from(other.info).equals(many.info)).toBe(true)
+      await other.close()
+      await expect(b.open(many.infohash, { peers: [at(a)], accept: () => false })).rejects.toMatchObject({
+        code: 'metadata-mismatch',
+      })
+    })
+
+    it('reads from several peers at once', async () => {
+      const wide = sampleTorrent('widewiki', [200 * PIECE_BYTES])
+      const [a, c] = [await seeder(wide), await seeder(wide)]
+      const b = await started()
+      const reader = await b.open(wide.infohash, { peers: [at(a), at(c)], accept })
+      await expect.poll(() => b.stats()[0]?.peers, { timeout: 10_000 }).toBe(2)
+      expect(
+        Buffer.from(await reader.read(0, 0, wide.sizeBytes)).equals(wide.files[0]?.bytes ?? Buffer.alloc(0)),
+      ).toBe(true)
+      for (const one of [a, c]) expect(one.stats()[0]?.uploadedBytes).toBeGreaterThan(0)
+      expect((a.stats()[0]?.uploadedBytes ?? 0) + (c.stats()[0]?.uploadedBytes ?? 0)).toBe(wide.sizeBytes)
+    })
+
+    it('reads right bytes although one of the peers holds wrong ones, and leaves that one', async () => {
+      const one = sampleTorrent('onewiki', [30 * PIECE_BYTES])
+      await writeSample(one, join(root, 'wrong'), (bytes) => bytes.map((byte) => byte ^ 0xff))
+      const liar = await started()
+      await liar.seed(one.torrent, join(root, 'wrong'))
+      const a = await seeder(one)
+      const b = await started()
+      const reader = await b.open(one.infohash, { peers: [at(liar), at(a)], accept })
+      expect(
+        Buffer.from(await reader.read(0, 0, one.sizeBytes)).equals(one.files[0]?.bytes ?? Buffer.alloc(0)),
+      ).toBe(true)
+      expect(liar.stats()[0]?.uploadedBytes).toBeLessThanOrEqual(one.sizeBytes)
+    })
+
+    it('says so when nobody sends what is read, and when the reading is stopped', async () => {
+      const b = await started()
+      const silent = await b.open(many.infohash, { peers: [], accept, info: many.info, patienceMs: 50 })
+      await expect(silent.read(0, 0, 1)).rejects.toMatchObject({ name: 'TorrentError', code: 'silent' })
+      await silent.close()
+      const patient = await b.open(many.infohash, { peers: [], accept, info: many.info })
+      const abort = new AbortController()
+      const left = patient.read(0, 0, 1, abort.signal)
+      abort.abort()
+      await expect(left).rejects.toMatchObject({ code: 'aborted' })
+      const reading = patient.read(0, 0, 1)
+      const stopped = expect(reading).rejects.toMatchObject({ code: 'aborted' })
+      await b.stop()
+      await stopped
+    })
+
+    it('goes on reading from another peer when one goes away', async () => {
+      const a = await seeder(many)
+      const c = await seeder(many)
+      const b = await started()
+      const reader = await b.open(many.infohash, { peers: [at(a), at(c)], accept })
+      expect(await reader.read(0, 0, 9)).toEqual(many.files[0]?.bytes.subarray(0, 9))
+      await a.stop()
+      const bytes = many.files[3]?.bytes ?? Buffer.alloc(0)
+      expect(Buffer.from(await reader.read(3, 0, bytes.length)).equals(bytes)).toBe(true)
+    })
   })
 }

@@ -59,7 +59,7 @@ let count = 0
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'wikiseed-audits-'))
-  hasher = new WorkerHasher({ threadsMax: 1 })
+  hasher = new WorkerHasher({ teamsMax: 1 })
   real = await realShard('tenwiki', SIZES, join(folder, 'upstream'), hasher)
   const root = createRoot({
     name: 'audits',

@@ -29,7 +29,7 @@ const nodes: { stop(): Promise<void> }[] = []
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'wikiseed-audits-'))
-  hasher = new WorkerHasher({ threadsMax: 1 })
+  hasher = new WorkerHasher({ teamsMax: 1 })
   real = await realShard('tenwiki', SIZES, join(folder, 'upstream'), hasher)
 })
 afterEach(async () => {

@@ -17,7 +17,7 @@ import { writeTufRepository } from '../../coordinator/publish/tuf-repository.ts'
 import { verifyPublication } from '../../node/publication/verify.ts'
 import { cycleOf } from '../../protocol/ids.ts'
 import { readMergedManifest } from '../../protocol/manifest/merged-manifest.ts'
-import { testRoot, testShard } from '../support/publication.ts'
+import { TEST_PLACES, testRoot, testShard } from '../support/publication.ts'
 
 const MINUTE = 60_000
 const DAY = 1_440 * MINUTE
@@ -42,7 +42,15 @@ beforeAll(async () => {
 afterAll(() => rm(base, { recursive: true, force: true }))
 
 const build = (list: readonly MergedShard[], previous: PublicationState | null = null, nowMs = now) =>
-  buildPublication({ root, keys, shards: list, previous, nowMs, publicUrl: 'https://example.org/w/' })
+  buildPublication({
+    root,
+    keys,
+    shards: list,
+    previous,
+    nowMs,
+    publicUrl: 'https://example.org/w/',
+    places: TEST_PLACES,
+  })
 
 /** A fresh folder with this publication in it. */
 async function published(name: string, ...builds: ReturnType<typeof build>[]): Promise<string> {

@@ -12,7 +12,7 @@ import type { Publication } from '../../coordinator/publish/publish-file.ts'
 import { memoryPublishRecord, openPublishRecord } from '../../coordinator/publish/publish-record.ts'
 import { createS3Target, type S3Options } from '../../coordinator/publish/s3.ts'
 import { verifyPublication } from '../../node/publication/verify.ts'
-import { testRoot, testShard } from '../support/publication.ts'
+import { TEST_PLACES, testRoot, testShard } from '../support/publication.ts'
 import { startWorld, type World } from '../world/world.ts'
 
 let dir: string
@@ -42,7 +42,16 @@ const build = (
   list: readonly MergedShard[] = shards,
   previous: PublicationState | null = null,
   nowMs = Date.now(),
-) => buildPublication({ root, keys, shards: list, previous, nowMs, publicUrl: 'https://example.org/' })
+) =>
+  buildPublication({
+    root,
+    keys,
+    shards: list,
+    previous,
+    nowMs,
+    publicUrl: 'https://example.org/',
+    places: TEST_PLACES,
+  })
 
 const s3 = (change: Partial<S3Options> = {}) =>
   createS3Target({

@@ -116,6 +116,8 @@ async function prepare(nodes: number): Promise<{ coordinator: CoordinatorConfig;
     publishDir: at('published'),
     publicUrl: null,
     exports: false,
+    archiveSite: 'https://archive.example/',
+    mirrors: [],
     discoverEveryMs: 1_000,
     preserveEveryMs: 1_000,
     publishEveryMs: 5_000,

@@ -29,6 +29,7 @@ const ADAPTERS: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['node/observe/metrics.ts'],
   'tuf-js': ['node/publication/tuf-client.ts'],
   webtorrent: [
+    'node/transfer/torrent-client.ts',
     'node/transfer/torrent-engine.ts',
     'node/transfer/torrent-transfer.ts',
     'node/transfer/webtorrent.d.ts',

@@ -11,6 +11,12 @@ import { encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 const DAY_MS = 86_400_000
 const NODE_ID = '12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA'
 
+/** Nobody is asked there. */
+export const TEST_PLACES = {
+  archiveSite: 'https://archive.example/',
+  mirrors: ['https://dumps.example/'] as readonly string[],
+}
+
 export function testRoot(keys: FederationKeys, nowMs: number): Uint8Array {
   if (!isNodeId(NODE_ID)) throw new Error('not a node id')
   return createRoot({
@@ -30,6 +36,7 @@ export function testShard(options: {
   content?: string
   replicas?: number
   item?: string | null
+  peers?: readonly { host: string; port: number }[]
   acceptedAtMs?: number
 }): MergedShard {
   const { wiki, date, content = `${options.wiki} ${options.date}\n`, replicas = 3, item = null } = options
@@ -59,6 +66,7 @@ export function testShard(options: {
     ],
     torrent: encodeMetainfo({ info }),
     replicas,
+    peers: options.peers ?? [],
     archive: item === null ? null : { item, verifiedAtMs: Date.UTC(2026, 0, 20) },
     acceptedAtMs: options.acceptedAtMs ?? Date.UTC(2026, 0, 19),
   }

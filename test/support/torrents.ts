@@ -21,10 +21,15 @@ export interface SampleTorrent {
 
 /** Same name and sizes, same torrent. */
 export function sampleTorrent(name: string, sizes: readonly number[]): SampleTorrent {
-  const files = sizes.map((size, i) => ({
-    path: `20260101/file-${i}`,
-    bytes: seededBytes(`${name}/${i}`, size),
-  }))
+  return sampleTorrentOf(
+    name,
+    sizes.map((size, i) => seededBytes(`${name}/${i}`, size)),
+  )
+}
+
+/** A torrent of files with these contents. */
+export function sampleTorrentOf(name: string, contents: readonly Uint8Array[]): SampleTorrent {
+  const files = contents.map((bytes, i) => ({ path: `20260101/file-${i}`, bytes }))
   const whole = Buffer.concat(files.map((file) => file.bytes))
   const pieces: Buffer[] = []
   for (let at = 0; at < whole.length; at += PIECE_BYTES) {

@@ -16,6 +16,7 @@ function fakeWire(fields: Partial<Wire> = {}) {
   const wire: Wire = Object.assign(new EventEmitter(), {
     type: 'tcpIncoming',
     destroyed: false,
+    peerPieces: { get: () => true },
     peerChoking: true,
     downloaded: 0,
     extendedHandshake: {},

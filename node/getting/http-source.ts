@@ -1,0 +1,81 @@
+/** Files over HTTP: items of the Internet Archive, and mirrors laid out like upstream. The origin's client does it, with its manners. */
+import { parseShardId } from '../../protocol/ids.ts'
+import type { MergedManifestFile, MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
+import { createOrigin, type OriginOptions } from '../origin/origin.ts'
+import { type Origin, OriginError } from '../ports.ts'
+import { type FileSource, GetError } from './file-source.ts'
+
+export type HttpOptions = Pick<
+  OriginOptions,
+  'contact' | 'version' | 'nodeId' | 'clock' | 'random' | 'retriesMax' | 'backoffBaseMs'
+>
+
+/** `site` with `/` at its end: https://archive.org/ */
+export function archiveSource(site: string, options: HttpOptions): FileSource {
+  const items = new Map<string, Origin>()
+  const host = new URL(site).host
+  // Downloads are redirected to the machine that holds the item.
+  const redirectHosts = host === 'archive.org' ? ['archive.org', '*.archive.org'] : []
+  return {
+    kind: 'archive',
+    name: host,
+    offers: (shard) => shard.archive !== null && IDENTIFIER.test(shard.archive.item),
+    async fetch(shard, file, path, { onBytes, signal }) {
+      const item = shard.archive?.item ?? ''
+      let origin = items.get(item)
+      if (origin === undefined) {
+        origin = createOrigin({ ...options, baseUrl: `${site}download/${item}/`, redirectHosts })
+        items.set(item, origin)
+      }
+      await download(origin, file.path, file, path, { onBytes, ...(signal === undefined ? {} : { signal }) })
+    },
+    close: async () => {
+      await Promise.all([...items.values()].map((origin) => origin.close()))
+    },
+  }
+}
+
+/** internetarchive utils.py */
+const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9._-]{2,99}$/
+
+/** `baseUrl`: https://dumps.wikimedia.org/ or a mirror of its layout. It has no metadata files of ours. */
+export function mirrorSource(baseUrl: string, options: HttpOptions): FileSource {
+  const origin = createOrigin({ ...options, baseUrl })
+  return {
+    kind: 'mirror',
+    name: new URL(baseUrl).host,
+    offers: (_shard, file) => !isMetadata(file),
+    fetch: (shard, file, path, { onBytes, signal }) =>
+      download(origin, mirrorPath(shard, file), file, path, {
+        onBytes,
+        ...(signal === undefined ? {} : { signal }),
+      }),
+    close: () => origin.close(),
+  }
+}
+
+/** Below the base of upstream or a mirror of it: the exports lie in `other/`. */
+export function mirrorPath(shard: MergedManifestShard, file: MergedManifestFile): string {
+  const plain = `${shard.name}/${file.path}`
+  return parseShardId(shard.id).dataset === 'dumps' ? plain : `other/${plain}`
+}
+
+/** HASH.json, STATUS.json, README.txt (PROTOCOL 2). */
+export function isMetadata(file: Pick<MergedManifestFile, 'path'>): boolean {
+  return /\/wikiseed-[0-9a-f]{8}\/[^/]+$/.test(file.path)
+}
+
+async function download(
+  origin: Origin,
+  remotePath: string,
+  file: MergedManifestFile,
+  path: string,
+  options: { onBytes: (count: number) => void; signal?: AbortSignal },
+): Promise<void> {
+  try {
+    await origin.download({ path: remotePath, sizeBytes: file.size }, path, options)
+  } catch (error) {
+    if (error instanceof OriginError) throw new GetError(error.message, { cause: error })
+    throw error
+  }
+}

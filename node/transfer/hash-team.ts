@@ -1,0 +1,154 @@
+/** Some worker threads that read one job's files once, together: the ring they share, what each is told, and what each answers. */
+import { Worker } from 'node:worker_threads'
+import type { FileFacts, HashedFile, HashOptions } from '../ports.ts'
+import type { Finding } from '../structure/finding.ts'
+import {
+  type Algorithm,
+  type HashTask,
+  LANE_ALGORITHMS,
+  type LaneFacts,
+  STRUCTURE_LANE,
+} from './hash-lanes.ts'
+import { HashRing } from './hash-ring.ts'
+import type { HashAnswer, LaneData, LaneResult } from './hash-worker.ts'
+
+export interface HashFacts {
+  readonly files: HashedFile[]
+  /** SHA-1 of each piece, one after the other (BEP 3). */
+  readonly pieces: Uint8Array | null
+}
+
+const HASH_LANES = LANE_ALGORITHMS.length
+
+interface Job {
+  readonly task: HashTask
+  readonly onBytes: ((count: number) => void) | undefined
+  readonly results: Map<number, LaneResult>
+  readonly settled: Set<number>
+  /** The first thing that went wrong; the job ends with it once every thread has let go. */
+  failure: { error: unknown } | null
+  readonly done: () => void
+}
+
+export class HashTeam {
+  readonly #ring = new HashRing()
+  readonly #workers = new Map<number, Worker>()
+  #job: Job | null = null
+  #lost: { error: unknown } | null = null
+
+  get isBusy(): boolean {
+    return this.#job !== null
+  }
+
+  /** A thread died (out of memory, a module that is missing), or the team was closed. */
+  get isLost(): boolean {
+    return this.#lost !== null
+  }
+
+  /** One job at a time. Rejects with the file system's error or the signal's reason, once all threads are idle again. */
+  async run(files: readonly string[], options: HashOptions): Promise<HashFacts> {
+    if (this.#job !== null) throw new Error('the team is busy')
+    const { pieceLengthBytes = null, structure = false, onBytes, signal } = options
+    const lanes = structure ? STRUCTURE_LANE + 1 : HASH_LANES
+    const task: HashTask = { files, pieceLengthBytes, lanes }
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const job: Job = {
+      task,
+      onBytes,
+      results: new Map(),
+      settled: new Set(),
+      failure: this.#lost,
+      done: resolve,
+    }
+    this.#job = job
+    this.#ring.reset()
+    const abort = () => this.#fail(job, signal?.reason)
+    signal?.addEventListener('abort', abort, { once: true })
+    for (let lane = 0; lane < lanes; lane++) this.#give(lane, task)
+    await promise
+    signal?.removeEventListener('abort', abort)
+    this.#job = null
+    if (job.failure !== null) throw job.failure.error
+    return factsOf(job)
+  }
+
+  async close(error: unknown): Promise<void> {
+    this.#lose(error)
+    await Promise.all([...this.#workers.values()].map((worker) => worker.terminate()))
+  }
+
+  #give(lane: number, task: HashTask): void {
+    const worker = this.#workers.get(lane) ?? this.#start(lane)
+    // An idle thread does not keep the process alive; a busy one does.
+    worker.ref()
+    worker.postMessage(task)
+  }
+
+  #start(lane: number): Worker {
+    const workerData: LaneData = { lane, memory: this.#ring.memory }
+    const worker = new Worker(new URL('./hash-worker.ts', import.meta.url), { workerData })
+    this.#workers.set(lane, worker)
+    worker.on('message', (answer: HashAnswer) => this.#hear(lane, worker, answer))
+    worker.on('error', (error) => this.#lose(error))
+    worker.on('exit', (code) => this.#lose(new Error(`a hashing thread ended with code ${code}`)))
+    return worker
+  }
+
+  #hear(lane: number, worker: Worker, answer: HashAnswer): void {
+    const job = this.#job
+    if (job === null) return
+    if (answer.kind === 'progress') {
+      if (job.failure === null) job.onBytes?.(answer.count)
+      return
+    }
+    worker.unref()
+    job.settled.add(lane)
+    if (answer.kind === 'done') job.results.set(lane, answer.result)
+    else if (answer.kind === 'failed')
+      this.#fail(job, Object.assign(new Error(answer.error.message), answer.error))
+    if (job.settled.size === job.task.lanes) job.done()
+  }
+
+  #fail(job: Job, error: unknown): void {
+    job.failure ??= { error }
+    this.#ring.stop()
+  }
+
+  /** The threads end, and with them the job. */
+  #lose(error: unknown): void {
+    if (this.#lost !== null) return
+    this.#lost = { error }
+    for (const worker of this.#workers.values()) void worker.terminate()
+    if (this.#job === null) return
+    this.#fail(this.#job, error)
+    this.#job.done()
+  }
+}
+
+function factsOf({ task, results }: Job): HashFacts {
+  const lanes: LaneFacts[] = []
+  let findings: Finding[] | null = null
+  const algorithms: Algorithm[] = []
+  for (const [lane, result] of [...results].sort(([a], [b]) => a - b)) {
+    algorithms.push(...(LANE_ALGORITHMS[lane] ?? []))
+    if ('facts' in result) lanes.push(result.facts)
+    else findings = result.findings
+  }
+  const files = task.files.map((_, file): HashedFile => {
+    const hexes = lanes.flatMap(({ digests }) => digests[file] ?? [])
+    const digests = Object.fromEntries(algorithms.map((algorithm, i) => [algorithm, hexes[i]]))
+    const facts: FileFacts = {
+      sizeBytes: lanes[0]?.sizesBytes[file] ?? 0,
+      digests: digests as unknown as FileFacts['digests'],
+    }
+    return { ...facts, finding: findings?.[file] ?? null }
+  })
+  return { files, pieces: task.pieceLengthBytes === null ? null : joinPieces(lanes) }
+}
+
+function joinPieces(lanes: readonly LaneFacts[]): Uint8Array {
+  const pieces = lanes.flatMap((lane) => lane.pieces)
+  const out = new Uint8Array(pieces.length * 20)
+  for (const { index, sha1 } of pieces) out.set(sha1, index * 20)
+  return out
+}

@@ -1,0 +1,46 @@
+/** The third thread of a hashing team: looks at the form of each file as its bytes come by. Its decoders need an event loop. */
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { basename } from 'node:path'
+import { StructureCheck } from '../structure/check.ts'
+import type { Finding } from '../structure/finding.ts'
+import { type HashTask, STRUCTURE_LANE } from './hash-lanes.ts'
+import type { HashRing } from './hash-ring.ts'
+
+/** A finding for each file. Throws Stopped, and the file system's errors. */
+export async function structureLane(ring: HashRing, task: HashTask): Promise<Finding[]> {
+  const findings: Finding[] = []
+  for (const path of task.files) {
+    const descriptor = openSync(path, 'r')
+    const { size } = fstatSync(descriptor)
+    const check = new StructureCheck(
+      basename(path),
+      (offset, length) => readAt(descriptor, offset, length),
+      size,
+    )
+    try {
+      for (let ended = false; !ended; ) {
+        await ring.chunkComes(STRUCTURE_LANE)
+        const { bytes, isEndOfFile } = ring.chunk(STRUCTURE_LANE)
+        if (!check.isDecided && bytes.length > 0) await check.push(bytes)
+        ended = isEndOfFile
+        ring.done(STRUCTURE_LANE)
+      }
+      findings.push(await check.end())
+    } finally {
+      check.close()
+      closeSync(descriptor)
+    }
+  }
+  return findings
+}
+
+function readAt(descriptor: number, offsetBytes: number, lengthBytes: number): Uint8Array {
+  const bytes = new Uint8Array(lengthBytes)
+  let done = 0
+  while (done < lengthBytes) {
+    const count = readSync(descriptor, bytes, done, lengthBytes - done, offsetBytes + done)
+    if (count === 0) break
+    done += count
+  }
+  return bytes.subarray(0, done)
+}

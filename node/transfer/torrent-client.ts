@@ -1,0 +1,56 @@
+/**
+ * The engine's package, listening: its settings and what they avoid. uTP off (dialled first, slow); DHT, LSD, NAT mapping and
+ * trackers off unless told; PEX off (peers come from signed manifests); web seeds off (archives are read over HTTP by another
+ * part); no encryption, no WebRTC.
+ */
+import WebTorrent from 'webtorrent'
+import type { Log } from '../ports.ts'
+import { startError } from './torrent-errors.ts'
+
+export interface WebTorrentEngineOptions {
+  /** Address to listen on. @default 127.0.0.1 */
+  readonly host?: string
+  /** TCP port; 0 = the system chooses. */
+  readonly port: number
+  /** BitTorrent's mainline DHT. Listens on all addresses. @default false */
+  readonly dht?: boolean
+  /** Announce URLs (http, udp). @default none */
+  readonly trackers?: readonly string[]
+  /** For the whole engine. @default no limit */
+  readonly downloadLimitBytesPerSecond?: number
+  readonly uploadLimitBytesPerSecond?: number
+  /** Connections a torrent. @default 55 */
+  readonly maxConns?: number
+  /** Open files of all torrents together. @default 64 */
+  readonly openFilesMax?: number
+  readonly log?: Log
+}
+
+/** Incoming connections of all torrents together. */
+const CONNECTIONS_MAX = 4_000
+
+/** Rejects with an Error of one plain sentence when the port is in use or forbidden. */
+export async function listen(options: WebTorrentEngineOptions): Promise<WebTorrent> {
+  const { host = '127.0.0.1', port, dht = false, trackers = [], maxConns = 55 } = options
+  const client = new WebTorrent({
+    torrentPort: { port, host },
+    maxConns,
+    dht,
+    tracker: trackers.length === 0 ? false : { announce: trackers, wrtc: false },
+    lsd: false,
+    utp: false,
+    utPex: false,
+    natUpnp: false,
+    natPmp: false,
+    webSeeds: false,
+    secure: 0,
+    downloadLimit: options.downloadLimitBytesPerSecond ?? -1,
+    uploadLimit: options.uploadLimitBytesPerSecond ?? -1,
+  })
+  await new Promise<void>((resolve, reject) => {
+    client.once('listening', resolve)
+    client.once('error', (error: NodeJS.ErrnoException) => reject(startError(error, host, port)))
+  })
+  client._connPool.tcpServer.maxConnections = CONNECTIONS_MAX
+  return client
+}
