@@ -1,3 +1,4 @@
+// Longer than 300 lines: the interfaces between the parts, read together.
 /**
  * The interfaces between a node's parts (HOUSE: ports). An adapter implements one of them and is the only file that
  * names its library. Each port has a conformance suite under test/conformance, run on the adapter and on its twin.
