@@ -16,6 +16,7 @@ import { FileAuditor } from './audit/file-auditor.ts'
 import { Promises } from './audit/promises.ts'
 import { Receipts } from './audit/receipts.ts'
 import { type Base, type BaseConfig, startBase } from './base.ts'
+import { Findings } from './observe/findings.ts'
 import type { StatusExtra } from './observe/status.ts'
 import { CatalogExchange } from './runtime/catalogs.ts'
 import { Documents } from './runtime/documents.ts'
@@ -37,6 +38,8 @@ export interface Member {
   readonly state: CoreState
   readonly catalogs: CatalogExchange
   readonly receipts: ReceiptStore
+  /** What the form of the dump files says that were fetched since the start. */
+  readonly findings: Findings
   /** What status needs besides the state. */
   statusExtra(): StatusExtra
   /** Hands everything over (PROTOCOL 8); resolves when nothing is left here. */
@@ -155,6 +158,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     dispatch,
     log,
   })
+  const findings = new Findings(log)
   const fetcher = new ShardFetcher({
     files,
     origin,
@@ -163,6 +167,8 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     clock,
     settledAfterMs: () => parameters().settledAfterMs,
     mustReadFirst: (shard) => mustReadFirst(state, shard),
+    structureAlways: settings.role === 'collector',
+    found: (shard, found) => findings.note(shard, found),
   })
   const promises = new Promises({ identity, network, auditor, log, dispatch })
   const performer = new Performer({
@@ -224,6 +230,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     state,
     catalogs,
     receipts: receiptStore,
+    findings,
     failed: fatal.promise,
     leave: () => {
       dispatch({ kind: 'leave' })

@@ -16,6 +16,7 @@ import {
   type TorrentEngine,
   TorrentError,
 } from '../ports.ts'
+import type { Finding } from '../structure/finding.ts'
 import { readUpstreamShard } from '../upstream/read-run.ts'
 import { buildShard, dumpPath } from './build-shard.ts'
 import type { ShardFiles } from './shard-files.ts'
@@ -53,6 +54,9 @@ export interface FetchParts {
   readonly settledAfterMs: () => number
   /** PROTOCOL 1: upstream's status is read before anything is fetched, from whomever. */
   readonly mustReadFirst: (shard: ShardKey) => boolean
+  /** Also look at the form of what comes from the swarm; what comes from origin is always looked at, for all the others. */
+  readonly structureAlways: boolean
+  readonly found: (shard: Shard, findings: ReadonlyMap<string, Finding>) => void
 }
 
 /** Dump files of one shard under download at once; the host limiter bounds the node as a whole. */
@@ -156,9 +160,10 @@ export class ShardFetcher {
 
   /** PROTOCOL 6: held = size and every upstream digest match and the piece hashes are taken, in one read of the bytes. */
   async #verifyAndInstall(shard: Shard, expected: Infohash | null, signal: AbortSignal): Promise<Infohash> {
-    const { files, hasher, engine } = this.#parts
+    const { files, hasher, engine, structureAlways, found } = this.#parts
     const staging = files.staging(shard)
-    const result = await buildShard(shard, staging, hasher, { signal })
+    const structure = expected === null || structureAlways
+    const result = await buildShard(shard, staging, hasher, { signal, structure })
     if (!result.ok) {
       for (const { path } of result.wrong) await dropFile(dumpPath(shard, staging, path))
       const detail = result.wrong.map(({ path, reason }) => `${path}: ${reason}`).join('; ')
@@ -174,6 +179,7 @@ export class ShardFetcher {
     await engine.remove(built.infohash)
     const torrent = await files.install(shard, built)
     await engine.seed(torrent, files.mirror)
+    if (structure) found(shard, built.findings)
     return built.infohash
   }
 }
