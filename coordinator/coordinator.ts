@@ -209,7 +209,8 @@ async function assemble(
   const http = await startHttp({
     ...config.http,
     status: () => nodeStatus(member.state, { ...member.statusExtra(), problems: problems(), outside }),
-    shards: () => shardStatuses(state, clock.wallMs(), outside),
+    shards: () =>
+      shardStatuses(state, clock.wallMs(), { outside, structureOf: (shard) => member.findings.of(shard) }),
     receipts: () => receiptsStatus(member.receipts),
   })
   log.info({ http: http.url }, 'the coordinator is up')

@@ -16,6 +16,7 @@ import { FileAuditor } from './audit/file-auditor.ts'
 import { Promises } from './audit/promises.ts'
 import { Receipts } from './audit/receipts.ts'
 import { type Base, type BaseConfig, startBase } from './base.ts'
+import { Findings } from './observe/findings.ts'
 import type { StatusExtra } from './observe/status.ts'
 import { windowText } from './pace/quiet-hours.ts'
 import { CatalogExchange } from './runtime/catalogs.ts'
@@ -39,6 +40,8 @@ export interface Member {
   readonly state: CoreState
   readonly catalogs: CatalogExchange
   readonly receipts: ReceiptStore
+  /** What the form of the dump files says that were fetched since the start. */
+  readonly findings: Findings
   /** What status needs besides the state. */
   statusExtra(): StatusExtra
   /** Hands everything over (PROTOCOL 8); resolves when nothing is left here. */
@@ -169,6 +172,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     clock,
     log,
   })
+  const findings = new Findings(log)
   const fetcher = new ShardFetcher({
     files,
     origin,
@@ -180,6 +184,8 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     clock,
     settledAfterMs: () => parameters().settledAfterMs,
     mustReadFirst: (shard) => mustReadFirst(state, shard),
+    structureAlways: settings.role === 'collector',
+    found: (shard, found) => findings.note(shard, found),
   })
   const promises = new Promises({ identity, network, auditor, log, dispatch })
   const performer = new Performer({
@@ -241,6 +247,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     state,
     catalogs,
     receipts: receiptStore,
+    findings,
     failed: fatal.promise,
     leave: () => {
       dispatch({ kind: 'leave' })

@@ -113,6 +113,10 @@ const shard = object({
   led: yesNo,
   fromOriginBytes: whole,
   fromSwarmBytes: whole,
+  structure: {
+    ...object({ judged: whole, broken: list(object({ path: text, offsetBytes: whole, detail: text })) }),
+    nullable: true,
+  },
   holders: list(holder),
 })
 

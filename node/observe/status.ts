@@ -160,7 +160,11 @@ const FETCHES_MAX = 500
 
 export function nodeStatus(state: StatusState, extra: StatusExtra): NodeStatus {
   const nodes = knownNodes(state, extra.nowMs)
-  const rows = shardStatuses(state, extra.nowMs, extra.outside)
+  const rows = shardStatuses(
+    state,
+    extra.nowMs,
+    extra.outside === undefined ? {} : { outside: extra.outside },
+  )
   return {
     version: extra.version,
     node: state.self,

@@ -11,6 +11,7 @@ import type { OnStep } from '../files/steps.ts'
 import type { FetchGate, Pass } from '../pace/gate.ts'
 import { type Clock, type Hasher, type Origin, OriginError, type TorrentEngine } from '../ports.ts'
 import type { WebFiles } from '../sources/web-files.ts'
+import type { Finding } from '../structure/finding.ts'
 import type { SizesBySha256 } from '../upstream/read-export.ts'
 import { readUpstreamShard } from '../upstream/read-run.ts'
 import { type BuiltShard, buildShard, dumpPath } from './build-shard.ts'
@@ -32,6 +33,9 @@ export interface FetchParts {
   /** A coordinator verified the Internet Archive's copy. */
   readonly isArchived: (shard: ShardKey) => boolean
   readonly onStep?: OnStep
+  /** Also look at the form of what comes from the swarm; what comes from origin is always looked at, for all the others. */
+  readonly structureAlways: boolean
+  readonly found: (shard: Shard, findings: ReadonlyMap<string, Finding>) => void
 }
 
 interface FetchOptions {
@@ -135,7 +139,7 @@ export class ShardFetcher {
         },
       })
       originBytes += came.originBytes
-      const result = await this.#verify(shard, signal)
+      const result = await this.#verify(shard, signal, { structure: true })
       if (result.ok) {
         const infohash = await this.#install(shard, result.built, signal)
         return { infohash, fromOriginBytes: originBytes, fromSwarmBytes: 0 }
@@ -150,7 +154,7 @@ export class ShardFetcher {
     source: Extract<FetchSource, { kind: 'swarm' }>,
     { onProgress, signal }: FetchOptions,
   ): Promise<Fetched> {
-    const { engine, files, gate } = this.#parts
+    const { engine, files, gate, structureAlways } = this.#parts
     const all = totalBytes(torrentFiles(shard))
     let spentBytes = 0
     const { downloadedBytes } = await engine.fetch(source.infohash, files.staging(shard), {
@@ -163,7 +167,7 @@ export class ShardFetcher {
       },
       signal,
     })
-    const result = await this.#verify(shard, signal)
+    const result = await this.#verify(shard, signal, { structure: structureAlways })
     if (!result.ok) throw new FetchError('bad-infohash', wrongText(result.wrong), source.infohash)
     if (result.built.infohash !== source.infohash) {
       const detail = `the bytes are right, but their torrent is ${result.built.infohash}, not ${source.infohash}`
@@ -174,22 +178,27 @@ export class ShardFetcher {
   }
 
   /** PROTOCOL 6: held = size and every upstream digest match and the piece hashes are taken, in one read of the bytes. */
-  async #verify(shard: Shard, signal: AbortSignal): ReturnType<typeof buildShard> {
+  async #verify(
+    shard: Shard,
+    signal: AbortSignal,
+    { structure }: { structure: boolean },
+  ): ReturnType<typeof buildShard> {
     const { files, hasher, onStep } = this.#parts
     const staging = files.staging(shard)
-    const result = await buildShard(shard, staging, hasher, { signal })
+    const result = await buildShard(shard, staging, hasher, { signal, structure })
     if (result.ok) onStep?.('verified')
     else for (const { path } of result.wrong) await dropFile(dumpPath(shard, staging, path))
     return result
   }
 
   async #install(shard: Shard, built: BuiltShard, signal: AbortSignal): Promise<Fetched['infohash']> {
-    const { files, engine } = this.#parts
+    const { files, engine, found } = this.#parts
     // From here to the replica there is no way back: a stop in between would only make the same work twice.
     signal.throwIfAborted()
     await engine.remove(built.infohash)
     const torrent = await files.install(shard, built)
     await engine.seed(torrent, files.mirror)
+    if (built.findings.size > 0) found(shard, built.findings)
     return built.infohash
   }
 

@@ -83,6 +83,8 @@ async function main({ dataDir, originUrl, runs, killAt }: ChildTask): Promise<vo
     clock,
     settledAfterMs: () => SETTLED_AFTER_MS,
     mustReadFirst: () => false,
+    structureAlways: false,
+    found: () => {},
     onStep,
   })
 
