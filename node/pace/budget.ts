@@ -8,7 +8,8 @@ import { keyOf } from '../store/keyspace.ts'
 import { localMonth } from './quiet-hours.ts'
 
 const KEY = keyOf('own', 'budget')
-const AHEAD_BYTES = 16 * 1024 * 1024
+/** So much fuller a crash makes the month look, at most. */
+const AHEAD_BYTES = 4 * 1024 * 1024
 
 export class Budget {
   readonly #parts: { store: Store; clock: Clock; log: Log }
@@ -17,7 +18,7 @@ export class Budget {
   #month: string
   #usedBytes: number
   #storedBytes: number
-  #writing: Promise<void> = Promise.resolve()
+  #writing: Promise<void> | null = null
 
   private constructor(
     parts: { store: Store; clock: Clock; log: Log },
@@ -29,7 +30,7 @@ export class Budget {
     this.limitBytes = limitBytes
     this.#month = month
     this.#usedBytes = usedBytes
-    this.#storedBytes = usedBytes
+    this.#storedBytes = 0
   }
 
   static async open(
@@ -39,7 +40,10 @@ export class Budget {
     const month = localMonth(parts.clock.wallMs())
     const value = await parts.store.get(KEY)
     const kept = value === null ? null : readKept(value)
-    return new Budget(parts, limitBytes, month, kept?.month === month ? kept.usedBytes : 0)
+    const budget = new Budget(parts, limitBytes, month, kept?.month === month ? kept.usedBytes : 0)
+    budget.#runAhead()
+    await budget.#writing
+    return budget
   }
 
   get usedBytes(): number {
@@ -54,14 +58,14 @@ export class Budget {
   spend(count: number): void {
     this.#turn()
     this.#usedBytes += count
-    if (this.#usedBytes > this.#storedBytes) this.#write(this.#usedBytes + AHEAD_BYTES)
+    this.#runAhead()
   }
 
   /** What was really spent; nothing may be spent after it. */
   async close(): Promise<void> {
     this.#turn()
-    this.#write(this.#usedBytes)
-    await this.#writing
+    while (this.#writing !== null) await this.#writing
+    await this.#store(this.#usedBytes)
   }
 
   /** A new month begins with nothing spent. */
@@ -73,13 +77,26 @@ export class Budget {
     this.#storedBytes = 0
   }
 
-  #write(usedBytes: number): void {
-    this.#storedBytes = usedBytes
+  /** One writing at a time; what is spent meanwhile is in the next. */
+  #runAhead(): void {
+    if (this.#writing !== null || this.#usedBytes + AHEAD_BYTES / 2 <= this.#storedBytes) return
+    this.#writing = this.#store(this.#usedBytes + AHEAD_BYTES).finally(() => {
+      this.#writing = null
+      this.#runAhead()
+    })
+  }
+
+  async #store(usedBytes: number): Promise<void> {
     const { store, log } = this.#parts
-    const value = Buffer.from(JSON.stringify({ month: this.#month, usedBytes }))
-    this.#writing = this.#writing
-      .then(() => store.batch([{ type: 'put', key: KEY, value }]))
-      .catch((error: unknown) => log.warn({ error: String(error) }, 'the monthly budget could not be stored'))
+    const month = this.#month
+    const value = Buffer.from(JSON.stringify({ month, usedBytes }))
+    try {
+      await store.batch([{ type: 'put', key: KEY, value }])
+    } catch (error) {
+      log.warn({ error: String(error) }, 'the monthly budget could not be stored')
+    }
+    // Also when it could not: a store that fails is asked again with the next bytes of this size, not with each.
+    if (month === this.#month) this.#storedBytes = usedBytes
   }
 }
 
