@@ -92,6 +92,8 @@ export async function makeFetcher(options: TestFetcherOptions) {
     clock: realClock,
     settledAfterMs: () => 1_000,
     mustReadFirst: () => false,
+    structureAlways: false,
+    found: () => {},
     isArchived,
   })
   return {
