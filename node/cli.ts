@@ -4,11 +4,13 @@ import type { Command, Terminal } from './commands/command.ts'
 import { coordinatorInit } from './commands/coordinator-init.ts'
 import { coordinatorStart } from './commands/coordinator-start.ts'
 import { demo } from './commands/demo.ts'
+import { drill } from './commands/drill.ts'
 import { extract } from './commands/extract.ts'
 import { get } from './commands/get.ts'
 import { identity } from './commands/identity.ts'
 import { manifestVerify } from './commands/manifest-verify.ts'
 import { read } from './commands/read.ts'
+import { restore } from './commands/restore.ts'
 import { start } from './commands/start.ts'
 import { status } from './commands/status.ts'
 import { torrentCreate } from './commands/torrent-create.ts'
@@ -24,12 +26,14 @@ const COMMANDS: readonly Command[] = [
   read,
   get,
   extract,
+  restore,
   verify,
   torrentCreate,
   manifestVerify,
   coordinatorInit,
   coordinatorStart,
   demo,
+  drill,
 ]
 
 const GROUPS: Readonly<Record<string, string>> = {

@@ -58,7 +58,7 @@ export interface NodeConfig extends SourceConfig {
 export const multiaddr = textLike('a multiaddr such as /ip4/127.0.0.1/tcp/4811', (value) =>
   /^\/(ip4|ip6|dns|dns4|dns6)\/[^\s/]+\/(tcp|udp)\/\d{1,5}(\/[^\s]*)?$/.test(value),
 )
-const peerAddress = textLike('a multiaddr that ends in /p2p/ and a peer id', (value) =>
+export const peerAddress = textLike('a multiaddr that ends in /p2p/ and a peer id', (value) =>
   /^\/[a-z0-9]+\/\S+\/p2p\/12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/.test(value),
 )
 /** Operators are counted by name, so it is short and plain to read. */

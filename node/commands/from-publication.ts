@@ -3,24 +3,20 @@ import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { isRunDate } from '../../protocol/dump/dates.ts'
-import { type Dataset, isWiki } from '../../protocol/ids.ts'
+import { type Dataset, isWiki, shardKey } from '../../protocol/ids.ts'
 import type { MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
+import { readRoot } from '../../protocol/manifest/root.ts'
 import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
+import { peerAddress } from '../config.ts'
+import type { Volunteers } from '../getting/volunteers.ts'
+import { verifyEd25519 } from '../net/signature.ts'
+import { createLog } from '../observe/log.ts'
 import type { TorrentEngine, TorrentPeer } from '../ports.ts'
 import { openPublication, type Publication, PublicationError } from '../publication/open.ts'
 import { type PublishedRun, runsOf, wikisLike } from '../publication/runs.ts'
 import type { SwarmShard } from '../reading/swarm-run.ts'
-import {
-  duration,
-  type HostPort,
-  hostPort,
-  list,
-  orNull,
-  type Settings,
-  text,
-  type Values,
-  yesNo,
-} from '../settings.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { duration, hostPort, list, orNull, type Settings, text, type Values, yesNo } from '../settings.ts'
 import { WebTorrentEngine } from '../transfer/torrent-engine.ts'
 import { UserError } from './user-error.ts'
 
@@ -41,6 +37,13 @@ export const PUBLICATION_SETTINGS = {
     value: '<host:port>',
     help: 'a BitTorrent peer to ask besides those that the manifest names',
     kind: list(hostPort),
+    default: [],
+    repeat: true,
+  },
+  node: {
+    value: '<multiaddr>',
+    help: 'a volunteer to ask who holds what now, /ip4/.../tcp/4811/p2p/12D3KooW...',
+    kind: list(peerAddress),
     default: [],
     repeat: true,
   },
@@ -81,8 +84,14 @@ export function readRunWords(word: string): RunWords {
   return { wiki, date: plain }
 }
 
+/** A publication, and whom to ask for the bytes of what it names. */
+export interface Opened extends Publication {
+  /** Those of --peer, those that volunteers told of, those that the manifest names. */
+  peers(shard: MergedManifestShard): TorrentPeer[]
+}
+
 /** Rejects with UserError. */
-export async function openFrom(values: PublicationValues): Promise<Publication> {
+export async function openFrom(values: PublicationValues): Promise<Opened> {
   const { manifest, root: rootPath } = values
   if (manifest === null)
     throw new UserError(
@@ -96,12 +105,33 @@ export async function openFrom(values: PublicationValues): Promise<Publication> 
     throw new UserError(`the root document ${rootPath} cannot be read`, { cause: error })
   })
   const cacheDir = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'wikiseed', 'publications')
+  let publication: Publication
   try {
-    return await openPublication({ source: manifest, root, cacheDir, allowExpired: values.allowExpired })
+    publication = await openPublication({
+      source: manifest,
+      root,
+      cacheDir,
+      allowExpired: values.allowExpired,
+    })
   } catch (error) {
     if (!(error instanceof PublicationError)) throw error
     throw new UserError(error.message, { cause: error })
   }
+  const told = values.node.length === 0 ? null : await askNodes(root, values.node)
+  return {
+    ...publication,
+    peers: (shard) => [
+      ...values.peer,
+      ...(told?.peers(shardKey(shard.id, shard.digest), shard.infohash) ?? []),
+      ...(shard.peers ?? []).map(([host, port]) => ({ host, port })),
+    ],
+  }
+}
+
+async function askNodes(root: Uint8Array, addresses: readonly string[]): Promise<Volunteers> {
+  const { askVolunteers } = await import('../getting/volunteers.ts')
+  const log = createLog({ level: 'silent', folder: null })
+  return askVolunteers({ root: readRoot(root, verifyEd25519), addresses, clock: systemClock, log })
 }
 
 /** The run that is asked for, or the newest that `suits`. Throws UserError that says what there is. */
@@ -125,22 +155,13 @@ export function chooseRun(
   throw new UserError(`${publication.name} has no dump of ${wiki} of ${date}; there are ${dates.join(', ')}`)
 }
 
-/** Peers that the manifest names, and those of --peer first. */
-export function peersOf(shard: MergedManifestShard, more: readonly HostPort[]): TorrentPeer[] {
-  return [...more, ...(shard.peers ?? []).map(([host, port]) => ({ host, port }))]
-}
-
-export function swarmShard(
-  publication: Publication,
-  shard: MergedManifestShard,
-  more: readonly HostPort[],
-): SwarmShard {
+export function swarmShard(opened: Opened, shard: MergedManifestShard): SwarmShard {
   return {
     infohash: shard.infohash,
     files: shard.files.map(({ path, size }) => ({ path, sizeBytes: size })),
-    peers: peersOf(shard, more),
+    peers: opened.peers(shard),
     info: async () => {
-      const torrent = await publication.torrent(shard)
+      const torrent = await opened.torrent(shard)
       return torrent === null ? null : (decodeMetainfo(torrent)?.info ?? null)
     },
   }

@@ -3,16 +3,16 @@ import { matchesGlob } from 'node:path'
 import { fileNameOf } from '../../protocol/shard/paths.ts'
 import type { FileSource } from '../getting/file-source.ts'
 import { type GetProgress, type GotFile, getFiles, type WantedFile } from '../getting/get-files.ts'
-import { archiveSource, isMetadata, mirrorSource } from '../getting/http-source.ts'
+import { archiveSource, mirrorSource } from '../getting/http-source.ts'
 import { swarmSource } from '../getting/swarm-file.ts'
-import type { Publication } from '../publication/open.ts'
+import { isMetadata } from '../publication/paths.ts'
 import type { PublishedRun } from '../publication/runs.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { list, orNull, type Settings, text, type Values, webAddress } from '../settings.ts'
 import { WorkerHasher } from '../transfer/hasher.ts'
 import { VERSION } from '../version.ts'
 import type { Terminal } from './command.ts'
-import { PUBLICATION_SETTINGS, startFetcher, swarmShard } from './from-publication.ts'
+import { type Opened, PUBLICATION_SETTINGS, startFetcher, swarmShard } from './from-publication.ts'
 import { Progress } from './progress.ts'
 import { UserError } from './user-error.ts'
 import { bytesText } from './words.ts'
@@ -56,7 +56,7 @@ export function wantedFiles(run: PublishedRun, globs: readonly string[]): Wanted
 
 /** Rejects with UserError when there is nobody to ask at all. */
 export async function getWanted(
-  publication: Publication,
+  publication: Opened,
   wanted: readonly WantedFile[],
   to: string,
   values: GetValues,
@@ -75,7 +75,7 @@ export async function getWanted(
     const sources: FileSource[] = [
       swarmSource({
         engine,
-        shard: (shard) => swarmShard(publication, shard, values.peer),
+        shard: (shard) => swarmShard(publication, shard),
         patienceMs: values.patience,
       }),
       ...httpSources(values, wanted),

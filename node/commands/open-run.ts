@@ -59,7 +59,7 @@ async function fromSwarm(words: RunWords, values: PublicationValues): Promise<Op
     shards.flatMap((one) => one.files.map(({ path, size }) => ({ name: fileNameOf(path), sizeBytes: size })))
   const suits = (run: { shards: Parameters<typeof files>[0] }) => multistreamsOf(files(run.shards)).length > 0
   const { wiki, date, shards } = chooseRun(publication, words, 'dumps', suits)
-  const swarm = shards.map((shard) => swarmShard(publication, shard, values.peer))
+  const swarm = shards.map((shard) => swarmShard(publication, shard))
   if (swarm.every((shard) => shard.peers.length === 0))
     throw new UserError(
       `the manifest names no peer that has ${wiki} of ${date}; give one with --peer HOST:PORT`,

@@ -9,6 +9,14 @@ export interface Spawned {
   restarts: number
 }
 
+interface Entry {
+  readonly spawned: Spawned
+  child: ChildProcess | null
+  readonly log: WriteStream
+  /** It is not started again. */
+  lost: boolean
+}
+
 /** A process that dies again and again at its start is given up. */
 const QUICK_DEATHS_MAX = 5
 const QUICK_MS = 3_000
@@ -16,7 +24,7 @@ const RESTART_MS = 300
 const STOP_MS = 15_000
 
 export class Supervisor {
-  readonly #children = new Map<string, { spawned: Spawned; child: ChildProcess | null; log: WriteStream }>()
+  readonly #children = new Map<string, Entry>()
   readonly #onDeath: (name: string, detail: string) => void
   readonly #onFatal: (error: Error) => void
   #stopping = false
@@ -33,10 +41,11 @@ export class Supervisor {
 
   /** Starts a process of this Node version; its output goes to `logPath`. */
   start(name: string, args: readonly string[], options: { logPath: string; env?: NodeJS.ProcessEnv }): void {
-    const entry = {
-      spawned: { name, pid: null as number | null, restarts: 0 },
-      child: null as ChildProcess | null,
+    const entry: Entry = {
+      spawned: { name, pid: null, restarts: 0 },
+      child: null,
       log: createWriteStream(options.logPath, { flags: 'a' }),
+      lost: false,
     }
     this.#children.set(name, entry)
     let quickDeaths = 0
@@ -58,7 +67,7 @@ export class Supervisor {
       child.on('close', (code, signal) => {
         entry.child = null
         entry.spawned.pid = null
-        if (this.#stopping) return
+        if (this.#stopping || entry.lost) return
         const how = signal === null ? `exit code ${code}` : `signal ${signal}`
         this.#onDeath(name, how)
         quickDeaths = performance.now() - startedAtMs < QUICK_MS && signal === null ? quickDeaths + 1 : 0
@@ -67,7 +76,7 @@ export class Supervisor {
           return
         }
         setTimeout(() => {
-          if (this.#stopping) return
+          if (this.#stopping || entry.lost) return
           entry.spawned.restarts++
           run()
         }, RESTART_MS)
@@ -84,17 +93,25 @@ export class Supervisor {
   /** SIGTERM to all, SIGKILL to who does not end in time. */
   async stop(): Promise<void> {
     this.expectEnds()
-    await Promise.all(
-      [...this.#children.values()].map(async ({ child, log }) => {
-        if (child !== null && child.exitCode === null) {
-          const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
-          child.kill('SIGTERM')
-          const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
-          await ended
-          clearTimeout(timer)
-        }
-        log.end()
-      }),
-    )
+    await Promise.all([...this.#children.values()].map((entry) => endOf(entry)))
   }
+
+  /** SIGKILL to one, for good: as if its machine had burnt. Resolves when it is gone. */
+  async lose(name: string): Promise<void> {
+    const entry = this.#children.get(name)
+    if (entry === undefined) throw new RangeError(`no process ${name}`)
+    entry.lost = true
+    await endOf(entry, 'SIGKILL')
+  }
+}
+
+async function endOf({ child, log }: Entry, signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+  if (child !== null && child.exitCode === null && child.signalCode === null) {
+    const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
+    child.kill(signal)
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
+    await ended
+    clearTimeout(timer)
+  }
+  log.end()
 }

@@ -1,8 +1,8 @@
 /** Files over HTTP: items of the Internet Archive, and mirrors laid out like upstream. The origin's client does it, with its manners. */
-import { parseShardId } from '../../protocol/ids.ts'
-import type { MergedManifestFile, MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
+import type { MergedManifestFile } from '../../protocol/manifest/merged-manifest.ts'
 import { createOrigin, type OriginOptions } from '../origin/origin.ts'
 import { type Origin, OriginError } from '../ports.ts'
+import { isMetadata, mirrorPath } from '../publication/paths.ts'
 import { type FileSource, GetError } from './file-source.ts'
 
 export type HttpOptions = Pick<
@@ -52,17 +52,6 @@ export function mirrorSource(baseUrl: string, options: HttpOptions): FileSource 
       }),
     close: () => origin.close(),
   }
-}
-
-/** Below the base of upstream or a mirror of it: the exports lie in `other/`. */
-export function mirrorPath(shard: MergedManifestShard, file: MergedManifestFile): string {
-  const plain = `${shard.name}/${file.path}`
-  return parseShardId(shard.id).dataset === 'dumps' ? plain : `other/${plain}`
-}
-
-/** HASH.json, STATUS.json, README.txt (PROTOCOL 2). */
-export function isMetadata(file: Pick<MergedManifestFile, 'path'>): boolean {
-  return /\/wikiseed-[0-9a-f]{8}\/[^/]+$/.test(file.path)
 }
 
 async function download(

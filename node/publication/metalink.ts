@@ -4,8 +4,8 @@
  */
 import { parseShardId } from '../../protocol/ids.ts'
 import type { MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
-import { isMetadata, mirrorPath } from '../getting/http-source.ts'
 import { xmlEscape } from '../reading/xml-text.ts'
+import { isMetadata, mirrorPath } from './paths.ts'
 
 export interface MetalinkPlaces {
   /** Where the publication lies on the web, with `/` at its end; null: torrents have no address. */

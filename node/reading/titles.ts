@@ -14,6 +14,11 @@ export interface Namespace {
 export interface SiteInfo {
   readonly dbname: string
   readonly base: string
+  readonly sitename: string
+  /** `MediaWiki 1.43.0-wmf.23` */
+  readonly generator: string
+  /** Code of the content's language; empty when the dump does not say. */
+  readonly language: string
   readonly namespaces: readonly Namespace[]
 }
 
@@ -58,7 +63,15 @@ export function readSiteInfo(header: string): SiteInfo | null {
     const firstLetter = rule === undefined ? usual : rule === 'first-letter'
     namespaces.push({ key, name: xmlText(name), firstLetter })
   }
-  return { dbname: xmlText(dbname), base: xmlText(element('base') ?? ''), namespaces }
+  const plain = (name: string) => xmlText(element(name) ?? '')
+  return {
+    dbname: xmlText(dbname),
+    base: plain('base'),
+    sitename: plain('sitename'),
+    generator: plain('generator'),
+    language: xmlAttributes(/^<mediawiki\b[^>]*>/.exec(header)?.[0] ?? '').get('xml:lang') ?? '',
+    namespaces,
+  }
 }
 
 /** How the typed title may stand in the dump, the likeliest first; never empty. */

@@ -24,6 +24,11 @@ describe('wikiseed', () => {
       'manifest',
       'coordinator',
       'demo',
+      'read',
+      'get',
+      'restore',
+      'extract',
+      'drill',
     ]) {
       expect(help.out).toMatch(new RegExp(`^  ${name}\\b`, 'm'))
     }
@@ -41,6 +46,11 @@ describe('wikiseed', () => {
     ['coordinator', 'init'],
     ['coordinator', 'start'],
     ['demo'],
+    ['read'],
+    ['get'],
+    ['restore'],
+    ['extract'],
+    ['drill'],
   ])('shows examples: %s %s', async (...words) => {
     const help = await wikiseed(...words.filter(Boolean), '--help')
     expect(help.code).toBe(0)

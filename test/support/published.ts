@@ -132,6 +132,8 @@ export interface Published {
 export interface PublishedOptions {
   readonly runs: readonly string[]
   readonly seeds?: number
+  /** Whether the manifest names the seeds as peers. @default true */
+  readonly namesPeers?: boolean
   /** Where the runs are copied from. */
   readonly from?: string
   /** Names of Internet Archive items by shard id. */
@@ -156,7 +158,8 @@ export async function publishRuns(options: PublishedOptions): Promise<Published>
     for (const { merged } of held) await engine.seed(merged.torrent, own)
     seeds.push({ engine, mirror: own, meter: await meterTo(engine.port) })
   }
-  const peers = seeds.map(({ meter }) => ({ host: '127.0.0.1', port: meter.port }))
+  const named = options.namesPeers === false ? [] : seeds
+  const peers = named.map(({ meter }) => ({ host: '127.0.0.1', port: meter.port }))
   const nowMs = options.nowMs ?? Date.now()
   const keys = await createKeys(base)
   const root = testRoot(keys, Date.now())

@@ -1,0 +1,149 @@
+import { join, resolve } from 'node:path'
+import { fileNameOf } from '../../protocol/shard/paths.ts'
+import { writeFileAtomic } from '../files/durable.ts'
+import { safeJoin } from '../files/layout.ts'
+import type { GotFile } from '../getting/get-files.ts'
+import { isMetadata } from '../publication/paths.ts'
+import type { PublishedRun } from '../publication/runs.ts'
+import { type RunSource, SourceError } from '../reading/byte-source.ts'
+import { openLocalRun } from '../reading/local-source.ts'
+import { DumpFormatError } from '../reading/multistream.ts'
+import { readSiteInfo } from '../reading/titles.ts'
+import { type Comparison, compareCounts, readSiteStats } from '../restoring/compare.ts'
+import { countDump, type DumpCounts } from '../restoring/count.ts'
+import { type Guide, readmeText, restoreScript } from '../restoring/guide.ts'
+import { filesOf, planRestore, type RestorePlan } from '../restoring/plan.ts'
+import { readSettings, text, yesNo } from '../settings.ts'
+import type { Command } from './command.ts'
+import { chooseRun, openFrom, readRunWords } from './from-publication.ts'
+import { GET_SETTINGS, getWanted, missingOf, tellGot, wantedFiles } from './getting.ts'
+import { Progress } from './progress.ts'
+import { UserError } from './user-error.ts'
+
+const settings = {
+  ...GET_SETTINGS,
+  to: { value: '<dir>', help: 'the folder to fill', kind: text() },
+  json: { value: null, help: 'print one JSON object', kind: yesNo, default: false },
+}
+
+export const restore: Command = {
+  name: 'restore',
+  summary: 'everything that brings a wiki back, verified, with the steps for MediaWiki',
+  arguments: '<wiki[@date]>',
+  settings,
+  configurable: true,
+  examples: [
+    'wikiseed restore fatwiki --to fatwiki-again --manifest https://example.org/wikiseed/ --root 1.root.json',
+    'wikiseed restore fatwiki@20240920 --to again --manifest ./published --root 1.root.json --allow-expired',
+    'wikiseed restore fatwiki --to again --contact you@example.org --json --manifest ./published --root 1.root.json',
+  ],
+  async run({ args, flags, env, config }, terminal) {
+    const values = readSettings(settings, { flags, env, file: config })
+    const words = readRunWords(args[0] ?? '')
+    const publication = await openFrom(values)
+    const run = chooseRun(publication, words, 'dumps', (one) => planRestore(namesOf(one)) !== null)
+    const plan = planRestore(namesOf(run))
+    if (plan === null)
+      throw new UserError(
+        `${run.wiki} of ${run.date} has no dump of pages, so it brings no wiki back; try another date`,
+      )
+    const to = resolve(values.to)
+    const needed = new Set(filesOf(plan))
+    // HASH.json and its neighbours come along: the folder can then be verified and seeded without anybody else.
+    const wanted = wantedFiles(run, []).filter(
+      ({ file }) => isMetadata(file) || needed.has(fileNameOf(file.path)),
+    )
+    const got = await getWanted(publication, wanted, to, values)
+    const missing = missingOf(got)
+    if (!values.json) tellGot(got, values, terminal)
+    if (missing.length > 0) {
+      if (values.json)
+        terminal.out(JSON.stringify({ ok: false, wiki: run.wiki, date: run.date, to, files: got }))
+      return 1
+    }
+    const checked = await check(run, plan, to)
+    const guide: Guide = {
+      wiki: run.wiki,
+      date: run.date,
+      folder: `${run.wiki}/${run.date}`,
+      plan,
+      ...checked,
+    }
+    await writeFileAtomic(join(to, 'sha256sums.txt'), Buffer.from(sumsOf(got)))
+    await writeFileAtomic(join(to, 'README.md'), Buffer.from(readmeText(guide)))
+    await writeFileAtomic(join(to, 'restore.sh'), Buffer.from(restoreScript(guide)))
+    const ok = checked.comparisons.every((one) => one.fits)
+    if (values.json) {
+      const { counts, comparisons } = checked
+      const { wiki, date } = run
+      terminal.out(JSON.stringify({ ok, wiki, date, to, kind: plan.kind, counts, comparisons, files: got }))
+    } else {
+      for (const line of readmeText(guide).split('## Counted\n\n')[1]?.trim().split('\n') ?? [])
+        terminal.out(line)
+      terminal.out(`${join(to, 'README.md')} says how to go on; ${join(to, 'restore.sh')} does it.`)
+    }
+    return ok ? 0 : 1
+  },
+}
+
+const namesOf = (run: PublishedRun): string[] =>
+  run.shards.flatMap((shard) =>
+    shard.files.filter((file) => !isMetadata(file)).map((file) => fileNameOf(file.path)),
+  )
+
+/** Counts what was fetched, and holds it to what the wiki said of itself. */
+async function check(run: PublishedRun, plan: RestorePlan, to: string) {
+  const progress = new Progress()
+  try {
+    const local = await openLocalRun(to, run.wiki, run.date)
+    const all = await countAll(local, plan, to, progress)
+    const stats = await readSiteStats(local)
+    const comparisons: Comparison[] = stats === null ? [] : compareCounts(plan.kind, all, stats)
+    const { pages, revisions, header } = all
+    return { counts: { pages, revisions }, comparisons, site: readSiteInfo(header) }
+  } catch (error) {
+    if (error instanceof SourceError || error instanceof DumpFormatError)
+      throw new UserError(`the digests are right, but ${error.message}`, { cause: error })
+    throw error
+  } finally {
+    progress.end()
+  }
+}
+
+async function countAll(
+  local: RunSource,
+  plan: RestorePlan,
+  to: string,
+  progress: Progress,
+): Promise<DumpCounts> {
+  const sizes = new Map(local.files.map((file) => [file.name, file.sizeBytes]))
+  const allBytes = plan.content.reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0)
+  let doneBytes = 0
+  const sum = { pages: 0, revisions: 0, header: '' }
+  for (const name of plan.content) {
+    const source = await local.open(name)
+    try {
+      const path = safeJoin(to, `${local.wiki}/${local.date}/${name}`)
+      const counts = await countDump(name, path, source, {
+        onBytes: (count) => {
+          doneBytes += count
+          progress.show({ what: `counting ${name}`, doneBytes, allBytes })
+        },
+      })
+      sum.pages += counts.pages
+      sum.revisions += counts.revisions
+      if (sum.header === '') sum.header = counts.header
+    } finally {
+      await source.close()
+    }
+  }
+  return sum
+}
+
+/** In the form of sha256sum(1), relative to the folder. */
+function sumsOf(got: readonly GotFile[]): string {
+  return got
+    .filter((one) => one.state !== 'missing')
+    .map((one) => `${one.sha256}  ${one.path}\n`)
+    .join('')
+}

@@ -1,0 +1,106 @@
+/** How many pages and revisions a dump holds, by reading it to its end. A `<` of the text stands there as `&lt;`: tags are tags. */
+import { closeSync, openSync, readSync } from 'node:fs'
+import type { ByteSource } from '../reading/byte-source.ts'
+import { chunksOf } from '../reading/chunks.ts'
+import { DumpFormatError } from '../reading/multistream.ts'
+import { Bzip2Decoder } from '../structure/bzip2.ts'
+import { Broken, type Decoder, NotRead, type Sink } from '../structure/finding.ts'
+import { GzipDecoder } from '../structure/gzip.ts'
+import { SevenZipDecoder } from '../structure/seven-zip.ts'
+
+export interface DumpCounts {
+  readonly pages: number
+  readonly revisions: number
+  /** What stands before the first page, or as much of it as is looked at. */
+  readonly header: string
+}
+
+const HEADER_BYTES_MAX = 1024 * 1024
+const PAGE = Buffer.from('<page>')
+const REVISION = Buffer.from('<revision>')
+
+class TagCounter {
+  pages = 0
+  revisions = 0
+  header = ''
+  /** The end of what came before, shorter than a tag. */
+  #rest = Buffer.alloc(0)
+  #isHeader = true
+
+  push(piece: Uint8Array): void {
+    const bytes = Buffer.concat([this.#rest, piece])
+    if (this.#isHeader) this.#readHeader(bytes)
+    this.pages += count(bytes, PAGE, this.#rest.length)
+    this.revisions += count(bytes, REVISION, this.#rest.length)
+    this.#rest = bytes.subarray(Math.max(0, bytes.length - REVISION.length + 1))
+  }
+
+  #readHeader(bytes: Buffer): void {
+    const page = bytes.indexOf(PAGE)
+    this.header += bytes
+      .subarray(this.#rest.length, page < 0 ? bytes.length : Math.max(page, this.#rest.length))
+      .toString('latin1')
+    this.#isHeader = page < 0 && this.header.length < HEADER_BYTES_MAX
+  }
+}
+
+/** Tags that end behind `from`: the others were counted with the piece before. */
+function count(bytes: Buffer, tag: Buffer, from: number): number {
+  let found = 0
+  for (let at = bytes.indexOf(tag); at >= 0; at = bytes.indexOf(tag, at + tag.length)) {
+    if (at + tag.length > from) found++
+  }
+  return found
+}
+
+/** `path` is where the source lies on disk: a 7z is read from its end first. Rejects with SourceError or DumpFormatError. */
+export async function countDump(
+  name: string,
+  path: string,
+  source: ByteSource,
+  options: { onBytes?: (count: number) => void; signal?: AbortSignal } = {},
+): Promise<DumpCounts> {
+  const counter = new TagCounter()
+  let decoder: Decoder | null = null
+  try {
+    decoder = decoderOf(name, path, source.sizeBytes, (piece) => counter.push(piece))
+    for await (const chunk of chunksOf(source, options.signal)) {
+      await decoder.push(chunk)
+      options.onBytes?.(chunk.length)
+      // Unpacking is done in this thread: signals and progress come between two pieces.
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await decoder.end()
+  } catch (error) {
+    if (!(error instanceof Broken || error instanceof NotRead)) throw error
+    throw new DumpFormatError(`${name} cannot be read to its end: ${error.message}`, { cause: error })
+  } finally {
+    decoder?.close()
+  }
+  const header = Buffer.from(counter.header, 'latin1').toString('utf8')
+  return { pages: counter.pages, revisions: counter.revisions, header }
+}
+
+function decoderOf(name: string, path: string, sizeBytes: number, give: Sink): Decoder {
+  if (name.endsWith('.bz2')) return new Bzip2Decoder(give)
+  if (name.endsWith('.gz')) return new GzipDecoder(give)
+  if (name.endsWith('.7z'))
+    return new SevenZipDecoder((at, length) => readAt(path, at, length), sizeBytes, give)
+  throw new DumpFormatError(`${name} is packed in a way that is not read here`)
+}
+
+function readAt(path: string, offsetBytes: number, lengthBytes: number): Uint8Array {
+  const bytes = new Uint8Array(lengthBytes)
+  const file = openSync(path, 'r')
+  try {
+    let at = 0
+    while (at < lengthBytes) {
+      const read = readSync(file, bytes, at, lengthBytes - at, offsetBytes + at)
+      if (read === 0) break
+      at += read
+    }
+    return bytes.subarray(0, at)
+  } finally {
+    closeSync(file)
+  }
+}
