@@ -2,6 +2,7 @@
  * `wikiseed demo`: a whole federation on one machine, every member an operating-system process of its own, archiving real
  * dumps from a miniature outside world until everything is safe. This process only starts, watches and shows.
  */
+import { existsSync } from 'node:fs'
 import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -106,7 +107,9 @@ async function startFederation(
   await federationFiles(plan)
   await runOnce(initProcess(plan))
   const log = (name: string) => ({ logPath: join(plan.dir, `${name}.log`) })
-  const coordinator = coordinatorProcess(plan, nodeIds, world.addresses)
+  const dumps = resolve(options.dumps ?? FIXTURES)
+  const exports = existsSync(join(dumps, 'other'))
+  const coordinator = coordinatorProcess(plan, nodeIds, world.addresses, { exports })
   supervisor.start('coordinator', coordinator.args, { ...log('coordinator'), env: coordinator.env })
   for (const node of plan.nodes) {
     const { args, env } = nodeProcess(plan, node, world.addresses, options)
