@@ -37,6 +37,7 @@ export function coordinatorProcess(
   plan: Plan,
   nodeIds: ReadonlyMap<string, string>,
   world: WorldAddresses,
+  options: { exports: boolean },
 ): ProcessLine {
   const { coordinator, nodes } = plan
   const args = [
@@ -58,7 +59,7 @@ export function coordinatorProcess(
   )
   args.push('--archive-s3', world.s3Archive, '--archive-poll', '500ms')
   args.push('--archive-slow-down', '500ms', '--r2-endpoint', world.r2, '--r2-bucket', world.r2Bucket)
-  args.push('--gist-api', world.gist, '--no-exports')
+  args.push('--gist-api', world.gist, ...(options.exports ? [] : ['--no-exports']))
   for (const node of nodes) args.push('--operator-node', `${node.operator}=${nodeIds.get(node.name) ?? ''}`)
   return {
     args: [WIKISEED, ...args],

@@ -62,7 +62,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
       args: options.worldArgs,
     })
     const startedAtMs = performance.now()
-    const identities = await startFederation(plan, world, supervisor, options)
+    const identities = await startFederation(plan, world, supervisor, { ...options, dumps })
     await writeDemoFile(plan, world, dumps, supervisor, identities)
     const expected = { runs: await runsOf(dumps), replicas: Math.min(REPLICAS, options.nodes) }
     const summary = await watch(new Watch(plan, world.addresses.wikimedia), {

@@ -65,7 +65,7 @@ export async function runDrill(options: DrillOptions): Promise<DrillReport> {
     const logs = { logFile: join(dir, 'world-access.jsonl'), errorLog: join(dir, 'world.log') }
     world = await startWorld({ dumps, stateDir: join(dir, 'world'), ...logs, args: [] })
     const beganAtMs = performance.now()
-    await startFederation(plan, world, supervisor, { originFallback: true, nodeArgs: [] })
+    await startFederation(plan, world, supervisor, { dumps, originFallback: true, nodeArgs: [] })
     say(`${options.nodes} volunteers and a coordinator archive the dumps in ${dumps}`)
     await Promise.race([untilSafe(plan, world, dumps, options), dead.promise])
     const person = join(dir, 'person')

@@ -1,4 +1,5 @@
 /** A federation in a folder of its own: its processes, and what they are to archive. Shared by the demo and the fire drill. */
+import { existsSync } from 'node:fs'
 import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,7 +19,11 @@ export async function startFederation(
   plan: Plan,
   world: World,
   supervisor: Supervisor,
-  options: { readonly originFallback: boolean; readonly nodeArgs: readonly string[] },
+  options: {
+    readonly dumps: string
+    readonly originFallback: boolean
+    readonly nodeArgs: readonly string[]
+  },
 ): Promise<Map<string, HostIdentity>> {
   const identities = new Map<string, HostIdentity>()
   for (const member of [plan.coordinator, ...plan.nodes]) {
@@ -29,7 +34,8 @@ export async function startFederation(
   await federationFiles(plan)
   await runOnce(initProcess(plan))
   const log = (name: string) => ({ logPath: join(plan.dir, `${name}.log`) })
-  const coordinator = coordinatorProcess(plan, nodeIds, world.addresses)
+  const exports = existsSync(join(options.dumps, 'other'))
+  const coordinator = coordinatorProcess(plan, nodeIds, world.addresses, { exports })
   supervisor.start('coordinator', coordinator.args, { ...log('coordinator'), env: coordinator.env })
   for (const node of plan.nodes) {
     const { args, env } = nodeProcess(plan, node, world.addresses, options)

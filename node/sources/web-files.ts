@@ -33,7 +33,7 @@ export interface WebBytes {
 
 /** Files of one shard under download at once; the host limiter bounds the node as a whole. */
 const FILES_AT_ONCE = 2
-/** A place that did not answer is asked last for so long. */
+/** A host that did not answer is asked last for so long. */
 const REST_MS = 300_000
 const BAD_MAX = 1_000
 /** The place has trouble as a whole. That it lacks a file, or has another one, says nothing of its other files. */
@@ -82,10 +82,9 @@ export class WebFiles {
     return { givers, ...bytes }
   }
 
-  /** The bytes of these givers were wrong. True: there is somebody else to ask for the file. */
+  /** The bytes of these givers were wrong. True: there is somebody else to ask for the file, the origin at least. */
   blame(shard: Shard, path: string, givers: readonly string[]): boolean {
     const { clock, log, sources } = this.#parts
-    const before = this.#left(shard, path).length
     const strangers = givers.filter((label) => label !== sources.originLabel)
     // Of several nobody can tell who it was; the origin is asked again when it was not alone.
     for (const source of strangers.length > 0 ? strangers : givers) {
@@ -93,8 +92,7 @@ export class WebFiles {
       this.#bad.push({ source, shard: shard.key, path, atMs: clock.wallMs() })
       if (this.#bad.length > BAD_MAX) this.#bad.shift()
     }
-    const left = this.#left(shard, path).length
-    return strangers.length > 0 && left > 0 && left <= before
+    return strangers.length > 0
   }
 
   async #one(
@@ -133,16 +131,19 @@ export class WebFiles {
       this.#bad.filter((one) => one.shard === shard.key && one.path === path).map((one) => one.source),
     )
     const nowMs = clock.monotonicMs()
-    const rests = ({ label }: Place) => Number((this.#restUntilMs.get(label) ?? 0) > nowMs)
+    const rests = (place: Place) => Number((this.#restUntilMs.get(hostOf(place)) ?? 0) > nowMs)
     return placesOf(sources, shard, path, isArchived(shard.key))
       .filter((place) => place.from === null || !bad.has(place.label))
       .sort((a, b) => rests(a) - rests(b))
   }
 
-  #rest({ label }: Place): void {
-    this.#restUntilMs.set(label, this.#parts.clock.monotonicMs() + REST_MS)
+  #rest(place: Place): void {
+    this.#restUntilMs.set(hostOf(place), this.#parts.clock.monotonicMs() + REST_MS)
   }
 }
+
+/** Two items of the Archive are one host. */
+const hostOf = ({ label }: Place): string => label.split('/')[0] ?? label
 
 async function sizeOf(path: string): Promise<number> {
   return stat(path).then(

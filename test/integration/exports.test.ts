@@ -7,6 +7,7 @@ import { createOrigin } from '../../node/origin/origin.ts'
 import type { Origin } from '../../node/ports.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
 import { ExportDiscovery, WIKIS_A_ROUND_MAX } from '../../node/upstream/discover-exports.ts'
+import { Observer } from '../../node/upstream/observer.ts'
 import { knownAmong } from '../../protocol/catalog/runs-to-read.ts'
 import { seriesOf } from '../../protocol/ids.ts'
 import { originPath } from '../../protocol/shard/paths.ts'
@@ -179,5 +180,31 @@ describe('content file exports', () => {
       'content_current/fatwiki/20260101',
     ])
     expect(idsOf(await round([], { after: new Map([[series, '20260101']]) }))).toEqual([])
+  })
+
+  it('are observed beside dumps when no coordinator is heard of, with sizes that were asked for', async () => {
+    const dump = 'aawiki/20260101/aawiki-20260101-page.sql.gz'
+    const { origin, world } = await setUp({}, { ...FILES, [dump]: noise(5_000, 9) })
+    const published = Promise.withResolvers<readonly (readonly Shard[])[]>()
+    const observer = new Observer({
+      origin,
+      clock: { wallMs: () => Date.now(), monotonicMs: () => performance.now() },
+      log: silentLog,
+      settledAfterMs: () => 86_400_000,
+      publish: async (runs) => published.resolve(runs),
+    })
+    const after = new Map([
+      [seriesOf({ dataset: 'dumps', wiki: 'aawiki' }), '20251201'],
+      [seriesOf({ dataset: 'content_history', wiki: 'fatwiki' }), '20251201'],
+    ])
+    observer.observe({ kind: 'observe', after, known: [] })
+    const runs = await published.promise
+    expect(runs.flat().map((shard) => shard.id)).toEqual([
+      'dumps/aawiki/20260101',
+      'content_history/fatwiki/20260101',
+    ])
+    expect(runs.flat()[1]?.sizeBytes).toBe(50_000)
+    expect(world.log.filter((one) => one.method === 'HEAD' && one.kind === 'dump')).toHaveLength(1)
+    await observer.stop()
   })
 })
