@@ -8,6 +8,7 @@ import { ShapeError } from '../protocol/codec/shape.ts'
 import { countedShards } from '../protocol/core/observing.ts'
 import type { CoreState } from '../protocol/core/state.ts'
 import { parseRunId } from '../protocol/ids.ts'
+import type { RunName } from '../protocol/shard/paths.ts'
 import type { Shard } from '../protocol/shard/shard.ts'
 
 /** Read in one round. */
@@ -42,7 +43,7 @@ export class Adoption {
   }
 
   async #read(
-    run: { wiki: string; date: string },
+    run: RunName,
     settledAfterMs: number,
     signal: AbortSignal,
   ): Promise<readonly Shard[] | 'deleted'> {

@@ -31,6 +31,8 @@ export interface CoordinatorConfig
   readonly archiveSite: string
   readonly mirrors: readonly string[]
   readonly discoverEveryMs: number
+  /** Content File Exports are described too. */
+  readonly exports: boolean
   readonly preserveEveryMs: number
   readonly publishEveryMs: number
   /** null: nothing is uploaded there. */
@@ -121,6 +123,12 @@ export const COORDINATOR_SETTINGS = {
     default: 3_600_000,
     defaultText: '1h',
   },
+  exports: {
+    value: null,
+    help: 'leave the MediaWiki Content File Exports out: only the SQL and XML dumps are described',
+    kind: yesNo,
+    default: true,
+  },
   preserveEvery: {
     value: '<time>',
     help: 'how often the archive is looked after',
@@ -141,7 +149,6 @@ export const COORDINATOR_SETTINGS = {
     kind: webAddress,
     default: 'https://s3.us.archive.org/',
   },
-  archiveSite: { value: '<url>', help: 'its site', kind: webAddress, default: 'https://archive.org/' },
   archiveCollection: {
     value: '<name>',
     help: 'the collection to upload to',
@@ -200,6 +207,7 @@ export function readCoordinatorConfig(sources: Sources): CoordinatorConfig {
     archiveSite: values.archiveSite,
     mirrors: values.mirror,
     discoverEveryMs: values.discoverEvery,
+    exports: values.exports,
     preserveEveryMs: values.preserveEvery,
     publishEveryMs: values.publishEvery,
     archive: archiveOf(values),

@@ -9,7 +9,9 @@ import { receiptsStatus } from '../node/observe/receipts-status.ts'
 import type { OutsideFacts } from '../node/observe/shard-status.ts'
 import { nodeStatus, shardStatuses } from '../node/observe/status.ts'
 import { OriginError } from '../node/ports.ts'
-import { discover, type RunProblem } from '../node/upstream/discover.ts'
+import { discover } from '../node/upstream/discover.ts'
+import { ExportDiscovery } from '../node/upstream/discover-exports.ts'
+import type { RunProblem } from '../node/upstream/run-problem.ts'
 import { AGENT } from '../node/version.ts'
 import { knownAmong } from '../protocol/catalog/runs-to-read.ts'
 import { ShapeError } from '../protocol/codec/shape.ts'
@@ -106,6 +108,7 @@ async function assemble(
   })
 
   const adoption = new Adoption({ origin, clock, log })
+  const exportDiscovery = new ExportDiscovery()
   const stopping = new AbortController()
   const { signal } = stopping
   const fatal = Promise.withResolvers<never>()
@@ -120,13 +123,15 @@ async function assemble(
     let found: readonly Shard[] = []
     const startedAtMs = clock.wallMs()
     try {
-      const discovery = await discover(
-        { origin, clock, log, settledAfterMs: state.parameters.settledAfterMs },
-        knownAmong(state.named.values()),
-        signal,
-      )
-      runProblems = discovery.problems
-      found = [...discovery.runs.flat(), ...(await adoption.round(state, signal))]
+      const parts = { origin, clock, log, settledAfterMs: state.parameters.settledAfterMs }
+      const isKnown = knownAmong(state.named.values())
+      const discovery = await discover(parts, isKnown, signal)
+      const exports = config.exports
+        ? await exportDiscovery.round(parts, state.named.values(), isKnown, signal)
+        : { runs: [], problems: [] }
+      runProblems = [...discovery.problems, ...exports.problems]
+      found = [...discovery.runs, ...exports.runs].flat()
+      found = [...found, ...(await adoption.round(state, signal))]
       discoverProblem = null
       readAtMs = startedAtMs
     } catch (error) {
@@ -204,7 +209,8 @@ async function assemble(
   const http = await startHttp({
     ...config.http,
     status: () => nodeStatus(member.state, { ...member.statusExtra(), problems: problems(), outside }),
-    shards: () => shardStatuses(state, clock.wallMs(), outside),
+    shards: () =>
+      shardStatuses(state, clock.wallMs(), { outside, structureOf: (shard) => member.findings.of(shard) }),
     receipts: () => receiptsStatus(member.receipts),
   })
   log.info({ http: http.url }, 'the coordinator is up')

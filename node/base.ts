@@ -13,6 +13,10 @@ import { createIdentity, type HostIdentity, loadIdentity } from './net/identity.
 import { Libp2pNetwork } from './net/network.ts'
 import { createLog } from './observe/log.ts'
 import { createOrigin } from './origin/origin.ts'
+import { sleep } from './origin/pace.ts'
+import { Budget } from './pace/budget.ts'
+import { FetchGate } from './pace/gate.ts'
+import { createPacer, type Pace } from './pace/pacer.ts'
 import type { Clock, Hasher, Log, Network, Origin, Store, TorrentEngine } from './ports.ts'
 import { systemClock } from './runtime/clock.ts'
 import { openLevelStore } from './store/level-store.ts'
@@ -31,6 +35,8 @@ export interface Base {
   readonly engine: TorrentEngine
   readonly hasher: Hasher
   readonly origin: Origin
+  readonly gate: FetchGate
+  readonly budget: Budget
   readonly files: ShardFiles
   readonly clock: Clock
   readonly log: Log
@@ -46,6 +52,12 @@ export type BaseConfig = Pick<
   | 'peers'
   | 'originUrl'
   | 'contact'
+  | 'mirrors'
+  | 'archiveSite'
+  | 'fromArchive'
+  | 'webLimitBytesPerSecond'
+  | 'quietHours'
+  | 'monthlyBudgetBytes'
   | 'listen'
   | 'announceHost'
   | 'bittorrent'
@@ -84,9 +96,22 @@ export async function startBase(config: BaseConfig, bytesWanted: number): Promis
       nodeId: identity.nodeId,
       clock,
       random: Math.random,
-      onPause: (host, ms) => log.warn({ host, ms }, 'the origin asked for a pause'),
+      // The Archive sends who asks for a file to the machine that holds it.
+      redirectHosts: ['archive.org', '*.archive.org'],
+      ...paced(config),
+      onPause: (host, ms) => log.warn({ host, ms }, 'a host asked for a pause'),
     })
     stack.push(() => origin.close())
+    const budget = await Budget.open({ store, clock, log }, config.monthlyBudgetBytes)
+    stack.push(() => budget.close())
+    const gate = new FetchGate({
+      clock,
+      sleep,
+      log,
+      freeBytes: async () => (await diskSpace(layout.staging)).freeBytes,
+      quiet: config.quietHours,
+      budget,
+    })
     const engine = new WebTorrentEngine({
       host: config.bittorrent.host,
       port: config.bittorrent.port,
@@ -117,6 +142,8 @@ export async function startBase(config: BaseConfig, bytesWanted: number): Promis
       engine,
       hasher,
       origin,
+      gate,
+      budget,
       files,
       clock,
       log,
@@ -137,6 +164,11 @@ async function refuseSmallDisk(folder: string, bytesWanted: number): Promise<voi
   throw new Error(
     `the disk of ${folder} has ${gib(totalBytes)} in all, too small for a capacity of ${gib(bytesWanted)}; choose a smaller --capacity`,
   )
+}
+
+/** No cap is an absent option. */
+function paced({ webLimitBytesPerSecond: limit }: BaseConfig): { pace?: Pace } {
+  return limit === null ? {} : { pace: createPacer(limit, systemClock, sleep) }
 }
 
 /** No limit is an absent option. */

@@ -2,6 +2,7 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { PROJECTS, type Project } from '../protocol/dump/project.ts'
+import { SOURCE_SETTINGS, type SourceConfig, sourceConfigOf } from './config-sources.ts'
 import { LOG_LEVELS, type LogLevel } from './observe/log.ts'
 import {
   choice,
@@ -20,7 +21,7 @@ import {
   yesNo,
 } from './settings.ts'
 
-export interface NodeConfig {
+export interface NodeConfig extends SourceConfig {
   /** Absolute. */
   readonly dataDir: string
   /** The federation's `1.root.json`; absolute. */
@@ -92,6 +93,7 @@ export const BASE_SETTINGS = {
     kind: webAddress,
     default: 'https://dumps.wikimedia.org/',
   },
+  ...SOURCE_SETTINGS,
   contact: { value: '<text>', help: "your mail or web address, for Wikimedia's operators", kind: contact },
   listen: {
     value: '<multiaddr>',
@@ -241,6 +243,7 @@ export function baseConfigOf(
     rootPath: resolve(values.root),
     peers: values.peer,
     originUrl: values.origin,
+    ...sourceConfigOf(values),
     contact: values.contact,
     listen: values.listen,
     announceHost: values.announceHost,

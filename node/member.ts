@@ -16,7 +16,9 @@ import { FileAuditor } from './audit/file-auditor.ts'
 import { Promises } from './audit/promises.ts'
 import { Receipts } from './audit/receipts.ts'
 import { type Base, type BaseConfig, startBase } from './base.ts'
+import { Findings } from './observe/findings.ts'
 import type { StatusExtra } from './observe/status.ts'
+import { windowText } from './pace/quiet-hours.ts'
 import { CatalogExchange } from './runtime/catalogs.ts'
 import { Documents } from './runtime/documents.ts'
 import { Neighbours } from './runtime/neighbours.ts'
@@ -25,6 +27,7 @@ import { OwnCopies } from './runtime/own-copies.ts'
 import { Performer } from './runtime/perform.ts'
 import { Runtime } from './runtime/runtime.ts'
 import { UpdateExchange } from './runtime/updates.ts'
+import { WebFiles } from './sources/web-files.ts'
 import { loadKept } from './store/kept.ts'
 import { ReceiptStore } from './store/receipts.ts'
 import { ShardFetcher } from './transfer/fetch-shard.ts'
@@ -37,6 +40,8 @@ export interface Member {
   readonly state: CoreState
   readonly catalogs: CatalogExchange
   readonly receipts: ReceiptStore
+  /** What the form of the dump files says that were fetched since the start. */
+  readonly findings: Findings
   /** What status needs besides the state. */
   statusExtra(): StatusExtra
   /** Hands everything over (PROTOCOL 8); resolves when nothing is left here. */
@@ -65,7 +70,7 @@ export async function startMember(config: BaseConfig, settings: Settings): Promi
 }
 
 async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolvers<never>): Promise<Member> {
-  const { identity, store, network, engine, hasher, origin, files, clock, log, root } = base
+  const { identity, store, network, engine, hasher, origin, gate, files, clock, log, root } = base
   const startedAtMs = clock.wallMs()
   const now = { wallMs: startedAtMs, monotonicMs: clock.monotonicMs() }
   const names = createNames()
@@ -155,14 +160,32 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     dispatch,
     log,
   })
+  const isArchived = (shard: ShardKey) => state.archived.has(shard)
+  const web = new WebFiles({
+    origin,
+    sources: {
+      mirrors: base.config.mirrors,
+      archiveUrl: base.config.fromArchive ? base.config.archiveSite : null,
+      originLabel: origin.label,
+    },
+    isArchived,
+    clock,
+    log,
+  })
+  const findings = new Findings(log)
   const fetcher = new ShardFetcher({
     files,
     origin,
+    web,
+    gate,
+    isArchived,
     engine,
     hasher,
     clock,
     settledAfterMs: () => parameters().settledAfterMs,
     mustReadFirst: (shard) => mustReadFirst(state, shard),
+    structureAlways: settings.role === 'collector',
+    found: (shard, found) => findings.note(shard, found),
   })
   const promises = new Promises({ identity, network, auditor, log, dispatch })
   const performer = new Performer({
@@ -224,6 +247,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     state,
     catalogs,
     receipts: receiptStore,
+    findings,
     failed: fatal.promise,
     leave: () => {
       dispatch({ kind: 'leave' })
@@ -239,6 +263,16 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
       addresses: network.addresses(),
       bittorrentPort: engine.port,
       originBytes: origin.bytesReceived,
+      elsewhereBytes: origin.bytesElsewhere,
+      pace: {
+        pausedBy: gate.pause?.reason ?? null,
+        pausedFetches: gate.pause?.fetches ?? 0,
+        webLimitBytesPerSecond: base.config.webLimitBytesPerSecond,
+        quietHours: base.config.quietHours.map(windowText),
+        monthUsedBytes: base.budget.usedBytes,
+        monthlyBudgetBytes: base.config.monthlyBudgetBytes,
+      },
+      badSources: web.bad,
       torrents: engine.stats(),
     }),
     stop: async () => {

@@ -32,7 +32,10 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     const http = await startHttp({
       ...config.http,
       status: () => nodeStatus(member.state, member.statusExtra()),
-      shards: () => shardStatuses(member.state, member.base.clock.wallMs()),
+      shards: () =>
+        shardStatuses(member.state, member.base.clock.wallMs(), {
+          structureOf: (shard) => member.findings.of(shard),
+        }),
       receipts: () => receiptsStatus(member.receipts),
     })
     member.base.log.info({ http: http.url }, 'the status page is up')

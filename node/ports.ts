@@ -1,8 +1,10 @@
+// Longer than 300 lines: the interfaces between the parts, read together.
 /**
  * The interfaces between a node's parts (HOUSE: ports). An adapter implements one of them and is the only file that
  * names its library. Each port has a conformance suite under test/conformance, run on the adapter and on its twin.
  */
 
+import type { ListingEntry } from '../protocol/dump/listing.ts'
 import type { Infohash, NodeId } from '../protocol/ids.ts'
 import type { FullDigests, Shard } from '../protocol/shard/shard.ts'
 import type { Finding } from './structure/finding.ts'
@@ -113,23 +115,47 @@ export interface Origin {
     algorithm: 'md5' | 'sha1',
     signal?: AbortSignal,
   ): Promise<string | null>
+  /** What stands in a folder, `other/mediawiki_content_current`; null where there is none, or where folders are not listed. */
+  list(folder: string, signal?: AbortSignal): Promise<readonly ListingEntry[] | null>
+  /** A small text, `.../SHA256SUMS`; null when there is none. */
+  text(
+    path: string,
+    signal?: AbortSignal,
+  ): Promise<{ readonly text: string; readonly changedMs: number | null } | null>
+  /** Size and date of a file without its bytes; null when there is none, or when the server does not say how long it is. */
+  facts(
+    path: string,
+    signal?: AbortSignal,
+  ): Promise<{ readonly sizeBytes: number; readonly changedMs: number | null } | null>
   /**
    * Downloads one dump file of a shard to `toPath`, continuing a partial file (Range with If-Range from a side file).
    * A file there with the whole size is left as it is: verify it, and remove it when its digests are wrong. Rejects with
-   * OriginError, or with the file system's own error (ENOSPC). `onBytes` gets increments of body bytes received.
+   * OriginError, or with the file system's own error (ENOSPC). `onBytes` gets increments of body bytes received. `from`: another
+   * place that has the file; it goes on with what a place before it gave. Resolves with the labels of all who gave bytes.
    */
   download(
     file: OriginFile,
     toPath: string,
-    options: { onBytes?: (count: number) => void; signal?: AbortSignal },
-  ): Promise<void>
+    options: { from?: DownloadPlace; onBytes?: (count: number) => void; signal?: AbortSignal },
+  ): Promise<readonly string[]>
+  /** Names the origin among those who give bytes: its host. */
+  readonly label: string
   /** Body bytes received from origin since start. */
   readonly bytesReceived: number
+  /** Of dump files, from other places. */
+  readonly bytesElsewhere: number
   close(): Promise<void>
 }
 
+/** A place besides the origin where a file may be had. */
+export interface DownloadPlace {
+  readonly baseUrl: string
+  /** Names it in logs and status; also what the file's givers are called. */
+  readonly label: string
+}
+
 export interface OriginFile {
-  /** Path below the origin's base: `tenwiki/20260101/tenwiki-20260101-....bz2`. */
+  /** Path below the base: `tenwiki/20260101/tenwiki-20260101-....bz2`. */
   readonly path: string
   readonly sizeBytes: number
 }

@@ -12,6 +12,8 @@ export type NodeId = Brand<'NodeId'>
 export type ShardId = Brand<'ShardId'>
 /** `dumps/tenwiki/20260101`: what upstream made of one dataset of one wiki on one date. */
 export type RunId = Brand<'RunId'>
+/** `dumps/tenwiki`: all runs of one dataset of one wiki. */
+export type Series = Brand<'Series'>
 /** sha256 of the shard's definition (PROTOCOL 1), 64 lower-case hex digits. */
 export type ShardDigest = Brand<'ShardDigest'>
 /** `id@digest`: names one revision of one shard for ever. */
@@ -79,6 +81,10 @@ export function parseShardId(id: ShardId): ShardName {
 /** The run that a shard is of, or a part of. */
 export function runIdOf({ dataset, wiki, date }: Omit<ShardName, 'part'>): RunId {
   return `${dataset}/${wiki}/${date}` as RunId
+}
+
+export function seriesOf({ dataset, wiki }: Pick<ShardName, 'dataset' | 'wiki'>): Series {
+  return `${dataset}/${wiki}` as Series
 }
 
 export function parseRunId(run: RunId): Omit<ShardName, 'part'> {

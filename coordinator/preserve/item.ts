@@ -1,5 +1,6 @@
 /** How a shard is named and described as an Internet Archive item. Pure. */
 import { type Infohash, parseShardId, type ShardDigest, type ShardId } from '../../protocol/ids.ts'
+import { itemNames } from '../../protocol/shard/archive-item.ts'
 import { magnetLink } from '../../protocol/torrent/magnet.ts'
 import { ArchiveError } from './archive-error.ts'
 
@@ -14,15 +15,9 @@ export interface ItemSubject {
 /** Identifier: 3 to 100 of these, the first a letter or digit (internetarchive utils.py). Never reusable. */
 const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9._-]{2,99}$/
 
-/**
- * The names to try, in order: `wikiseed-tenwiki-20260101`, for parts `-part2`; and, when that item holds another revision of
- * the run or is somebody else's, the same with the digest's first 8 digits.
- */
+/** PROTOCOL 9; throws ArchiveError when one of them cannot name an item. */
 export function itemIdentifiers(subject: Pick<ItemSubject, 'id' | 'digest'>): [string, string] {
-  const { dataset, wiki, date, part } = parseShardId(subject.id)
-  const set = dataset === 'dumps' ? '' : `${dataset}-`
-  const base = `wikiseed-${set}${wiki}-${date}${part > 0 ? `-part${part}` : ''}`
-  const names: [string, string] = [base, `${base}-${subject.digest.slice(0, 8)}`]
+  const names = itemNames(subject)
   for (const name of names) {
     if (!IDENTIFIER.test(name)) throw new ArchiveError('bad-identifier', `${name} cannot name an item`)
   }

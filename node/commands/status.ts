@@ -69,7 +69,8 @@ function parse(text: string, url: string): NodeStatus {
   throw new UserError(`${url} answers, but not as a WikiSeed node`)
 }
 
-function describe(now: NodeStatus): string[] {
+/** Exported for tests. */
+export function describe(now: NodeStatus): string[] {
   const { counts, capacity, traffic } = now
   const { catalog } = now
   const open = now.problems.filter((problem) => problem.resolvedAtMs === null)
@@ -86,7 +87,8 @@ function describe(now: NodeStatus): string[] {
         ]
       : []),
     `here        ${counts.held} held (${counts.audited} proven by others), ${counts.claimed} claimed; ${bytesText(capacity.bytesUsed)} of ${bytesText(capacity.bytesTotal)}`,
-    `traffic     ${bytesText(traffic.originBytes)} from Wikimedia, ${bytesText(traffic.swarmDownBytes)} from the swarm, ${bytesText(traffic.swarmUpBytes)} given`,
+    `traffic     ${bytesText(traffic.originBytes)} from Wikimedia, ${bytesText(traffic.elsewhereBytes)} from mirrors and the Archive, ${bytesText(traffic.swarmDownBytes)} from the swarm, ${bytesText(traffic.swarmUpBytes)} given`,
+    ...paceLines(now.pace),
     `reachable   ${now.reachable ? 'yes' : 'no: nobody dialled back yet'}`,
     ...now.fetches.map(
       (one) =>
@@ -99,4 +101,21 @@ function describe(now: NodeStatus): string[] {
       ? [`            and ${open.length - PROBLEMS_SHOWN} more problems`]
       : []),
   ]
+}
+
+/** Nothing when the volunteer set no limit and nothing waits. */
+function paceLines(pace: NodeStatus['pace']): string[] {
+  const { pausedBy, pausedFetches, webLimitBytesPerSecond, quietHours, monthUsedBytes, monthlyBudgetBytes } =
+    pace
+  const parts = [
+    ...(webLimitBytesPerSecond === null
+      ? []
+      : [`at most ${bytesText(webLimitBytesPerSecond)} a second over HTTP`]),
+    ...(quietHours.length === 0 ? [] : [`quiet ${quietHours.join(', ')}`]),
+    ...(monthlyBudgetBytes === null
+      ? []
+      : [`${bytesText(monthUsedBytes)} of ${bytesText(monthlyBudgetBytes)} this month`]),
+    ...(pausedBy === null ? [] : [`${pausedFetches} fetches paused (${pausedBy})`]),
+  ]
+  return parts.length === 0 ? [] : [`pace        ${parts.join('; ')}`]
 }

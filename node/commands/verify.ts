@@ -4,12 +4,18 @@ import { WorkerHasher } from '../transfer/hasher.ts'
 import type { Command } from './command.ts'
 
 const settings = {
+  structure: {
+    value: null,
+    help: 'only digests: do not unpack each file to see whether its form is whole',
+    kind: yesNo,
+    default: true,
+  },
   json: { value: null, help: 'print one JSON object', kind: yesNo, default: false },
 }
 
 export const verify: Command = {
   name: 'verify',
-  summary: 'hold dump files to their digests: whole, altered, truncated, missing or foreign',
+  summary: 'say which dump files are whole, altered, truncated, missing or foreign, and where they break',
   arguments: '<path...>',
   settings,
   examples: [
@@ -18,11 +24,12 @@ export const verify: Command = {
     'wikiseed verify tenwiki/20260101/tenwiki-20260101-pages-articles.xml.bz2 --json',
   ],
   async run({ args, flags }, terminal) {
-    const { json } = readSettings(settings, { flags, env: {}, file: null })
-    const hasher = new WorkerHasher()
+    const { json, structure } = readSettings(settings, { flags, env: {}, file: null })
+    // One file at a time.
+    const hasher = new WorkerHasher({ teamsMax: 1 })
     const files: VerifiedFile[] = []
     try {
-      for (const path of args) files.push(...(await verifyPath(path, hasher)))
+      for (const path of args) files.push(...(await verifyPath(path, { hasher, structure })))
     } finally {
       await hasher.close()
     }
@@ -31,15 +38,20 @@ export const verify: Command = {
       terminal.out(JSON.stringify({ ok, files }))
       return ok ? 0 : 1
     }
-    for (const { path, verdict, detail } of files) {
-      terminal.out(`${verdict.padEnd(9)}  ${path}${detail === '' ? '' : `  (${detail})`}`)
-    }
+    for (const file of files) terminal.out(lineOf(file))
     const wrong = files.filter((file) => file.verdict !== 'whole').length
+    const unproven = files.filter((file) => file.verdict === 'whole' && file.by === 'structure').length
     terminal.out(
       wrong === 0
-        ? `${files.length === 1 ? 'The file is' : `All ${files.length} files are`} whole.`
+        ? `${files.length === 1 ? 'The file is' : `All ${files.length} files are`} whole${unproven === 0 ? '' : `, ${unproven} of them by structure only`}.`
         : `${wrong} of ${files.length} files are not whole.`,
     )
     return ok ? 0 : 1
   },
+}
+
+function lineOf({ path, verdict, offsetBytes, detail }: VerifiedFile): string {
+  const where = offsetBytes === null ? '' : `at byte ${offsetBytes}`
+  const why = [where, detail].filter((part) => part !== '').join(': ')
+  return `${verdict.padEnd(9)}  ${path}${why === '' ? '' : `  (${why})`}`
 }

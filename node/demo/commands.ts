@@ -37,6 +37,7 @@ export function coordinatorProcess(
   plan: Plan,
   nodeIds: ReadonlyMap<string, string>,
   world: WorldAddresses,
+  options: { exports: boolean },
 ): ProcessLine {
   const { coordinator, nodes } = plan
   const args = [
@@ -56,9 +57,9 @@ export function coordinatorProcess(
     '--publish-every',
     '2s',
   )
-  args.push('--archive-s3', world.s3Archive, '--archive-site', world.archive, '--archive-poll', '500ms')
+  args.push('--archive-s3', world.s3Archive, '--archive-poll', '500ms')
   args.push('--archive-slow-down', '500ms', '--r2-endpoint', world.r2, '--r2-bucket', world.r2Bucket)
-  args.push('--gist-api', world.gist)
+  args.push('--gist-api', world.gist, ...(options.exports ? [] : ['--no-exports']))
   for (const node of nodes) args.push('--operator-node', `${node.operator}=${nodeIds.get(node.name) ?? ''}`)
   return {
     args: [WIKISEED, ...args],
@@ -86,6 +87,7 @@ export function nodeProcess(
 function memberFlags(member: PlannedNode, world: WorldAddresses): string[] {
   return [
     ...['--data', member.dataDir, '--origin', world.wikimedia, '--contact', CONTACT],
+    ...['--archive-site', world.archive],
     ...['--operator', member.operator, '--capacity', CAPACITY],
     ...['--listen', multiaddrOf(member), '--bittorrent-port', String(member.bittorrentPort)],
     ...['--http', `127.0.0.1:${member.httpPort}`],

@@ -2,12 +2,10 @@
  * `wikiseed demo`: a whole federation on one machine, every member an operating-system process of its own, archiving real
  * dumps from a miniature outside world until everything is safe. This process only starts, watches and shows.
  */
-import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { writeFileAtomic } from '../files/durable.ts'
-import { createIdentity, type HostIdentity } from '../net/identity.ts'
-import { coordinatorProcess, federationFiles, initProcess, nodeProcess, runOnce } from './commands.ts'
+import type { HostIdentity } from '../net/identity.ts'
+import { emptyFolder, FIXTURES, MARKER, runsOf, startFederation } from './federation.ts'
 import { makePlan, type Plan } from './plan.ts'
 import { Screen } from './screen.ts'
 import { type Summary, summarize } from './summary.ts'
@@ -32,10 +30,7 @@ export interface DemoOptions {
   readonly worldArgs: readonly string[]
 }
 
-export const FIXTURES = fileURLToPath(new URL('../../test/fixtures/dumps', import.meta.url))
 const LOOK_MS = 500
-/** Written first, so that only a folder of the demo's own is ever emptied. */
-const MARKER = 'demo.json'
 /** R of the demo's federation. */
 const REPLICAS = 3
 
@@ -67,7 +62,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
       args: options.worldArgs,
     })
     const startedAtMs = performance.now()
-    const identities = await startFederation(plan, world, supervisor, options)
+    const identities = await startFederation(plan, world, supervisor, { ...options, dumps })
     await writeDemoFile(plan, world, dumps, supervisor, identities)
     const expected = { runs: await runsOf(dumps), replicas: Math.min(REPLICAS, options.nodes) }
     const summary = await watch(new Watch(plan, world.addresses.wikimedia), {
@@ -88,31 +83,6 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     process.off('SIGINT', onSignal)
     process.off('SIGTERM', onSignal)
   }
-}
-
-/** Creates identities and the federation, then starts coordinator and nodes. */
-export async function startFederation(
-  plan: Plan,
-  world: World,
-  supervisor: Supervisor,
-  options: DemoOptions,
-): Promise<Map<string, HostIdentity>> {
-  const identities = new Map<string, HostIdentity>()
-  for (const member of [plan.coordinator, ...plan.nodes]) {
-    await mkdir(member.dataDir, { recursive: true })
-    identities.set(member.name, await createIdentity(member.dataDir))
-  }
-  const nodeIds = new Map([...identities].map(([name, identity]) => [name, identity.nodeId]))
-  await federationFiles(plan)
-  await runOnce(initProcess(plan))
-  const log = (name: string) => ({ logPath: join(plan.dir, `${name}.log`) })
-  const coordinator = coordinatorProcess(plan, nodeIds, world.addresses)
-  supervisor.start('coordinator', coordinator.args, { ...log('coordinator'), env: coordinator.env })
-  for (const node of plan.nodes) {
-    const { args, env } = nodeProcess(plan, node, world.addresses, options)
-    supervisor.start(node.name, args, { ...log(node.name), env })
-  }
-  return identities
 }
 
 interface WatchOptions {
@@ -175,31 +145,4 @@ async function writeDemoFile(
     root: join(plan.federationDir, '1.root.json'),
   }
   await writeFileAtomic(join(plan.dir, MARKER), Buffer.from(`${JSON.stringify(value, null, 2)}\n`))
-}
-
-export async function emptyFolder(dir: string): Promise<void> {
-  const names = await readdir(dir).catch(() => null)
-  if (names !== null && names.length > 0 && !names.includes(MARKER)) {
-    throw new Error(`${dir} holds files that are not a demo's; choose another folder with --dir`)
-  }
-  await rm(dir, { recursive: true, force: true })
-  await mkdir(dir, { recursive: true })
-  await writeFile(join(dir, MARKER), '{}\n')
-}
-
-/** `wiki/date` of the newest run of every wiki in the folder: what index.json shows. */
-export async function runsOf(dumps: string): Promise<string[]> {
-  await access(dumps).catch(() => {
-    throw new Error(`there is no folder of dumps at ${dumps}`)
-  })
-  const runs: string[] = []
-  for (const wiki of (await readdir(dumps, { withFileTypes: true })).filter((one) => one.isDirectory())) {
-    if (wiki.name === 'other') continue
-    const dates = (await readdir(join(dumps, wiki.name))).filter((name) => /^\d{8}$/.test(name)).sort()
-    const newest = dates.at(-1)
-    if (newest !== undefined) runs.push(`${wiki.name}/${newest}`)
-  }
-  if (runs.length === 0)
-    throw new Error(`${dumps} holds no runs; it should be laid out <wiki>/<YYYYMMDD>/<file>`)
-  return runs
 }

@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { list, record } from '../../protocol/codec/shape.ts'
 import { readMergedManifest } from '../../protocol/manifest/merged-manifest.ts'
-import { emptyFolder, FIXTURES, runsOf, startFederation } from './demo.ts'
+import { emptyFolder, FIXTURES, runsOf, startFederation } from './federation.ts'
 import { makePlan, type Plan } from './plan.ts'
 import { summarize } from './summary.ts'
 import { Supervisor } from './supervisor.ts'
@@ -65,8 +65,7 @@ export async function runDrill(options: DrillOptions): Promise<DrillReport> {
     const logs = { logFile: join(dir, 'world-access.jsonl'), errorLog: join(dir, 'world.log') }
     world = await startWorld({ dumps, stateDir: join(dir, 'world'), ...logs, args: [] })
     const beganAtMs = performance.now()
-    const usual = { exit: true, json: true, originFallback: true, nodeArgs: [], worldArgs: [] }
-    await startFederation(plan, world, supervisor, { ...options, ...usual })
+    await startFederation(plan, world, supervisor, { dumps, originFallback: true, nodeArgs: [] })
     say(`${options.nodes} volunteers and a coordinator archive the dumps in ${dumps}`)
     await Promise.race([untilSafe(plan, world, dumps, options), dead.promise])
     const person = join(dir, 'person')

@@ -69,6 +69,7 @@ export async function moveTree(
   fromRoot: string,
   toRoot: string,
   relativePaths: readonly string[],
+  onMoved: () => void = () => {},
 ): Promise<void> {
   for (const path of relativePaths) {
     const from = safeJoin(fromRoot, path)
@@ -80,6 +81,7 @@ export async function moveTree(
       throw error
     }
     await moveFile(from, to)
+    onMoved()
   }
 }
 

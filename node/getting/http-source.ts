@@ -16,7 +16,7 @@ export function archiveSource(site: string, options: HttpOptions): FileSource {
   const gone = { isIt: false }
   const host = new URL(site).host
   // Downloads are redirected to the machine that holds the item.
-  const redirectHosts = host === 'archive.org' ? ['*.archive.org'] : []
+  const redirectHosts = host === 'archive.org' ? ['archive.org', '*.archive.org'] : []
   return {
     kind: 'archive',
     name: host,

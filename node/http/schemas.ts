@@ -69,7 +69,15 @@ export const STATUS_SCHEMA = object({
   capacity: object({ bytesTotal: whole, bytesUsed: whole }),
   catalog: object({ source: text, readAtMs: wholeOrNull, observed: whole }),
   counts,
-  traffic: object({ originBytes: whole, swarmDownBytes: whole, swarmUpBytes: whole }),
+  traffic: object({ originBytes: whole, elsewhereBytes: whole, swarmDownBytes: whole, swarmUpBytes: whole }),
+  pace: object({
+    pausedBy: textOrNull,
+    pausedFetches: whole,
+    webLimitBytesPerSecond: wholeOrNull,
+    quietHours: list(text),
+    monthUsedBytes: whole,
+    monthlyBudgetBytes: wholeOrNull,
+  }),
   fetches: list(object({ shard: text, from: text, doneBytes: whole, sizeBytes: whole })),
   problems: list(problem),
   nodes: list(knownNode),
@@ -105,6 +113,10 @@ const shard = object({
   led: yesNo,
   fromOriginBytes: whole,
   fromSwarmBytes: whole,
+  structure: {
+    ...object({ judged: whole, broken: list(object({ path: text, offsetBytes: whole, detail: text })) }),
+    nullable: true,
+  },
   holders: list(holder),
 })
 

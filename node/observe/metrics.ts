@@ -90,6 +90,18 @@ const FAMILIES: readonly Family[] = [
     samples: ({ traffic }) => one(traffic.originBytes),
   },
   {
+    name: 'elsewhere_bytes_total',
+    help: 'Bytes of dump files from mirrors and the Internet Archive since the start.',
+    type: 'counter',
+    samples: ({ traffic }) => one(traffic.elsewhereBytes),
+  },
+  {
+    name: 'month_bytes',
+    help: 'Bytes fetched this calendar month, from wherever; after a crash a little more than really were.',
+    type: 'gauge',
+    samples: ({ pace }) => one(pace.monthUsedBytes),
+  },
+  {
     name: 'swarm_bytes',
     help: 'BitTorrent payload: received for all that is held or on its way, sent since each torrent was started.',
     type: 'gauge',

@@ -11,6 +11,7 @@ import {
 import { health, isArchived, type Replica } from '../../protocol/ledger/health.ts'
 import type { Standing } from '../../protocol/ledger/ledger.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
+import type { ShardStructure } from './findings.ts'
 
 export interface ShardStatus {
   readonly id: ShardId
@@ -42,6 +43,8 @@ export interface ShardStatus {
   readonly led: boolean
   readonly fromOriginBytes: number
   readonly fromSwarmBytes: number
+  /** What the form of its files said, if this process fetched it since its start and looked. It changes nothing else. */
+  readonly structure: ShardStructure | null
   readonly holders: readonly Holder[]
 }
 
@@ -65,6 +68,12 @@ export interface OutsideFacts {
 }
 export type Outside = (shard: ShardKey) => OutsideFacts | null
 
+/** What a process knows beside its core. */
+export interface Beside {
+  readonly outside?: Outside
+  readonly structureOf?: (shard: ShardKey) => ShardStructure | null
+}
+
 const NOTHING: OutsideFacts = {
   infohash: null,
   archiveItem: null,
@@ -80,7 +89,7 @@ export function shardStatuses(
     'self' | 'parameters' | 'ledger' | 'listed' | 'archived' | 'shards' | 'named' | 'own'
   >,
   nowMs: number,
-  outside: Outside = () => null,
+  { outside = () => null, structureOf = () => null }: Beside = {},
 ): ShardStatus[] {
   const view = { ...state, nowMs }
   const shards = [...state.shards.values()].sort((a, b) => (a.key < b.key ? -1 : 1))
@@ -107,6 +116,7 @@ export function shardStatuses(
       led: own?.led ?? false,
       fromOriginBytes: own?.fromOriginBytes ?? 0,
       fromSwarmBytes: own?.fromSwarmBytes ?? 0,
+      structure: structureOf(shard.key),
       holders: found.replicas.slice(0, HOLDERS_MAX).map(holderOf),
     }
   })

@@ -8,8 +8,11 @@ import { type FederationId, type NodeId, parseShardKey, type ShardId } from '../
 import type { Standing } from '../../protocol/ledger/ledger.ts'
 import type { AuditOutcome } from '../../protocol/manifest/entry.ts'
 import type { TorrentStats } from '../ports.ts'
+import type { BadSource } from '../sources/web-files.ts'
+import { badSource, type PaceStatus, paused } from './pace-status.ts'
 import { type Outside, type ShardStatus, shardStatuses } from './shard-status.ts'
 
+export type { PaceStatus } from './pace-status.ts'
 export { type Outside, type ShardStatus, shardStatuses } from './shard-status.ts'
 
 export interface NodeStatus {
@@ -32,6 +35,7 @@ export interface NodeStatus {
   readonly catalog: CatalogStatus
   readonly counts: StatusCounts
   readonly traffic: StatusTraffic
+  readonly pace: PaceStatus
   readonly fetches: readonly FetchStatus[]
   /** What is wrong now, then what was wrong and is mended; newest first. */
   readonly problems: readonly Problem[]
@@ -69,6 +73,8 @@ export interface StatusCounts {
 export interface StatusTraffic {
   /** Body bytes from Wikimedia since the start. */
   readonly originBytes: number
+  /** Dump files from mirrors and the Internet Archive since the start. */
+  readonly elsewhereBytes: number
   /** Payload by BitTorrent: of all that is held, and of what is on its way. */
   readonly swarmDownBytes: number
   /** Payload given since the start of each torrent. */
@@ -139,6 +145,9 @@ export interface StatusExtra {
   readonly addresses: readonly string[]
   readonly bittorrentPort: number
   readonly originBytes: number
+  readonly elsewhereBytes: number
+  readonly pace: PaceStatus
+  readonly badSources: readonly BadSource[]
   readonly torrents: readonly Pick<TorrentStats, 'state' | 'downloadedBytes' | 'uploadedBytes'>[]
   /** For example what upstream broke. */
   readonly problems?: readonly Problem[]
@@ -151,7 +160,11 @@ const FETCHES_MAX = 500
 
 export function nodeStatus(state: StatusState, extra: StatusExtra): NodeStatus {
   const nodes = knownNodes(state, extra.nowMs)
-  const rows = shardStatuses(state, extra.nowMs, extra.outside)
+  const rows = shardStatuses(
+    state,
+    extra.nowMs,
+    extra.outside === undefined ? {} : { outside: extra.outside },
+  )
   return {
     version: extra.version,
     node: state.self,
@@ -169,8 +182,13 @@ export function nodeStatus(state: StatusState, extra: StatusExtra): NodeStatus {
     catalog: catalogStatus(state, extra.nowMs),
     counts: counts(state, rows, nodes),
     traffic: traffic(state, extra),
+    pace: extra.pace,
     fetches: fetches(state).slice(0, FETCHES_MAX),
-    problems: problems(state, extra.problems ?? []).slice(0, PROBLEMS_MAX),
+    problems: problems(state, [
+      ...(extra.problems ?? []),
+      ...paused(extra),
+      ...extra.badSources.map(badSource),
+    ]).slice(0, PROBLEMS_MAX),
     nodes: nodes.slice(0, NODES_MAX),
   }
 }
@@ -200,7 +218,7 @@ function counts(state: StatusState, rows: readonly ShardStatus[], nodes: readonl
   }
 }
 
-function traffic(state: StatusState, { originBytes, torrents }: StatusExtra): StatusTraffic {
+function traffic(state: StatusState, { originBytes, elsewhereBytes, torrents }: StatusExtra): StatusTraffic {
   let swarmDownBytes = 0
   let swarmUpBytes = 0
   for (const own of state.own.values()) swarmDownBytes += own.fromSwarmBytes
@@ -208,7 +226,7 @@ function traffic(state: StatusState, { originBytes, torrents }: StatusExtra): St
     if (torrent.state === 'fetching') swarmDownBytes += torrent.downloadedBytes
     swarmUpBytes += torrent.uploadedBytes
   }
-  return { originBytes, swarmDownBytes, swarmUpBytes }
+  return { originBytes, elsewhereBytes, swarmDownBytes, swarmUpBytes }
 }
 
 function fetches(state: StatusState): FetchStatus[] {

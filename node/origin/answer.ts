@@ -1,6 +1,7 @@
 /** What an answer's status means, and bounded reading of small bodies. */
 import { OriginError } from '../ports.ts'
 import type { HttpResponse } from './http-client.ts'
+import { HTTP_DATE } from './pace.ts'
 
 /** Throws OriginError unless the status is one of those expected. 429 and 5xx may pass; the other 4xx are final. */
 export function expectStatus(response: HttpResponse, url: URL, expected: readonly number[]): void {
@@ -18,6 +19,12 @@ export function expectStatus(response: HttpResponse, url: URL, expected: readonl
 export function contentLength(response: HttpResponse): number | null {
   const value = response.header('content-length')
   return value !== null && /^\d{1,15}$/.test(value) ? Number(value) : null
+}
+
+/** Last-Modified as unix ms, or null. */
+export function lastModifiedMs(response: HttpResponse): number | null {
+  const value = response.header('last-modified') ?? ''
+  return HTTP_DATE.test(value) ? Date.parse(value) : null
 }
 
 /** True for an answer that says it is a web page. */

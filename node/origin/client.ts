@@ -36,7 +36,7 @@ export function createClient(options: ClientOptions): HttpClient {
       const signal = request.signal
       const answer = await send(url, {
         dispatcher: agent,
-        method: 'GET',
+        method: request.method ?? 'GET',
         // Identity: a length or a range must speak of the file's own bytes.
         headers: { 'user-agent': options.userAgent, 'accept-encoding': 'identity', ...request.headers },
         ...(signal === undefined ? {} : { signal }),
@@ -46,7 +46,7 @@ export function createClient(options: ClientOptions): HttpClient {
       try {
         return await use(responseOf(answer, url, signal, options.onBodyBytes))
       } finally {
-        await letGo(answer, options.requestTimeoutMs)
+        await letGo(answer, request.method === 'HEAD', options.requestTimeoutMs)
       }
     },
     close: () => agent.destroy(),
@@ -78,9 +78,10 @@ function headerOf(answer: Answer, name: string): string | null {
   return typeof value === 'string' ? value.slice(0, HEADER_LENGTH_MAX) : null
 }
 
-async function letGo(answer: Answer, timeoutMs: number): Promise<void> {
+async function letGo(answer: Answer, isHead: boolean, timeoutMs: number): Promise<void> {
   if (answer.body.readableEnded || answer.body.destroyed) return
-  const length = headerOf(answer, 'content-length')
+  // The length of a HEAD's answer speaks of bytes that do not come.
+  const length = isHead ? '0' : headerOf(answer, 'content-length')
   if (length === null || Number(length) > DRAIN_BYTES_MAX) {
     answer.body.destroy()
     return

@@ -1,31 +1,57 @@
 /**
- * One dump file to disk: continues what is there (Range with If-Range), never writes an error page, and notices when the
- * file changed on the other side. It does not judge the bytes: digests are the caller's.
+ * One dump file to disk: continues what is there (Range with If-Range; without it what another source began), never writes an error
+ * page, and notices when the file changed on the other side. It does not judge the bytes: digests are the caller's.
  */
 import { open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { syncFolder } from '../files/durable.ts'
+import type { OnStep } from '../files/steps.ts'
 import { OriginError } from '../ports.ts'
 import { contentLength, expectStatus, isHtml } from './answer.ts'
 import type { HttpClient, HttpResponse } from './http-client.ts'
-import { beginPartial, differ, dropPartial, ifRange, readPartial, validatorsOf } from './partial-file.ts'
+import {
+  beginPartial,
+  differ,
+  dropPartial,
+  ifRange,
+  type Meta,
+  readMeta,
+  readPartial,
+  validatorsOf,
+  writeMeta,
+} from './partial-file.ts'
 import { type RetryPolicy, retry } from './retry.ts'
 
 export interface Download {
   readonly url: URL
+  /** Names the source in what is told of it. */
+  readonly label: string
   readonly toPath: string
   /** What upstream's status says; an answer of another size is refused. */
   readonly sizeBytes: number
+  readonly boot: string
+  readonly syncEveryBytes: number
   readonly onBytes?: ((count: number) => void) | undefined
+  /** Waits until so many bytes may be received. */
+  readonly pace?: ((count: number, signal?: AbortSignal) => Promise<void>) | undefined
+  readonly onStep?: OnStep | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 /** A growth of the file by this much starts the count of retries anew; so retries stay bounded by the file's size. */
 const PROGRESS_BYTES = 1024 * 1024
+/** So much at most is fetched again after a loss of power. */
+export const SYNC_EVERY_BYTES = 64 * 1024 * 1024
 
 /**
  * Rejects with OriginError, or with the file system's own error. When it resolves, the file has `sizeBytes` bytes and is
- * synced.
+ * synced; the labels of all who gave of them, none when it was whole before.
  */
-export async function download(client: HttpClient, policy: RetryPolicy, job: Download): Promise<void> {
+export async function download(
+  client: HttpClient,
+  policy: RetryPolicy,
+  job: Download,
+): Promise<readonly string[]> {
   let farthest = 0
   const once = (gotAhead: () => void): Promise<void> =>
     attempt(client, job, (offset) => {
@@ -34,31 +60,42 @@ export async function download(client: HttpClient, policy: RetryPolicy, job: Dow
       gotAhead()
     })
   await retry(policy, once, job.signal)
+  return (await readMeta(job.toPath))?.from ?? []
 }
 
 async function attempt(client: HttpClient, job: Download, reached: (offset: number) => void): Promise<void> {
-  const { url, toPath, sizeBytes, signal } = job
-  const { offset, validators } = await readPartial(toPath, url, sizeBytes)
+  const { url, label, toPath, sizeBytes, boot, signal } = job
+  const { offset, meta } = await readPartial(toPath, sizeBytes, boot)
   if (offset === sizeBytes && sizeBytes > 0) return
-  const version = ifRange(validators)
-  const resume = offset > 0 && version !== null
-  const headers: Record<string, string> = resume ? { range: `bytes=${offset}-`, 'if-range': version } : {}
+  const sameSource = meta !== null && meta.url === url.href
+  const version = sameSource ? ifRange(meta) : null
+  // What another source began: no name of a version holds at both, so the size is compared here and the digest in the end.
+  const resume = meta !== null && (!sameSource || version !== null)
+  const headers: Record<string, string> = resume ? { range: `bytes=${offset}-` } : {}
+  if (version !== null) headers['if-range'] = version
   await client.get(url, { headers, signal }, async (response) => {
     expectStatus(response, url, resume ? [200, 206, 416] : [200])
     if (isHtml(response) && !/\.html?$/.test(url.pathname)) {
       throw new OriginError('busy', `${url}: a web page came instead of the file`)
     }
-    if (resume && differ(validators, validatorsOf(response))) {
+    if (sameSource && resume && differ(meta, validatorsOf(response))) {
       await dropPartial(toPath)
       throw new OriginError('changed', `${url}: the file changed while it was being fetched`)
     }
+    const now = { url: url.href, sizeBytes, ...validatorsOf(response), boot }
     if (response.status === 200) {
       checkLength(response, job)
-      await beginPartial(toPath, url, sizeBytes, validatorsOf(response))
-      await write(response, job, 0, reached)
-    } else {
+      const begun: Meta = { ...now, from: [label], syncedBytes: 0 }
+      await beginPartial(toPath, begun)
+      job.onStep?.('side-file')
+      await write(response, job, 0, begun, reached)
+    } else if (meta !== null) {
       await checkRange(response, job, offset)
-      await write(response, job, offset, reached)
+      const from = meta.from.includes(label) ? meta.from : [...meta.from, label]
+      const { syncedBytes } = meta
+      const goesOn: Meta = { ...now, from, syncedBytes }
+      if (!sameSource || meta.boot !== boot) await writeMeta(toPath, goesOn)
+      await write(response, job, offset, goesOn, reached)
     }
   })
 }
@@ -77,6 +114,11 @@ function checkLength(response: HttpResponse, job: Download): void {
 async function checkRange(response: HttpResponse, job: Download, offset: number): Promise<void> {
   const [, start, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.header('content-range') ?? '') ?? []
   if (response.status === 206 && Number(start) === offset && Number(total) === job.sizeBytes) return
+  const [, whole] = /^bytes (?:\*|\d+-\d+)\/(\d+)$/.exec(response.header('content-range') ?? '') ?? []
+  // The same bytes can still be continued elsewhere: it is this source that has another file.
+  if (whole !== undefined && Number(whole) !== job.sizeBytes) {
+    throw new OriginError('wrong-size', `${job.url}: has ${whole} bytes, expected ${job.sizeBytes}`)
+  }
   await dropPartial(job.toPath)
   throw new OriginError(
     'network',
@@ -88,11 +130,13 @@ async function write(
   response: HttpResponse,
   job: Download,
   from: number,
+  meta: Meta,
   reached: (offset: number) => void,
 ): Promise<void> {
-  const { url, toPath, sizeBytes } = job
+  const { url, toPath, sizeBytes, signal } = job
   const file = await open(toPath, from === 0 ? 'w' : 'r+')
   let offset = from
+  let syncedBytes = Math.min(from, meta.syncedBytes)
   let tooLarge = false
   try {
     for await (const chunk of response.body) {
@@ -103,9 +147,21 @@ async function write(
         done += (await file.write(chunk, done, chunk.length - done, offset + done)).bytesWritten
       }
       offset += chunk.length
+      job.onStep?.('chunk')
       reached(offset)
+      if (offset - syncedBytes >= job.syncEveryBytes && offset < sizeBytes) {
+        await file.sync()
+        syncedBytes = offset
+        await writeMeta(toPath, { ...meta, syncedBytes })
+        job.onStep?.('part-synced')
+      }
+      await job.pace?.(chunk.length, signal)
     }
-    if (offset === sizeBytes && !tooLarge) await file.sync()
+    if (offset === sizeBytes && !tooLarge) {
+      await file.sync()
+      await syncFolder(dirname(toPath))
+      job.onStep?.('file-synced')
+    }
   } finally {
     await file.close()
   }

@@ -1,6 +1,8 @@
-/** The small interface that the decorators wrap: one GET, whose answer is used inside a bracket and then let go. */
+/** The small interface that the decorators wrap: one request, whose answer is used inside a bracket and then let go. */
 
 export interface HttpRequest {
+  /** GET unless it is said; a HEAD has no body. */
+  readonly method?: 'GET' | 'HEAD'
   readonly headers?: Readonly<Record<string, string>>
   readonly signal?: AbortSignal | undefined
 }
@@ -15,7 +17,7 @@ export interface HttpResponse {
 
 export interface HttpClient {
   /**
-   * Sends one GET and gives the answer to `use`; when that ends, the rest of the body is dropped. Rejects with OriginError
+   * Sends one request and gives the answer to `use`; when that ends, the rest of the body is dropped. Rejects with OriginError
    * `network` or `aborted`, or with what `use` threw.
    */
   get<T>(url: URL, request: HttpRequest, use: (response: HttpResponse) => Promise<T>): Promise<T>

@@ -1,20 +1,20 @@
 /** The Origin port: Wikimedia's dumps over HTTP, politely (PROTOCOL 6; facts: politeness and HTTP behaviour). */
 
 import { rm } from 'node:fs/promises'
-import { ShapeError } from '../../protocol/codec/shape.ts'
 import { isRunDate } from '../../protocol/dump/dates.ts'
 import { readDumpIndex } from '../../protocol/dump/dump-index.ts'
 import { isWiki } from '../../protocol/ids.ts'
 import { DUMP_INDEX_BYTES_MAX, DUMP_STATUS_BYTES_MAX, PATH_BYTES_MAX } from '../../protocol/limits.ts'
-import { type Clock, type Origin, OriginError } from '../ports.ts'
-import { describeBody, expectStatus, readBounded } from './answer.ts'
+import { bootId } from '../files/boot.ts'
+import type { OnStep } from '../files/steps.ts'
+import type { Clock, Origin } from '../ports.ts'
 import { createClient } from './client.ts'
-import { download } from './download.ts'
+import { createDocuments } from './documents.ts'
+import { download, SYNC_EVERY_BYTES } from './download.ts'
 import { createHostLimiter, limitPerHost } from './host-limiter.ts'
 import { type Sleep, sleep as timerSleep } from './pace.ts'
 import { metaPath } from './partial-file.ts'
 import { followRedirects } from './redirect.ts'
-import { retry } from './retry.ts'
 
 export interface OriginOptions {
   /** `https://dumps.wikimedia.org/` or a mirror of its layout; http or https, no user name in it. */
@@ -37,13 +37,18 @@ export interface OriginOptions {
   readonly backoffBaseMs?: number
   readonly backoffMaxMs?: number
   readonly retryAfterMaxMs?: number
+  /** Which start of the machine this is; see node/files/boot. */
+  readonly boot?: string
+  readonly syncEveryBytes?: number
+  /** Waits until so many bytes of dump files may be received: the bandwidth cap. */
+  readonly pace?: (count: number, signal?: AbortSignal) => Promise<void>
+  readonly onStep?: OnStep
 }
 
 /** PROTOCOL 6: per host, for the whole process, status reads included. */
 const CONNECTIONS_MAX = 2
 const QUEUE_MAX = 4_096
 const REDIRECTS_MAX = 3
-const CHECKSUMS_BYTES_MAX = 16 * 1024 * 1024
 
 /** Throws TypeError for options that upstream would refuse. */
 export function createOrigin(options: OriginOptions): Origin {
@@ -55,6 +60,7 @@ export function createOrigin(options: OriginOptions): Origin {
     random: options.random,
   }
   let bytesReceived = 0
+  let bytesElsewhere = 0
   const plain = createClient({
     userAgent: userAgent(options),
     requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
@@ -78,67 +84,52 @@ export function createOrigin(options: OriginOptions): Origin {
   })
   const client = followRedirects(limited, { redirectsMax: REDIRECTS_MAX, hosts: options.redirectHosts ?? [] })
   const policy = { retriesMax: options.retriesMax ?? 5, backoff, sleep }
+  // Where there is another source, it is asked sooner.
+  const elsewhere = { ...policy, retriesMax: Math.min(policy.retriesMax, 2) }
+  const boot = options.boot ?? bootId(options.clock.wallMs())
 
-  /** A small document, turned into a value inside the retry: a half-written one is read again. */
-  const read = <T>(
-    path: string,
-    bytesMax: number,
-    parse: (text: string) => T,
-    expected: string,
-    signal?: AbortSignal,
-  ): Promise<T> => {
-    const url = new URL(path, base)
-    return retry(
-      policy,
-      () =>
-        client.get(url, { signal }, async (response) => {
-          expectStatus(response, url, [200])
-          const body = await readBounded(response, url, bytesMax)
-          try {
-            return parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
-          } catch (error) {
-            const reason = error instanceof ShapeError ? ` (${error.message})` : ''
-            const came = describeBody(response, body)
-            throw new OriginError('not-json', `${url}: expected ${expected}, got ${came}${reason}`, {
-              cause: error,
-            })
-          }
-        }),
-      signal,
-    )
-  }
+  const documents = createDocuments(client, policy)
 
   return {
     async index(signal) {
       const parse = (text: string) => readDumpIndex(JSON.parse(text), 'index.json')
-      const index = await read(
-        'index.json',
-        DUMP_INDEX_BYTES_MAX,
-        parse,
-        'the JSON index of all wikis',
-        signal,
-      )
-      return new Map(index.runs)
+      const expected = 'the JSON index of all wikis'
+      const options = { bytesMax: DUMP_INDEX_BYTES_MAX, parse, expected, signal }
+      return new Map((await documents.read(new URL('index.json', base), options)).value.runs)
     },
     async dumpStatus(wiki, date, signal) {
-      return read(`${runPath(wiki, date)}/dumpstatus.json`, DUMP_STATUS_BYTES_MAX, parseJson, 'JSON', signal)
+      const url = new URL(`${runPath(wiki, date)}/dumpstatus.json`, base)
+      const options = { bytesMax: DUMP_STATUS_BYTES_MAX, parse: parseJson, expected: 'JSON', signal }
+      return (await documents.read(url, options)).value
     },
     async checksums(wiki, date, algorithm, signal) {
-      const path = `${runPath(wiki, date)}/${wiki}-${date}-${algorithm}sums.txt`
-      try {
-        return await read(path, CHECKSUMS_BYTES_MAX, refuseHtml, `a list of ${algorithm} sums`, signal)
-      } catch (error) {
-        if (error instanceof OriginError && error.code === 'not-found') return null
-        throw error
+      const url = new URL(`${runPath(wiki, date)}/${wiki}-${date}-${algorithm}sums.txt`, base)
+      return (await documents.text(url, signal))?.text ?? null
+    },
+    list: (folder, signal) => documents.list(new URL(`${checkPath(folder)}/`, base), signal),
+    text: (path, signal) => documents.text(new URL(checkPath(path), base), signal),
+    facts: (path, signal) => documents.facts(new URL(checkPath(path), base), signal),
+    async download(file, toPath, { from, onBytes: told, signal }) {
+      const url = new URL(checkPath(file.path), from === undefined ? base : parseBase(from.baseUrl))
+      const label = from?.label ?? base.host
+      const { sizeBytes } = file
+      const onBytes = (count: number) => {
+        if (from !== undefined) bytesElsewhere += count
+        told?.(count)
       }
-    },
-    async download(file, toPath, { onBytes, signal }) {
-      const url = new URL(checkPath(file.path), base)
-      await download(client, policy, { url, toPath, sizeBytes: file.sizeBytes, onBytes, signal })
+      const { pace, onStep, syncEveryBytes = SYNC_EVERY_BYTES } = options
+      const job = { url, label, toPath, sizeBytes, boot, syncEveryBytes, onBytes, pace, onStep, signal }
+      const givers = await download(client, from === undefined ? policy : elsewhere, job)
       await rm(metaPath(toPath), { force: true })
+      onStep?.('file-whole')
+      return givers
     },
+    label: base.host,
     get bytesReceived() {
-      return bytesReceived
+      return bytesReceived - bytesElsewhere
+    },
+    get bytesElsewhere() {
+      return bytesElsewhere
     },
     close: () => client.close(),
   }
@@ -176,7 +167,7 @@ function runPath(wiki: string, date: string): string {
 
 /** Elements of plain ASCII, so that the address cannot leave the base or carry a query. */
 function checkPath(path: string): string {
-  const plain = path.split('/').every((element) => /^[A-Za-z0-9][A-Za-z0-9_.+-]*$/.test(element))
+  const plain = path.split('/').every((element) => /^(?:_SUCCESS|[A-Za-z0-9][A-Za-z0-9_.+-]*)$/.test(element))
   if (!plain || path.length > PATH_BYTES_MAX)
     throw new TypeError(`not a path below the origin: ${JSON.stringify(path)}`)
   return path
@@ -184,9 +175,4 @@ function checkPath(path: string): string {
 
 function parseJson(text: string): unknown {
   return JSON.parse(text)
-}
-
-function refuseHtml(text: string): string {
-  if (/^\s*</.test(text)) throw new SyntaxError('a web page')
-  return text
 }

@@ -30,7 +30,8 @@ export function backoffMs(backoff: Backoff, attempt: number): number {
   return Math.ceil(fullMs / 2 + (fullMs / 2) * backoff.random())
 }
 
-const HTTP_DATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/
+/** The only form of a date that is sent today (RFC 9110 5.6.7). */
+export const HTTP_DATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/
 
 /** Retry-After in seconds or as a date (RFC 9110 10.2.3) -> ms from now, at most `maxMs`; null when absent or unreadable. */
 export function retryAfterMs(value: string | null, nowMs: number, maxMs: number): number | null {

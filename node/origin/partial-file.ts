@@ -1,10 +1,12 @@
 /**
- * A partial download and its side file `<path>.meta.json`, which says which version of which file the bytes belong to. The
- * side file is written before the first byte, and the bytes are cut off before a new side file is written.
+ * A partial download and its side file `<path>.meta.json`, which says which version of which file the bytes belong to, who gave them,
+ * and how many of them are durable. The side file is written before the first byte, and the bytes are cut off before a side file of
+ * another version is written. Both are replaced by rename, so a side file is old or new, never half.
  */
-import { readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
-import { integer, record, text } from '../../protocol/codec/shape.ts'
+import { open, readFile, rm, stat, truncate } from 'node:fs/promises'
+import { integer, list, record, text } from '../../protocol/codec/shape.ts'
 import { FILE_BYTES_MAX } from '../../protocol/shard/paths.ts'
+import { writeFileAtomic } from '../files/durable.ts'
 import type { HttpResponse } from './http-client.ts'
 
 /** How upstream names the version of a file (RFC 9110 8.8). */
@@ -13,13 +15,27 @@ export interface Validators {
   readonly lastModified: string | null
 }
 
-interface Meta extends Validators {
+export interface Meta extends Validators {
+  /** Where the newest bytes came from. */
   readonly url: string
   readonly sizeBytes: number
+  /** Labels of all sources that gave bytes. */
+  readonly from: readonly string[]
+  /** Bytes that a loss of power leaves. */
+  readonly syncedBytes: number
+  /** The machine's start in which the rest was written. */
+  readonly boot: string
+}
+
+export interface Partial {
+  readonly offset: number
+  /** Null: nothing can be continued. */
+  readonly meta: Meta | null
 }
 
 const META_BYTES_MAX = 8 * 1024
 const FIELD_LENGTH_MAX = 2_048
+const SOURCES_MAX = 32
 
 export function metaPath(path: string): string {
   return `${path}.meta.json`
@@ -41,37 +57,33 @@ export function ifRange(validators: Validators): string | null {
   return etag?.startsWith('"') === true ? etag : lastModified
 }
 
-/** How many bytes are there, and of which version; 0 bytes when nothing can be continued. */
-export async function readPartial(
-  path: string,
-  url: URL,
-  sizeBytes: number,
-): Promise<{ offset: number; validators: Validators }> {
-  const nothing = { offset: 0, validators: { etag: null, lastModified: null } }
+/**
+ * How many bytes are there, and of what. After a start of the machine only those that were synced count: the others may be zeros,
+ * and are cut off.
+ */
+export async function readPartial(path: string, sizeBytes: number, boot: string): Promise<Partial> {
   const offset = await stat(path).then((facts) => facts.size, ignoreMissing(0))
-  if (offset === 0) return nothing
-  // A whole file is the caller's to verify, whoever wrote it.
-  if (offset === sizeBytes) return { ...nothing, offset }
+  if (offset === 0) return { offset: 0, meta: null }
   const meta = await readMeta(path)
-  const usable = meta !== null && meta.url === url.href && meta.sizeBytes === sizeBytes && offset < sizeBytes
-  return usable && ifRange(meta) !== null ? { offset, validators: meta } : nothing
+  // A whole file without a side file was synced, and is the caller's to verify.
+  if (offset === sizeBytes && (meta === null || meta.boot === boot)) return { offset, meta: null }
+  if (meta === null || meta.sizeBytes !== sizeBytes || offset > sizeBytes) return { offset: 0, meta: null }
+  if (meta.boot === boot) return { offset, meta }
+  const durable = Math.min(offset, meta.syncedBytes)
+  await truncate(path, durable)
+  return { offset: durable, meta: durable === 0 ? null : meta }
 }
 
 /** Empties the file and notes the version of the bytes to come. */
-export async function beginPartial(
-  path: string,
-  url: URL,
-  sizeBytes: number,
-  validators: Validators,
-): Promise<void> {
-  await truncate(path, 0).catch(ignoreMissing(undefined))
-  const meta: Meta = {
-    url: url.href,
-    sizeBytes,
-    etag: validators.etag,
-    lastModified: validators.lastModified,
-  }
-  await writeFile(metaPath(path), JSON.stringify(meta))
+export async function beginPartial(path: string, meta: Meta): Promise<void> {
+  // Opened, not truncated: a folder that is gone, with its disk perhaps, is an error and not made anew.
+  await (await open(path, 'w')).close()
+  await writeMeta(path, meta)
+}
+
+/** The bytes that are there stay; what is known of them, or of those to come, changed. */
+export async function writeMeta(path: string, meta: Meta): Promise<void> {
+  await writeFileAtomic(metaPath(path), Buffer.from(JSON.stringify(meta)))
 }
 
 /** Throws the bytes away, then what was known of them. */
@@ -80,7 +92,7 @@ export async function dropPartial(path: string): Promise<void> {
   await rm(metaPath(path), { force: true })
 }
 
-async function readMeta(path: string): Promise<Meta | null> {
+export async function readMeta(path: string): Promise<Meta | null> {
   try {
     const bytes = await readFile(metaPath(path))
     if (bytes.length > META_BYTES_MAX) return null
@@ -92,9 +104,12 @@ async function readMeta(path: string): Promise<Meta | null> {
       sizeBytes: integer(fields.sizeBytes, 'meta.sizeBytes', 0, FILE_BYTES_MAX),
       etag: field('etag'),
       lastModified: field('lastModified'),
+      from: list(fields.from, 'meta.from', SOURCES_MAX, (value, at) => text(value, at, FIELD_LENGTH_MAX)),
+      syncedBytes: integer(fields.syncedBytes, 'meta.syncedBytes', 0, FILE_BYTES_MAX),
+      boot: text(fields.boot, 'meta.boot', FIELD_LENGTH_MAX),
     }
   } catch {
-    // Missing, half-written or of another form: all mean that the bytes cannot be trusted, so we begin anew.
+    // Missing or of another form: the bytes cannot be trusted, so we begin anew.
     return null
   }
 }

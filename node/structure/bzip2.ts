@@ -20,6 +20,7 @@ import { Broken, type Decoder, NotRead, type Sink } from './finding.ts'
 const TOGETHER = 4
 /** Input that is held: a whole block always fits, and a few usual ones. */
 const INPUT_BYTES = 2 * PACKED_BYTES_MAX
+const INPUT_BYTES_MIN = 64 * 1024
 const PIECE_BYTES = 64 * 1024
 const BLOCK_MAGIC = [0x314159, 0x265359] as const
 const END_MAGIC = [0x177245, 0x385090] as const
@@ -37,7 +38,8 @@ interface Waiting {
 export class Bzip2Decoder implements Decoder {
   readonly #give: Sink
   readonly #reversed: boolean
-  readonly #input = new Uint8Array(INPUT_BYTES + MARGIN_BYTES)
+  /** Grows to INPUT_BYTES, so that a small file takes little memory. */
+  #input = new Uint8Array(INPUT_BYTES_MIN + MARGIN_BYTES)
   #held = 0
   /** Bytes of the file before `#input`. */
   #before = 0
@@ -59,11 +61,21 @@ export class Bzip2Decoder implements Decoder {
   push(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length; ) {
       const take = Math.min(bytes.length - at, INPUT_BYTES - this.#held)
+      this.#grow(this.#held + take)
       this.#input.set(bytes.subarray(at, at + take), this.#held)
       this.#held += take
       at += take
       if (this.#held === INPUT_BYTES) this.#advance(false)
     }
+  }
+
+  #grow(wantedBytes: number): void {
+    if (wantedBytes + MARGIN_BYTES <= this.#input.length) return
+    const grown = new Uint8Array(
+      Math.min(Math.max(2 * wantedBytes, INPUT_BYTES_MIN), INPUT_BYTES) + MARGIN_BYTES,
+    )
+    grown.set(this.#input.subarray(0, this.#held))
+    this.#input = grown
   }
 
   end(): number {

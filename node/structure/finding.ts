@@ -20,7 +20,8 @@ export type Finding =
     }
   /**
    * Broken. Each byte before `offsetBytes` of the file as it lies there belongs to a part whose own check held; the damage is
-   * at that byte or after it, within the part that begins there. The length of the file: it ends too early.
+   * at that byte or after it, within the part that begins there. The length of the file: it ends too early, or damage within
+   * its last part, whose beginning `detail` then gives, makes it look so.
    */
   | { readonly state: 'bad'; readonly offsetBytes: number; readonly detail: string }
   /** Nothing can be said: no format with a check, or one that is not read to the end here, with the reason. */

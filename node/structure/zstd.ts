@@ -7,8 +7,8 @@ import { Broken, type Decoder, type Sink } from './finding.ts'
 import { DICTIONARY_BYTES_MAX, holdDictionary, holdStreams } from './limits.ts'
 import { ZlibStream } from './zlib-stream.ts'
 
-const MAGIC = 0xfd2fb528
-const SKIPPABLE_MAGIC = 0x184d2a50
+const MAGIC = [0x28, 0xb5, 0x2f, 0xfd]
+const SKIPPABLE_MAGIC = [0x50, 0x2a, 0x4d, 0x18]
 const SKIPPABLE_HEADER_BYTES = 8
 const BLOCK_HEADER_BYTES = 3
 const CHECKSUM_BYTES = 4
@@ -120,15 +120,15 @@ export class ZstdDecoder implements Decoder {
   #lengthOf(held: Uint8Array): number {
     if (this.#part === 'block') return BLOCK_HEADER_BYTES
     if (this.#part === 'checksum') return CHECKSUM_BYTES
-    if (held.length < 5) return 5
-    const magic = new DataView(held.buffer).getUint32(0, true)
-    if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE_MAGIC) return SKIPPABLE_HEADER_BYTES
-    if (magic !== MAGIC) {
+    const isSkippable = begins(held, SKIPPABLE_MAGIC, 0xf0)
+    if (!isSkippable && !begins(held, MAGIC, 0xff)) {
       throw new Broken(
         this.#at,
         this.#frames === 0 ? 'no zstd file' : 'bytes after the last frame that are no frame',
       )
     }
+    if (isSkippable && held.length >= 4) return SKIPPABLE_HEADER_BYTES
+    if (held.length < 5) return 5
     const descriptor = held[4] ?? 0
     const single = (descriptor & SINGLE_SEGMENT) !== 0
     const sizeFlag = descriptor >>> 6
@@ -139,7 +139,7 @@ export class ZstdDecoder implements Decoder {
   #header(header: Uint8Array, at: number, taken: number): Step {
     const view = new DataView(header.buffer, header.byteOffset, header.length)
     this.#frameAt = at
-    if (view.getUint32(0, true) !== MAGIC) {
+    if (begins(header, SKIPPABLE_MAGIC, 0xf0)) {
       this.#skip = view.getUint32(4, true)
       this.#after = 'header'
       this.#part = this.#skip === 0 ? 'header' : 'skip'
@@ -171,6 +171,13 @@ export class ZstdDecoder implements Decoder {
       throw new Broken(this.#frameAt, `a frame that cannot be read: ${(error as Error).message}`)
     }
   }
+}
+
+/** As far as the bytes are there; of the first one only these bits. */
+function begins(held: Uint8Array, magic: readonly number[], firstMask: number): boolean {
+  return magic.every(
+    (byte, i) => i >= held.length || ((held[i] ?? 0) & (i === 0 ? firstMask : 0xff)) === byte,
+  )
 }
 
 /** The memory that a frame wants (RFC 8878, 3.1.1.1.2): its window, or all of its content when it is a single segment. */

@@ -11,6 +11,7 @@ import { ALGORITHMS, type Digests, type FullDigests, type Shard } from '../../pr
 import { infohashOf, shardInfo, shardPieceLength } from '../../protocol/torrent/info.ts'
 import { safeJoin } from '../files/layout.ts'
 import type { FileFacts, Hasher } from '../ports.ts'
+import type { Finding } from '../structure/finding.ts'
 
 export interface BuiltShard {
   readonly infohash: Infohash
@@ -18,6 +19,8 @@ export interface BuiltShard {
   readonly info: Uint8Array
   readonly metadata: readonly { readonly path: string; readonly bytes: Uint8Array }[]
   readonly digests: ReadonlyMap<string, FullDigests>
+  /** What the form of each dump file says; empty unless asked for. It decides nothing. */
+  readonly findings: ReadonlyMap<string, Finding>
 }
 
 export type BuildResult =
@@ -33,7 +36,7 @@ export async function buildShard(
   shard: Shard,
   root: string,
   hasher: Hasher,
-  options: { signal?: AbortSignal } = {},
+  options: { signal?: AbortSignal; structure?: boolean } = {},
 ): Promise<BuildResult> {
   const pieceLengthBytes = shardPieceLength(shard)
   const paths = shard.files.map((file) => dumpPath(shard, root, file.path))
@@ -44,9 +47,12 @@ export async function buildShard(
   })
   if (wrong.length > 0) return { ok: false, wrong }
   const digests = new Map<string, FullDigests>()
+  const findings = new Map<string, Finding>()
   shard.files.forEach((file, index) => {
     const facts = files[index]
-    if (facts !== undefined) digests.set(file.path, facts.digests)
+    if (facts === undefined) return
+    digests.set(file.path, facts.digests)
+    if (facts.finding !== null) findings.set(file.path, facts.finding)
   })
   const metadata = metadataFiles(shard, digests)
   const whole = Math.floor(shard.sizeBytes / pieceLengthBytes)
@@ -54,7 +60,7 @@ export async function buildShard(
   const rest = await readTail(shard, paths, whole * pieceLengthBytes)
   const tail = hashPieces([...rest, ...metadata.map((file) => file.bytes)], pieceLengthBytes)
   const info = shardInfo(shard, Buffer.concat([head, tail]))
-  return { ok: true, built: { infohash: infohashOf(info), info, metadata, digests } }
+  return { ok: true, built: { infohash: infohashOf(info), info, metadata, digests, findings } }
 }
 
 /** Where one file of the shard's torrent lies below `root`. */

@@ -4,48 +4,25 @@
  */
 import { rm, stat } from 'node:fs/promises'
 import type { FetchSource } from '../../protocol/core/effect.ts'
-import type { FetchFailure } from '../../protocol/core/event.ts'
-import type { Infohash, ShardKey } from '../../protocol/ids.ts'
+import type { ShardKey } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { infoMatchesShard, torrentFiles, totalBytes } from '../../protocol/torrent/info.ts'
-import {
-  type Clock,
-  type Hasher,
-  type Origin,
-  OriginError,
-  type TorrentEngine,
-  TorrentError,
-} from '../ports.ts'
+import type { OnStep } from '../files/steps.ts'
+import type { FetchGate, Pass } from '../pace/gate.ts'
+import { type Clock, type Hasher, type Origin, OriginError, type TorrentEngine } from '../ports.ts'
+import type { WebFiles } from '../sources/web-files.ts'
+import type { Finding } from '../structure/finding.ts'
+import type { SizesBySha256 } from '../upstream/read-export.ts'
 import { readUpstreamShard } from '../upstream/read-run.ts'
-import { buildShard, dumpPath } from './build-shard.ts'
+import { type BuiltShard, buildShard, dumpPath } from './build-shard.ts'
+import { asFetchError, FetchError, type Fetched, isDiskFull } from './fetch-error.ts'
 import type { ShardFiles } from './shard-files.ts'
-
-export interface Fetched {
-  readonly infohash: Infohash
-  readonly fromOriginBytes: number
-  readonly fromSwarmBytes: number
-}
-
-/** A fetch that did not end in a replica; `message` is one sentence for people. */
-export class FetchError extends Error {
-  readonly code: FetchFailure | 'aborted'
-  readonly infohash: Infohash | null
-  constructor(
-    code: FetchFailure | 'aborted',
-    detail: string,
-    infohash: Infohash | null = null,
-    options?: ErrorOptions,
-  ) {
-    super(detail, options)
-    this.name = 'FetchError'
-    this.code = code
-    this.infohash = infohash
-  }
-}
 
 export interface FetchParts {
   readonly files: ShardFiles
   readonly origin: Origin
+  readonly web: WebFiles
+  readonly gate: FetchGate
   readonly engine: TorrentEngine
   readonly hasher: Hasher
   readonly clock: Clock
@@ -53,46 +30,83 @@ export interface FetchParts {
   readonly settledAfterMs: () => number
   /** PROTOCOL 1: upstream's status is read before anything is fetched, from whomever. */
   readonly mustReadFirst: (shard: ShardKey) => boolean
+  /** A coordinator verified the Internet Archive's copy. */
+  readonly isArchived: (shard: ShardKey) => boolean
+  readonly onStep?: OnStep
+  /** Also look at the form of what comes from the swarm; what comes from origin is always looked at, for all the others. */
+  readonly structureAlways: boolean
+  readonly found: (shard: Shard, findings: ReadonlyMap<string, Finding>) => void
 }
 
-/** Dump files of one shard under download at once; the host limiter bounds the node as a whole. */
-const FILES_AT_ONCE = 2
+interface FetchOptions {
+  readonly onProgress: (doneBytes: number) => void
+  readonly signal: AbortSignal
+}
+
+const SIZES_MAX = 100_000
 
 export class ShardFetcher {
   readonly #parts: FetchParts
   /** Shards that upstream was read for and gave the same. */
   readonly #confirmed = new Set<ShardKey>()
+  /** Of files of exports, as upstream told them: parts of one run are confirmed one by one. */
+  readonly #sizes: SizesBySha256 = new Map()
 
   constructor(parts: FetchParts) {
     this.#parts = parts
   }
 
-  /** Fetches, verifies, installs and seeds. Rejects with FetchError only. `onProgress` gets bytes of dump files that are there. */
-  async fetch(
-    shard: Shard,
-    source: FetchSource,
-    options: { onProgress: (doneBytes: number) => void; signal: AbortSignal },
-  ): Promise<Fetched> {
-    try {
-      const mustRead = this.#parts.mustReadFirst(shard.key)
-      if (source.kind === 'origin' || (mustRead && !this.#confirmed.has(shard.key)))
-        await this.#confirm(shard, mustRead, options.signal)
-      await this.#parts.files.adopt(shard)
-      return source.kind === 'origin'
-        ? await this.#fromOrigin(shard, options)
-        : await this.#fromSwarm(shard, source, options)
-    } catch (error) {
-      throw asFetchError(error, options.signal)
+  /**
+   * Fetches, verifies, installs and seeds. Rejects with FetchError only. `onProgress` gets bytes of dump files that are there. Waits,
+   * with what came, through quiet hours, a month's end or a full disk, and goes on by itself.
+   */
+  async fetch(shard: Shard, source: FetchSource, { onProgress, signal }: FetchOptions): Promise<Fetched> {
+    const { gate } = this.#parts
+    let wasFull = false
+    for (;;) {
+      let pass: Pass | null = null
+      try {
+        const there = await this.#bytesThere(shard)
+        pass = await gate.enter(shard.sizeBytes - there, { hasBegun: there > 0, wasFull }, signal)
+        const { closing, shrink } = pass
+        return await this.#once(shard, source, {
+          signal: AbortSignal.any([signal, closing]),
+          onProgress: (doneBytes) => {
+            shrink(shard.sizeBytes - doneBytes)
+            onProgress(doneBytes)
+          },
+        })
+      } catch (error) {
+        if (signal.aborted) throw asFetchError(error, signal)
+        wasFull = isDiskFull(error)
+        // Without a pass nothing ran: the gate stays closed for what has not begun.
+        if (pass === null || !(pass.closing.aborted || wasFull)) throw asFetchError(error, signal)
+      } finally {
+        pass?.end()
+      }
     }
+  }
+
+  async #once(shard: Shard, source: FetchSource, options: FetchOptions): Promise<Fetched> {
+    const mustRead = this.#parts.mustReadFirst(shard.key)
+    if (source.kind === 'origin' || (mustRead && !this.#confirmed.has(shard.key)))
+      await this.#confirm(shard, mustRead, options.signal)
+    await this.#parts.files.adopt(shard)
+    return source.kind === 'origin' ? this.#fromWeb(shard, options) : this.#fromSwarm(shard, source, options)
   }
 
   /** PROTOCOL 1: the node that will fetch from origin makes its own reading of the run's status. */
   async #confirm(shard: Shard, mustRead: boolean, signal: AbortSignal): Promise<void> {
-    const { origin, clock, settledAfterMs } = this.#parts
-    const options = { nowMs: clock.wallMs(), settledAfterMs: settledAfterMs(), signal }
+    const { origin, clock, settledAfterMs, isArchived } = this.#parts
+    if (this.#sizes.size > SIZES_MAX) this.#sizes.clear()
+    const sizes = this.#sizes
+    const options = { nowMs: clock.wallMs(), settledAfterMs: settledAfterMs(), signal, sizes }
     const mine = await readUpstreamShard(origin, shard, options).catch((error: unknown) => {
+      const isGone = error instanceof OriginError && error.code === 'not-found'
       // What upstream does not have is no reason to wait when only strangers say that it was there.
-      if (mustRead && error instanceof OriginError && error.code === 'not-found') return null
+      if (mustRead && isGone) return null
+      // Upstream deleted it; the Archive's copy was verified against the same digests.
+      if (isGone && isArchived(shard.key)) return shard
       throw error
     })
     if (mine === null) {
@@ -104,83 +118,111 @@ export class ShardFetcher {
     this.#confirmed.add(shard.key)
   }
 
-  async #fromOrigin(
-    shard: Shard,
-    { onProgress, signal }: { onProgress: (doneBytes: number) => void; signal: AbortSignal },
-  ): Promise<Fetched> {
-    const { origin, files } = this.#parts
+  /** The Internet Archive, mirrors, origin; a file whose bytes are wrong is asked for elsewhere as long as there is somebody. */
+  async #fromWeb(shard: Shard, { onProgress, signal }: FetchOptions): Promise<Fetched> {
+    const { web, files, gate } = this.#parts
     const staging = files.staging(shard)
-    let received = 0
-    let done = 0
-    const waiting = [...shard.files]
-    const work = async () => {
-      for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-        const path = dumpPath(shard, staging, file.path)
-        const before = await sizeOf(path)
-        done += Math.min(before, file.sizeBytes)
+    const pathOf = (path: string) => dumpPath(shard, staging, path)
+    let originBytes = 0
+    for (;;) {
+      let done = 0
+      const advance = (count: number) => {
+        done += count
         onProgress(done)
-        if (before === file.sizeBytes) continue
-        const place = { path: `${shard.name}/${file.path}`, sizeBytes: file.sizeBytes }
-        const onBytes = (count: number) => {
-          received += count
-          done += count
-          onProgress(done)
-        }
-        await origin.download(place, path, { onBytes, signal })
       }
+      const came = await web.fetch(shard, pathOf, {
+        signal,
+        onFound: advance,
+        onBytes: (count) => {
+          gate.spend(count)
+          advance(count)
+        },
+      })
+      originBytes += came.originBytes
+      const result = await this.#verify(shard, signal, { structure: true })
+      if (result.ok) {
+        const infohash = await this.#install(shard, result.built, signal)
+        return { infohash, fromOriginBytes: originBytes, fromSwarmBytes: 0 }
+      }
+      const others = result.wrong.map(({ path }) => web.blame(shard, path, came.givers.get(path) ?? []))
+      if (others.includes(false)) throw new FetchError('digest-mismatch', wrongText(result.wrong))
     }
-    const workers = Array.from({ length: FILES_AT_ONCE }, work)
-    const ended = await Promise.allSettled(workers)
-    const failed = ended.find((one) => one.status === 'rejected')
-    if (failed !== undefined) throw failed.reason
-    const infohash = await this.#verifyAndInstall(shard, null, signal)
-    return { infohash, fromOriginBytes: received, fromSwarmBytes: 0 }
   }
 
   async #fromSwarm(
     shard: Shard,
     source: Extract<FetchSource, { kind: 'swarm' }>,
-    { onProgress, signal }: { onProgress: (doneBytes: number) => void; signal: AbortSignal },
+    { onProgress, signal }: FetchOptions,
   ): Promise<Fetched> {
-    const { engine, files } = this.#parts
+    const { engine, files, gate, structureAlways } = this.#parts
     const all = totalBytes(torrentFiles(shard))
+    let spentBytes = 0
     const { downloadedBytes } = await engine.fetch(source.infohash, files.staging(shard), {
       peers: source.peers,
       accept: (info) => infoMatchesShard(info, shard),
-      onProgress: (stats) => onProgress(Math.floor((stats.doneBytes / all) * shard.sizeBytes)),
+      onProgress: (stats) => {
+        gate.spend(Math.max(0, stats.downloadedBytes - spentBytes))
+        spentBytes = Math.max(spentBytes, stats.downloadedBytes)
+        onProgress(Math.floor((stats.doneBytes / all) * shard.sizeBytes))
+      },
       signal,
     })
-    const infohash = await this.#verifyAndInstall(shard, source.infohash, signal)
+    const result = await this.#verify(shard, signal, { structure: structureAlways })
+    if (!result.ok) throw new FetchError('bad-infohash', wrongText(result.wrong), source.infohash)
+    if (result.built.infohash !== source.infohash) {
+      const detail = `the bytes are right, but their torrent is ${result.built.infohash}, not ${source.infohash}`
+      throw new FetchError('bad-infohash', detail, source.infohash)
+    }
+    const infohash = await this.#install(shard, result.built, signal)
     return { infohash, fromOriginBytes: 0, fromSwarmBytes: downloadedBytes }
   }
 
   /** PROTOCOL 6: held = size and every upstream digest match and the piece hashes are taken, in one read of the bytes. */
-  async #verifyAndInstall(shard: Shard, expected: Infohash | null, signal: AbortSignal): Promise<Infohash> {
-    const { files, hasher, engine } = this.#parts
+  async #verify(
+    shard: Shard,
+    signal: AbortSignal,
+    { structure }: { structure: boolean },
+  ): ReturnType<typeof buildShard> {
+    const { files, hasher, onStep } = this.#parts
     const staging = files.staging(shard)
-    const result = await buildShard(shard, staging, hasher, { signal })
-    if (!result.ok) {
-      for (const { path } of result.wrong) await dropFile(dumpPath(shard, staging, path))
-      const detail = result.wrong.map(({ path, reason }) => `${path}: ${reason}`).join('; ')
-      throw new FetchError(expected === null ? 'digest-mismatch' : 'bad-infohash', detail, expected)
-    }
-    const { built } = result
-    if (expected !== null && built.infohash !== expected) {
-      const detail = `the bytes are right, but their torrent is ${built.infohash}, not ${expected}`
-      throw new FetchError('bad-infohash', detail, expected)
-    }
+    const result = await buildShard(shard, staging, hasher, { signal, structure })
+    if (result.ok) onStep?.('verified')
+    else for (const { path } of result.wrong) await dropFile(dumpPath(shard, staging, path))
+    return result
+  }
+
+  async #install(shard: Shard, built: BuiltShard, signal: AbortSignal): Promise<Fetched['infohash']> {
+    const { files, engine, found } = this.#parts
     // From here to the replica there is no way back: a stop in between would only make the same work twice.
     signal.throwIfAborted()
     await engine.remove(built.infohash)
     const torrent = await files.install(shard, built)
     await engine.seed(torrent, files.mirror)
+    if (built.findings.size > 0) found(shard, built.findings)
     return built.infohash
+  }
+
+  /** Bytes of the dump files that need no room any more. */
+  async #bytesThere(shard: Shard): Promise<number> {
+    const { files } = this.#parts
+    let sum = 0
+    for (const { path, sizeBytes } of shard.files) {
+      const sizes = await Promise.all(
+        [files.staging(shard), files.mirror].map((root) => roomOf(dumpPath(shard, root, path))),
+      )
+      sum += Math.min(sizeBytes, Math.max(...sizes))
+    }
+    return sum
   }
 }
 
-async function sizeOf(path: string): Promise<number> {
+const wrongText = (wrong: readonly { readonly path: string; readonly reason: string }[]): string =>
+  wrong.map(({ path, reason }) => `${path}: ${reason}`).join('; ')
+
+async function roomOf(path: string): Promise<number> {
   return stat(path).then(
-    (stats) => stats.size,
+    // A torrent's file has its whole size before its bytes.
+    (stats) => Math.min(stats.size, stats.blocks * 512),
     () => 0,
   )
 }
@@ -189,20 +231,4 @@ async function sizeOf(path: string): Promise<number> {
 async function dropFile(path: string): Promise<void> {
   await rm(path, { force: true })
   await rm(`${path}.meta.json`, { force: true })
-}
-
-function asFetchError(error: unknown, signal: AbortSignal): FetchError {
-  if (error instanceof FetchError) return error
-  const options = { cause: error }
-  const detail = error instanceof Error ? error.message : String(error)
-  if (signal.aborted) return new FetchError('aborted', 'stopped', null, options)
-  if (error instanceof OriginError)
-    return new FetchError('origin-unavailable', `${error.code}: ${detail}`, null, options)
-  if (error instanceof TorrentError && error.code !== 'disk') {
-    const code = error.code === 'metadata-mismatch' ? 'bad-infohash' : 'swarm-failed'
-    return new FetchError(code, detail, null, options)
-  }
-  const full =
-    (error as NodeJS.ErrnoException).code === 'ENOSPC' || (error as NodeJS.ErrnoException).code === 'EDQUOT'
-  return new FetchError(full ? 'disk-full' : 'disk-error', detail, null, options)
 }

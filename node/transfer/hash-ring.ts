@@ -4,7 +4,7 @@
  */
 
 export const CHUNK_BYTES = 256 * 1024
-const SLOTS = 64
+const SLOTS = 32
 /** Reader's cell, then one for each lane. */
 const LANES_MAX = 3
 /** Set in every cell on stop, so that nobody begins to wait for a cell that will not change any more. */

@@ -10,13 +10,16 @@ import { torrentFiles } from '../../protocol/torrent/info.ts'
 import { encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import { makeFolder, moveFile, moveTree, writeFileAtomic } from '../files/durable.ts'
 import { type Layout, safeJoin } from '../files/layout.ts'
+import type { OnStep } from '../files/steps.ts'
 import { type BuiltShard, dumpPath } from './build-shard.ts'
 
 export class ShardFiles {
   readonly #layout: Layout
+  readonly #onStep: OnStep
 
-  constructor(layout: Layout) {
+  constructor(layout: Layout, onStep: OnStep = () => {}) {
     this.#layout = layout
+    this.#onStep = onStep
   }
 
   /** The folder that holds verified shards in mirror layout. */
@@ -47,18 +50,22 @@ export class ShardFiles {
       const from = dumpPath(shard, this.mirror, file.path)
       if ((await exists(from)) && !(await exists(to))) await moveFile(from, to)
     }
+    this.#onStep('staged')
   }
 
   /** Puts a verified shard into the mirror, its metadata files and .torrent with it. Returns the .torrent's bytes. */
   async install(shard: Shard, built: BuiltShard): Promise<Uint8Array> {
     const staging = this.staging(shard)
     const paths = shard.files.map((file) => `${shard.name}/${file.path}`)
-    await moveTree(staging, this.mirror, paths)
+    await moveTree(staging, this.mirror, paths, () => this.#onStep('moved'))
     for (const file of built.metadata)
       await writeFileAtomic(dumpPath(shard, this.mirror, file.path), file.bytes)
+    this.#onStep('metadata-written')
     const torrent = encodeMetainfo({ info: built.info })
     await writeFileAtomic(this.torrentPath(built.infohash), torrent)
+    this.#onStep('torrent-written')
     await this.discard(shard)
+    this.#onStep('staging-removed')
     return torrent
   }
 

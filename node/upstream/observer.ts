@@ -1,15 +1,17 @@
 /**
- * Reads upstream for everybody while no coordinator is heard of (PROTOCOL 1): index.json once, then the status of runs that nobody
- * knows yet, a bounded number of them.
+ * Reads upstream for everybody while no coordinator is heard of (PROTOCOL 1): index.json and the listings of exports once, then what
+ * runs are that nobody knows yet, a bounded number of them.
  */
 
 import { knownAmong } from '../../protocol/catalog/runs-to-read.ts'
 import { ShapeError } from '../../protocol/codec/shape.ts'
 import type { Effect } from '../../protocol/core/effect.ts'
+import type { Series } from '../../protocol/ids.ts'
 import { OBSERVATION_RUNS_MAX } from '../../protocol/limits.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { type Clock, type Log, type Origin, OriginError } from '../ports.ts'
 import { discover } from './discover.ts'
+import { ExportDiscovery } from './discover-exports.ts'
 
 export interface ObserverParts {
   readonly origin: Origin
@@ -45,13 +47,17 @@ export class Observer {
     const { origin, clock, log, settledAfterMs, publish } = this.#parts
     const { signal } = this.#stopping
     try {
-      const { runs, problems } = await discover(
-        { origin, clock, log, settledAfterMs: settledAfterMs() },
-        knownAmong(known),
-        signal,
-        { after, runsMax: OBSERVATION_RUNS_MAX },
-      )
-      const failed = problems.filter((one) => one.code === 'upstream-failed')
+      const parts = { origin, clock, log, settledAfterMs: settledAfterMs() }
+      const isKnown = knownAmong(known)
+      const dumps = await discover(parts, isKnown, signal, { after, runsMax: OBSERVATION_RUNS_MAX })
+      const bounds = { after, runsMax: OBSERVATION_RUNS_MAX - dumps.runs.length }
+      // Sizes are its own reading too: what others say of them is not taken.
+      const exports =
+        isFollowed(after) && bounds.runsMax > 0
+          ? await new ExportDiscovery().round(parts, [], isKnown, signal, bounds)
+          : { runs: [], problems: [] }
+      const runs = [...dumps.runs, ...exports.runs]
+      const failed = [...dumps.problems, ...exports.problems].filter((one) => one.code === 'upstream-failed')
       log.info(
         { runs: runs.length, failed: failed.length },
         'read upstream, since no coordinator is heard of',
@@ -64,4 +70,10 @@ export class Observer {
       log.warn({ error: error.message }, 'could not read upstream for the others')
     }
   }
+}
+
+/** Nobody lists the exports of a federation that has none. */
+function isFollowed(after: ReadonlyMap<Series, string>): boolean {
+  for (const series of after.keys()) if (!series.startsWith('dumps/')) return true
+  return false
 }

@@ -1,9 +1,10 @@
 /** Which runs of upstream's index are read next: those that nobody knows yet (PROTOCOL 1, 9). Pure. */
-import type { ShardId } from '../ids.ts'
+import { type Dataset, type Series, type ShardId, seriesOf } from '../ids.ts'
 import type { Shard } from '../shard/shard.ts'
 
 /** A run as upstream's index of all wikis shows it: digests may be missing there that its own lists have. */
 export interface Glimpse {
+  readonly dataset: Dataset
   readonly wiki: string
   readonly date: string
   /** Unix ms of the newest `updated`. */
@@ -13,8 +14,8 @@ export interface Glimpse {
 }
 
 export interface ReadingBounds {
-  /** Wiki -> date: only newer runs of these wikis that are settled. Absent: all runs. */
-  readonly after?: ReadonlyMap<string, string>
+  /** Date of the newest run: only newer ones of these series that are settled. Absent: all runs. */
+  readonly after?: ReadonlyMap<Series, string>
   readonly runsMax?: number
 }
 
@@ -30,9 +31,10 @@ export function runsToRead(
     .slice(0, runsMax)
 }
 
-function isWanted({ wiki, date, shards }: Glimpse, after: ReadingBounds['after']): boolean {
+function isWanted(glimpse: Glimpse, after: ReadingBounds['after']): boolean {
   if (after === undefined) return true
-  const newest = after.get(wiki)
+  const { date, shards } = glimpse
+  const newest = after.get(seriesOf(glimpse))
   return newest !== undefined && date > newest && shards.length > 0
 }
 

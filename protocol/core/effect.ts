@@ -1,6 +1,6 @@
 /** What the core wants done. The runtime does it in this order: what is persisted stands before what is published. */
 import type { Observation, RunReference } from '../catalog/observation.ts'
-import type { Infohash, NodeId, ShardKey } from '../ids.ts'
+import type { Infohash, NodeId, Series, ShardKey } from '../ids.ts'
 import type { Endpoint } from '../manifest/entry.ts'
 import type { Statement } from '../manifest/next-update.ts'
 import type { Shard } from '../shard/shard.ts'
@@ -59,12 +59,12 @@ export type Effect =
   /** Read our own copy again. */
   | { readonly kind: 'check'; readonly shard: Shard }
   /**
-   * Read upstream and say what is there: of each wiki runs after this date that are not known. Comes back as `observation` and
+   * Read upstream and say what is there: of each series runs after this date that are not known. Comes back as `observation` and
    * `run`, or not at all.
    */
   | {
       readonly kind: 'observe'
-      readonly after: ReadonlyMap<string, string>
+      readonly after: ReadonlyMap<Series, string>
       readonly known: readonly Shard[]
     }
   /** Get the documents that are missing, which come back as `run`; of those that came before only `kept` (sha256) are needed. */

@@ -23,6 +23,8 @@ export type FetchFailure =
   | 'swarm-failed'
   | 'disk-full'
   | 'disk-error'
+  /** The month's bytes are spent, as the volunteer wants it. */
+  | 'budget-used'
   /** The claim ended because nothing came for too long. */
   | 'no-progress'
 

@@ -1,7 +1,7 @@
 /** What a core remembers of observations (PROTOCOL 1): who named which run's document, and the documents that count for it. */
 import { dayOf, type Observation, type RunReference } from '../catalog/observation.ts'
 import type { Basis } from '../catalog/observers.ts'
-import type { NodeId, RunId } from '../ids.ts'
+import type { NodeId, RunId, Series } from '../ids.ts'
 import type { Shard } from '../shard/shard.ts'
 
 /** A document that counts until a coordinator's catalogs name its run. */
@@ -22,7 +22,7 @@ export interface KeptObservations {
   readonly counted: readonly Pick<CountedRun, 'reference' | 'basis' | 'day'>[]
 }
 
-/** Newest run of a wiki in the coordinators' catalogs. */
+/** Newest run of one dataset of a wiki in the coordinators' catalogs. */
 export interface NewestRun {
   readonly date: string
   readonly sizeBytes: number
@@ -45,8 +45,8 @@ export class Observations {
   wasStale = false
   /** Unix ms since when a coordinator is heard of again, or since the start. */
   freshSinceMs: number
-  /** By wiki; null: the catalogs changed since it was made. */
-  newest: ReadonlyMap<string, NewestRun> | null = null
+  /** Null: the catalogs changed since it was made. */
+  newest: ReadonlyMap<Series, NewestRun> | null = null
   /** The node's shards must be put together anew. */
   changed = false
   /** Other documents are needed than were asked for. */

@@ -13,7 +13,15 @@ import {
   type Witness,
 } from '../catalog/observers.ts'
 import { runDateMs } from '../dump/dates.ts'
-import { parseRunId, parseShardId, parseShardKey, type RunId, runIdOf, type ShardKey } from '../ids.ts'
+import {
+  parseRunId,
+  parseShardId,
+  parseShardKey,
+  type RunId,
+  runIdOf,
+  type ShardKey,
+  seriesOf,
+} from '../ids.ts'
 import { OBSERVED_RUNS_A_DAY_MAX, OBSERVED_RUNS_MAX } from '../limits.ts'
 import { countPlaces } from '../placement/places.ts'
 import { waitMs } from '../placement/rank.ts'
@@ -21,7 +29,8 @@ import type { Shard } from '../shard/shard.ts'
 import { settled } from './claiming.ts'
 import type { Effect } from './effect.ts'
 import type { Event, Now } from './event.ts'
-import type { CountedRun, NewestRun } from './observations.ts'
+import { newestRuns } from './newest-runs.ts'
+import type { CountedRun } from './observations.ts'
 import type { CoreState } from './state.ts'
 
 /** In so many waves of a day the others step in for observers that fail. */
@@ -105,7 +114,7 @@ export function takeRun(
   const [first] = shards
   if (run === undefined || run.shards !== null || first === undefined) return
   const sizeBytes = shards.reduce((sum, shard) => sum + shard.sizeBytes, 0)
-  const last = newestRuns(state).get(first.wiki)?.sizeBytes ?? 0
+  const last = newestRuns(state).get(seriesOf(first))?.sizeBytes ?? 0
   run.shards = shards
   if (run.basis !== 'own' && sizeBytes > Math.max(GROWTH_MAX * last, SMALL_BYTES)) refuse(state, run, now)
   state.observations.changed = true
@@ -170,28 +179,14 @@ function mayCount(state: CoreState, now: Now): boolean {
 function isAdmissible(state: CoreState, { run }: RunReference, day: number, now: Now): boolean {
   const { observations, parameters } = state
   const { dataset, wiki, date } = parseRunId(run)
-  const newest = newestRuns(state).get(wiki)
-  if (dataset !== 'dumps' || newest === undefined || date <= newest.date) return false
+  const newest = newestRuns(state).get(seriesOf({ dataset, wiki }))
+  if (newest === undefined || date <= newest.date) return false
   if (runDateMs(date) > now.wallMs + parameters.clockSkewMs) return false
   return (
     observations.counted.size < OBSERVED_RUNS_MAX &&
     observations.countedOn(day) < OBSERVED_RUNS_A_DAY_MAX &&
     observations.revisions(run).length < REVISIONS_MAX
   )
-}
-
-function newestRuns(state: CoreState): ReadonlyMap<string, NewestRun> {
-  const { observations } = state
-  if (observations.newest !== null) return observations.newest
-  const newest = new Map<string, NewestRun>()
-  for (const { dataset, wiki, date, sizeBytes } of state.named.values()) {
-    const known = newest.get(wiki)
-    if (dataset !== 'dumps' || (known !== undefined && known.date > date)) continue
-    const before = known?.date === date ? known.sizeBytes : 0
-    newest.set(wiki, { date, sizeBytes: before + sizeBytes })
-  }
-  observations.newest = newest
-  return newest
 }
 
 function witnessOf(state: CoreState, { node, operator }: Observation): Witness {
@@ -271,7 +266,7 @@ function lookAgainAtMs(state: CoreState, now: Now, out: Effect[]): number {
   // Stored before it is done: once a day, whatever comes of it.
   observations.observedAtMs = now.wallMs
   state.unpersisted = true
-  const after = new Map([...newestRuns(state)].map(([wiki, { date }]) => [wiki, date]))
+  const after = new Map([...newestRuns(state)].map(([series, { date }]) => [series, date]))
   out.push({ kind: 'observe', after, known: [...state.shards.values()] })
   return nextDayAtMs
 }

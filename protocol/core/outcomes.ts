@@ -47,7 +47,12 @@ export function fetched(
 }
 
 /** Failures that end the claim: others may have more luck, and we try again later. */
-const FINAL_FOR_NOW: ReadonlySet<string> = new Set(['catalog-disagrees', 'disk-full', 'disk-error'])
+const FINAL_FOR_NOW: ReadonlySet<string> = new Set([
+  'catalog-disagrees',
+  'disk-full',
+  'disk-error',
+  'budget-used',
+])
 
 /** Of wrong bytes from origin the files that are right stay, and the others are asked for once more. */
 function endsClaim(code: FetchFailure, before: FetchFailure | undefined): boolean {

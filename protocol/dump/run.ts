@@ -3,7 +3,7 @@ import { isWiki } from '../ids.ts'
 import { isFileOfRun, type RunName, runFolder } from '../shard/paths.ts'
 import { ALGORITHMS, type Algorithm, type Digests, type ShardFile } from '../shard/shard.ts'
 import type { ChecksumList } from './checksums.ts'
-import { isRunDate } from './dates.ts'
+import { isRunDate, runDateMs } from './dates.ts'
 import type { DumpStatus, DumpStatusFile, JobState } from './dump-status.ts'
 
 /**
@@ -79,6 +79,17 @@ export function makeRun(
     newestUpdatedMs: updated.length === 0 ? null : updated.reduce((a, b) => Math.max(a, b)),
   }
 }
+
+/**
+ * True for a run that says it is in progress and was not touched for so long that nobody is writing it any more: upstream keeps such
+ * ones for years. enwiki's longest job takes about two weeks.
+ */
+export function isAbandoned(run: Run, nowMs: number): boolean {
+  const since = run.newestUpdatedMs ?? runDateMs(run.date)
+  return run.state === 'in-progress' && nowMs - since >= ABANDONED_AFTER_MS
+}
+
+const ABANDONED_AFTER_MS = 45 * 86_400_000
 
 /** PROTOCOL 1: every job is done, skipped or failed and `settledAfterMs` have passed since the newest `updated`. */
 export function settled(run: Run, nowMs: number, settledAfterMs: number): boolean {

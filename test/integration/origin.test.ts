@@ -45,7 +45,7 @@ const fetchFile = (
   sizeBytes = bytes.length,
   signal?: AbortSignal,
   onBytes?: (count: number) => void,
-): Promise<void> =>
+): Promise<readonly string[]> =>
   origin.download({ path: FILE, sizeBytes }, toPath(), {
     ...(signal === undefined ? {} : { signal }),
     ...(onBytes === undefined ? {} : { onBytes }),

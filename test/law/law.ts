@@ -54,8 +54,6 @@ const ENTRIES: Readonly<Record<string, string>> = {
   'web/status/status.js': 'loaded by index.html',
   'web/status/words.d.ts': 'types of words.js, for the tests',
   'node/transfer/webtorrent.d.ts': 'types of a package',
-  'protocol/dump/content-export.ts':
-    'names of Content File Exports; no run is made of them yet (docs/PROTOCOL.md, 1)',
   'node/net/memory-network.ts': 'the in-memory twin of a port, run by its conformance suite',
   'node/store/memory-store.ts': 'the in-memory twin of a port, run by its conformance suite',
 }

@@ -88,6 +88,8 @@ export function safeIsSafe(machine: Machine, shard: SimShard, sim: Simulation): 
   const holders = new Set<Machine>()
   for (const [holder, passes] of sim.truth.proofs(shard)) {
     const one = sim.machines[holder] as Machine
+    // PROTOCOL 9: what the collector has is no place.
+    if (one.index === 0) continue
     for (const [auditor, atMs] of passes) {
       if (auditor !== machine.index && !sim.coordinator.listedMachines.has(auditor)) continue
       if (

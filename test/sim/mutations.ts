@@ -210,8 +210,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'no place is kept for a node that can be reached',
     clause: '5',
     file: SHORTAGE,
-    old: 'if (taken.hasReachable) return better',
-    new: 'if (taken.hasReachable || need > 0) return better',
+    old: 'scratch.hasReachable = scratch.reachable > 0',
+    new: 'scratch.hasReachable = true',
     run: { nodes: 12, days: 1, shards: 24, faults: ['unreachable'] },
   },
   {

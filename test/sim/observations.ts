@@ -81,7 +81,7 @@ export class Observations {
       else if (known === undefined || known.date < shard.date)
         newest.set(shard.wiki, { date: shard.date, updatedMs: settledAtMs, shards: [shard] })
     }
-    return [...newest].map(([wiki, run]) => ({ wiki, ...run }))
+    return [...newest].map(([wiki, run]) => ({ dataset: 'dumps', wiki, ...run }))
   }
 
   /** Seals what a machine says that it read, and tells it. */

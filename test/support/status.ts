@@ -14,6 +14,16 @@ export function extraOf(cores: Cores, more: Partial<StatusExtra> = {}): StatusEx
     addresses: ['/ip4/127.0.0.1/tcp/1'],
     bittorrentPort: 6881,
     originBytes: 500,
+    elsewhereBytes: 70,
+    pace: {
+      pausedBy: null,
+      pausedFetches: 0,
+      webLimitBytesPerSecond: null,
+      quietHours: [],
+      monthUsedBytes: 570,
+      monthlyBudgetBytes: null,
+    },
+    badSources: [],
     torrents: [],
     ...more,
   }

@@ -55,6 +55,40 @@ describe('a setting', () => {
     )
   })
 
+  it('says where dumps may come from, how fast and when', () => {
+    expect(node()).toMatchObject({
+      mirrors: [],
+      archiveSite: 'https://archive.org/',
+      fromArchive: true,
+      webLimitBytesPerSecond: null,
+      quietHours: [],
+      monthlyBudgetBytes: null,
+    })
+    const env = {
+      WIKISEED_MIRROR: 'https://dumps.wikimedia.your.org, http://127.0.0.1:1/dumps',
+      WIKISEED_FROM_ARCHIVE: 'no',
+      WIKISEED_WEB_LIMIT: '5MB',
+      WIKISEED_QUIET_HOURS: '08:00-12:00,22:00-06:30',
+      WIKISEED_MONTHLY_BUDGET: '2TB',
+    }
+    expect(node({}, env)).toMatchObject({
+      mirrors: ['https://dumps.wikimedia.your.org/', 'http://127.0.0.1:1/dumps/'],
+      fromArchive: false,
+      webLimitBytesPerSecond: 5e6,
+      quietHours: [
+        { from: 480, to: 720 },
+        { from: 1_320, to: 390 },
+      ],
+      monthlyBudgetBytes: 2e12,
+    })
+    expect(() => node({ quietHours: ['8-18'] })).toThrow(
+      '--quiet-hours (number 1): "8-18" is not a time such as',
+    )
+    expect(() => node({ quietHours: ['00:00-12:00,12:00-24:00'] })).toThrow('no minute of the day is left')
+    expect(() => node({ webLimit: '10' })).toThrow('--web-limit: less than 1024 bytes a second')
+    expect(() => node({ mirror: ['ftp://x'] })).toThrow('--mirror (number 1)')
+  })
+
   it('listens on loopback unless told otherwise', () => {
     const { http, bittorrent, listen } = node()
     expect([http.host, bittorrent.host, listen]).toEqual([

@@ -7,6 +7,8 @@ import { NOW } from '../support/manifests.ts'
 const HASHES = { md5: 'ab'.repeat(16), sha1: 'cd'.repeat(20) }
 const NAME = 'tenwiki-20260101-pages-articles.xml.bz2'
 
+const RECENTLY = new Date(NOW - 3_600_000).toISOString().replace('T', ' ').slice(0, 19)
+
 /** A status as upstream writes it: one job, one file. */
 function statusOf(
   job: Record<string, unknown> = {},
@@ -30,8 +32,13 @@ function originOf(index: unknown, run: () => unknown = () => index): { origin: O
       return run()
     },
     checksums: async () => null,
-    download: async () => {},
+    list: async () => null,
+    text: async () => null,
+    facts: async () => null,
+    download: async () => [],
+    label: 'origin',
     bytesReceived: 0,
+    bytesElsewhere: 0,
     close: async () => {},
   }
   return { origin, asked: () => asked }
@@ -57,14 +64,17 @@ describe('discovery', () => {
   })
 
   it('names a run that is still being written, and asks for no more of it', async () => {
-    const { origin, asked } = originOf(statusOf({ status: 'in-progress', files: { [NAME]: { size: 3 } } }))
+    const { origin, asked } = originOf(
+      statusOf({ status: 'in-progress', updated: RECENTLY, files: { [NAME]: { size: 3 } } }),
+    )
     expect((await look(origin)).problems[0]).toMatchObject({ wiki: 'tenwiki', code: 'in-progress' })
     expect(asked()).toBe(0)
   })
 
   it('names a run whose newest job ended less than a day ago', async () => {
-    const updated = new Date(NOW - 3_600_000).toISOString().replace('T', ' ').slice(0, 19)
-    expect((await look(originOf(statusOf({ updated })).origin)).problems[0]?.code).toBe('not-settled-yet')
+    expect((await look(originOf(statusOf({ updated: RECENTLY })).origin)).problems[0]?.code).toBe(
+      'not-settled-yet',
+    )
   })
 
   it('waits for checksums that lag behind, and says so', async () => {

@@ -120,11 +120,14 @@ class Twin {
 
 const byNode = (a: { node: NodeId }, b: { node: NodeId }) => (a.node < b.node ? -1 : 1)
 
+/** Who leaves or collects offers none, and what it has does not count (PROTOCOL 8, 9). */
+const offersRoom = (record: NodeRecord | undefined) => (record?.head.capacity.bytesTotal ?? 0) > 0
+
 function twinHealth(twin: Twin, key: ShardKey, nowMs: number, archivedAtMs: number | null) {
   const counted = (node: NodeId) => ['live', 'resting'].includes(twin.standing(node, nowMs))
   const replicas = twin
     .entries(key)
-    .filter(({ record, entry }) => entry.state === 'held' && counted(record.node))
+    .filter(({ record, entry }) => entry.state === 'held' && counted(record.node) && offersRoom(record))
     .map(({ record, entry }) => {
       const passed = twin.passedAtMs(key, record.node)
       const auditedAtMs = passed !== null && nowMs - passed <= P.auditValidMs ? passed : null
@@ -170,6 +173,7 @@ function compare(ledger: Ledger, twin: Twin, nowMs: number): void {
       expect(real.claims.map((one) => one.node).sort()).toEqual(
         placed
           .filter((one) => one.entry.state === 'claimed' && twin.standing(one.node, nowMs) === 'live')
+          .filter((one) => offersRoom(twin.records.get(one.node)))
           .map((one) => one.node)
           .sort(),
       )
@@ -205,6 +209,7 @@ type Command =
       readonly ttlMs: number
       readonly operator: string
       readonly reachable: boolean
+      readonly bytesTotal: number
       readonly entries: readonly Entry[]
       readonly audits: readonly AuditRecord[]
       readonly withChange: boolean
@@ -220,6 +225,7 @@ const say: fc.Arbitrary<Command> = fc.record({
   ttlMs: fc.constantFrom(20, 100, 100),
   operator: fc.constantFrom(...OPERATORS),
   reachable: fc.boolean(),
+  bytesTotal: fc.constantFrom(1e12, 1e12, 1e12, 0),
   entries: fc.uniqueArray(anyEntry, { maxLength: 3, selector: (one) => one.shard }),
   audits: fc.uniqueArray(anyAudit, { maxLength: 6, selector: (one) => auditKey(one.shard, one.node) }),
   withChange: fc.boolean(),
@@ -278,6 +284,7 @@ const said = (node: NodeId, fields: Partial<Extract<Command, { kind: 'say' }>> =
   ttlMs: 100,
   operator: '',
   reachable: true,
+  bytesTotal: 1e12,
   entries: [],
   audits: [],
   withChange: true,
@@ -393,6 +400,15 @@ describe('a ledger and its dumb twin say the same', () => {
         { kind: 'wait', ms: 40, sweep: true },
         said(carol, { audits: audit('pass', 2) }),
         said(bob, { audits: audit('fail', 40) }),
+      ],
+    ],
+    [
+      'when the holder offers no room any more, and again',
+      [
+        said(alice, { entries: held(1) }),
+        said(bob, { audits: audit('pass', 2) }),
+        said(alice, { entries: held(1), bytesTotal: 0 }),
+        said(alice, { entries: held(1) }),
       ],
     ],
     [

@@ -85,6 +85,15 @@ describe('safe, as PROTOCOL 0 defines it', () => {
     expect(health(KEY, view(ledger), null)).toMatchObject({ audited: 3, safe: true })
   })
 
+  it('does not count what a node has that leaves or collects, however often it is proven (PROTOCOL 8, 9)', () => {
+    const leaving = recordOf(carol, { operator: 'operator-2', entries: [held()], bytesTotal: 0 })
+    const audits = [pass(alice), pass(bob), pass(carol)]
+    const ledger = ledgerOf(...holders.slice(0, 2), leaving, recordOf(dave, { audits }))
+    const state = health(KEY, view(ledger), null)
+    expect(state).toMatchObject({ audited: 2, safe: false })
+    expect(state.replicas.map((one) => one.node).sort()).toEqual([alice, bob].sort())
+  })
+
   it('counts one operator once', () => {
     const same = [alice, bob, carol].map((node) => recordOf(node, { operator: 'one', entries: [held()] }))
     const ledger = ledgerOf(...same, recordOf(dave, { audits: [pass(alice), pass(bob), pass(carol)] }))

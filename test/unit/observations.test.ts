@@ -13,9 +13,9 @@ import {
 } from '../../protocol/catalog/observation.ts'
 import { ObservationBook } from '../../protocol/catalog/observation-book.ts'
 import { basisOf, observerDelayMs, observersDigest, type Witness } from '../../protocol/catalog/observers.ts'
-import { knownAmong, runsToRead } from '../../protocol/catalog/runs-to-read.ts'
+import { type Glimpse, knownAmong, runsToRead } from '../../protocol/catalog/runs-to-read.ts'
 import { ShapeError } from '../../protocol/codec/shape.ts'
-import type { NodeId, RunId } from '../../protocol/ids.ts'
+import { type NodeId, type RunId, seriesOf } from '../../protocol/ids.ts'
 import {
   OBSERVATION_BYTES_MAX,
   OBSERVATION_RUNS_MAX,
@@ -268,14 +268,16 @@ describe('who reads upstream', () => {
   })
 
   it('reads the same runs as another who looks at the same index', () => {
-    const glimpse = (wiki: string, updatedMs: number) => ({
+    const dumpsOf = (wiki: string) => seriesOf({ dataset: 'dumps', wiki })
+    const glimpse = (wiki: string, updatedMs: number): Glimpse => ({
+      dataset: 'dumps',
       wiki,
       date: '20261101',
       updatedMs,
       shards: [testShard(wiki, 1_000, '20261101')],
     })
     const all = [glimpse('awiki', 3), glimpse('bwiki', 1), glimpse('cwiki', 2), glimpse('dwiki', 1)]
-    const after = new Map(['awiki', 'bwiki', 'cwiki', 'dwiki'].map((wiki) => [wiki, '20261001']))
+    const after = new Map(['awiki', 'bwiki', 'cwiki', 'dwiki'].map((wiki) => [dumpsOf(wiki), '20261001']))
     const known = knownAmong([testShard('cwiki', 1_000, '20261101')])
     fc.assert(
       fc.property(fc.shuffledSubarray(all, { minLength: all.length }), (index) => {
@@ -284,6 +286,6 @@ describe('who reads upstream', () => {
       }),
     )
     // A wiki that no coordinator named, and a run that is not newer, are left out.
-    expect(runsToRead(all, known, { after: new Map([['awiki', '20261101']]) })).toEqual([])
+    expect(runsToRead(all, known, { after: new Map([[dumpsOf('awiki'), '20261101']]) })).toEqual([])
   })
 })

@@ -73,16 +73,17 @@ describe('the rows of shards', () => {
     const { cores, machine } = settled()
     const nowMs = cores.now.wallMs
     const at = (verifiedAtMs: number) =>
-      shardStatuses(machine.state, nowMs, (key) =>
-        key.includes('tenwiki')
-          ? {
-              infohash: null,
-              archiveItem: 'wikiseed-tenwiki',
-              archiveVerifiedAtMs: verifiedAtMs,
-              published: true,
-            }
-          : null,
-      ).find((row) => row.wiki === 'tenwiki')
+      shardStatuses(machine.state, nowMs, {
+        outside: (key) =>
+          key.includes('tenwiki')
+            ? {
+                infohash: null,
+                archiveItem: 'wikiseed-tenwiki',
+                archiveVerifiedAtMs: verifiedAtMs,
+                published: true,
+              }
+            : null,
+      }).find((row) => row.wiki === 'tenwiki')
     expect(at(nowMs - 1_000)).toMatchObject({
       archived: true,
       published: true,
@@ -149,6 +150,7 @@ describe("a node's status", () => {
     ]
     expect(statusOf(cores, machine, { torrents }).traffic).toEqual({
       originBytes: 500,
+      elsewhereBytes: 70,
       swarmDownBytes: before + 70,
       swarmUpBytes: 14,
     })

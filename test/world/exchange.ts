@@ -86,16 +86,17 @@ export async function streamBody(
   for await (const chunk of chunks) {
     const left = limits.cutAfterBytes === undefined ? chunk.length : limits.cutAfterBytes - sent
     const piece = left < chunk.length ? chunk.subarray(0, Math.max(0, left)) : chunk
+    // Before a piece, not after the last one: the client has all of it then, and would be counted for what it does not do.
+    if (limits.bytesPerSecond !== undefined) {
+      const dueMs = ((sent + piece.length) / limits.bytesPerSecond) * 1000
+      const aheadMs = dueMs - (performance.now() - startedMs)
+      if (aheadMs > 1) await delay(aheadMs)
+    }
     if (piece.length > 0 && !(await writeChunk(ex, piece))) return
     sent += piece.length
     if (limits.cutAfterBytes !== undefined && sent >= limits.cutAfterBytes) {
       hangUp(ex)
       return
-    }
-    if (limits.bytesPerSecond !== undefined) {
-      const dueMs = (sent / limits.bytesPerSecond) * 1000
-      const aheadMs = dueMs - (performance.now() - startedMs)
-      if (aheadMs > 1) await delay(aheadMs)
     }
   }
   ex.res.end()

@@ -30,6 +30,12 @@ export type Faults = {
   inProgress: string[]
   /** The first N reads of each run's status lack the hashes of its newest job. */
   lateHashReads: number
+  /** Exports (`KIND/WIKI/YYYY-MM-DD`, as globs) that are still being written: no _SUCCESS and no SHA256SUMS. */
+  unfinishedExports: string[]
+  /** Exports whose SHA256SUMS is half-written: it ends in the middle, sometimes between two lines. */
+  halfSums: string[]
+  /** Folders are not listed: 403, as some mirrors have it. */
+  listingsOff: boolean
   archive503Rate: number
   /** Share of uploads whose connection is cut when half of the body has arrived. */
   archiveCutRate: number
@@ -58,6 +64,9 @@ export function noFaults(): Faults {
     changing: [],
     inProgress: [],
     lateHashReads: 0,
+    unfinishedExports: [],
+    halfSums: [],
+    listingsOff: false,
     archive503Rate: 0,
     archiveCutRate: 0,
     archiveRedirectRate: 0,

@@ -110,6 +110,7 @@ function ownFigures({ counts, capacity, traffic, reachable, role, fetches }) {
     ['Claims', `${counts.claimed}`, `${fetches.length} being fetched`],
     ['Space', bytes(capacity.bytesUsed), used],
     ['From Wikimedia', bytes(traffic.originBytes), 'since the start'],
+    ['From mirrors', bytes(traffic.elsewhereBytes), 'and the Internet Archive'],
     ['From the swarm', bytes(traffic.swarmDownBytes), 'by BitTorrent'],
     ['Given', bytes(traffic.swarmUpBytes), 'by BitTorrent'],
     ['Audits of others', `${counts.audits.pass}`, auditWords(counts.audits)],

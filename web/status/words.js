@@ -67,6 +67,8 @@ const PROBLEMS = {
   'disk-full': 'the disk is full',
   'disk-error': 'the disk failed',
   damaged: 'our copy was damaged',
+  'budget-used': 'the month’s bytes are spent',
+  'bad-source': 'a source gave wrong bytes; they come from another',
 }
 
 /** A problem's code in words; codes that this page does not know stay as they are. */

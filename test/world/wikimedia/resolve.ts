@@ -1,6 +1,7 @@
 // From a path to what is to be served: a file of the folder, a derived document, or a listing.
 import { createHash } from 'node:crypto'
 import type { WikimediaKind } from '../access-log.ts'
+import type { Faults } from '../faults.ts'
 import { type FileView, nginxEtag, readBuffer, readDisk } from '../serve-file.ts'
 import { exportMarker } from './content-exports.ts'
 import { parseDumpName } from './jobs.ts'
@@ -12,19 +13,28 @@ import type { FileState, Versions } from './versions.ts'
 export type Found =
   | { kind: WikimediaKind; view: FileView; disk?: { urlPath: string; state: FileState } }
   | { kind: 'redirect'; to: string }
+  | { kind: 'forbidden' }
 
 export class Resolver {
   readonly #tree: DumpTree
   readonly #status: StatusMaker
   readonly #versions: Versions
   readonly #startedMs: number
+  readonly #faults: Faults
   readonly #now: () => number
   readonly #derived = new Map<string, { hash: string; mtimeMs: number }>()
 
-  constructor(parts: { tree: DumpTree; status: StatusMaker; versions: Versions; now: () => number }) {
+  constructor(parts: {
+    tree: DumpTree
+    status: StatusMaker
+    versions: Versions
+    faults: Faults
+    now: () => number
+  }) {
     this.#tree = parts.tree
     this.#status = parts.status
     this.#versions = parts.versions
+    this.#faults = parts.faults
     this.#now = parts.now
     this.#startedMs = parts.now()
   }
@@ -36,6 +46,7 @@ export class Resolver {
     const names = asFolder ? segments.slice(0, -1) : [...segments]
     const entry = await this.#tree.find(names)
     if (entry?.kind === 'file' && !asFolder) return this.#file(names, urlPath, entry)
+    if (entry?.kind === 'folder' && names.length > 0 && this.#faults.listingsOff) return { kind: 'forbidden' }
     if (entry?.kind === 'folder') {
       if (!asFolder) return { kind: 'redirect', to: `/${names.map(encodeURIComponent).join('/')}/` }
       return this.#page(
@@ -64,8 +75,12 @@ export class Resolver {
     if (urlPath === '/index.json') return this.#json(urlPath, await this.#status.index())
     if (urlPath === '/backup-index.html') return this.#page(urlPath, await this.#backupIndex('recency'))
     if (urlPath === '/backup-index-bydb.html') return this.#page(urlPath, await this.#backupIndex('name'))
-    const marker = await exportMarker(this.#tree, this.#status, this.#versions, names)
-    if (marker !== undefined) return this.#document('status', urlPath, marker, this.#startedMs)
+    const marker = await exportMarker(
+      { tree: this.#tree, status: this.#status, versions: this.#versions, faults: this.#faults },
+      names,
+    )
+    if (marker !== undefined)
+      return this.#document('status', urlPath, marker.text, marker.mtimeMs, 'application/octet-stream')
     const [wiki = '', date = '', name = ''] = names
     if (names.length !== 3 || !/^\d{8}$/.test(date)) return undefined
     const status = await this.#status.dumpStatus(wiki, date)
@@ -102,7 +117,7 @@ export class Resolver {
     }
     for (const name of derivedNames(wiki, date, isRun, rows)) {
       const found = await this.#derivedDocument([...names, name], `/${[...names, name].join('/')}`)
-      if (found && found.kind !== 'redirect') {
+      if (found && 'view' in found) {
         rows.push({ name, folder: false, mtimeMs: found.view.mtimeMs, sizeBytes: found.view.sizeBytes })
       }
     }

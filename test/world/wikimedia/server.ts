@@ -43,7 +43,7 @@ export class Wikimedia {
       faults,
       now,
     })
-    this.#resolver = new Resolver({ tree, status, versions: this.#versions, now })
+    this.#resolver = new Resolver({ tree, status, versions: this.#versions, faults, now })
   }
 
   async handle(ex: Exchange): Promise<void> {
@@ -103,6 +103,10 @@ export class Wikimedia {
       ex.record.kind = 'page'
       return send(ex, 404, html, nginxPage('404 Not Found'))
     }
+    if (found.kind === 'forbidden') {
+      ex.record.kind = 'page'
+      return send(ex, 403, html, nginxPage('403 Forbidden'))
+    }
     if (found.kind === 'redirect') {
       ex.record.kind = 'page'
       return send(ex, 301, { ...html, location: ex.origin + found.to }, nginxPage('301 Moved Permanently'))
@@ -149,7 +153,7 @@ export class Wikimedia {
     return false
   }
 
-  async #serve(ex: Exchange, subject: string, found: Exclude<Found, { kind: 'redirect' }>): Promise<void> {
+  async #serve(ex: Exchange, subject: string, found: Extract<Found, { view: FileView }>): Promise<void> {
     const { faults } = this.#options
     const honest = found.view
     let view = honest

@@ -1,0 +1,153 @@
+/**
+ * The dump files of a shard over HTTP: each from the first place that has it with the right size, going on elsewhere in the middle of
+ * a file when a place fails. A place whose bytes had the wrong digest is dropped for that file and named.
+ */
+import { stat } from 'node:fs/promises'
+import type { ShardKey } from '../../protocol/ids.ts'
+import type { Shard, ShardFile } from '../../protocol/shard/shard.ts'
+import { type Clock, type Log, type Origin, OriginError, type OriginErrorCode } from '../ports.ts'
+import { type KnownSources, type Place, placesOf } from './places.ts'
+
+export interface WebFilesParts {
+  readonly origin: Origin
+  readonly sources: KnownSources
+  readonly isArchived: (shard: ShardKey) => boolean
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** A place that gave bytes which are not upstream's. */
+export interface BadSource {
+  readonly source: string
+  readonly shard: ShardKey
+  readonly path: string
+  readonly atMs: number
+}
+
+export interface WebBytes {
+  /** By file path: who gave bytes of it; none when it was whole before. */
+  readonly givers: ReadonlyMap<string, readonly string[]>
+  readonly originBytes: number
+  readonly elsewhereBytes: number
+}
+
+/** Files of one shard under download at once; the host limiter bounds the node as a whole. */
+const FILES_AT_ONCE = 2
+/** A host that did not answer is asked last for so long. */
+const REST_MS = 300_000
+const BAD_MAX = 1_000
+/** The place has trouble as a whole. That it lacks a file, or has another one, says nothing of its other files. */
+const TROUBLE: readonly OriginErrorCode[] = ['busy', 'network', 'refused']
+
+export class WebFiles {
+  readonly #parts: WebFilesParts
+  readonly #restUntilMs = new Map<string, number>()
+  readonly #bad: BadSource[] = []
+
+  constructor(parts: WebFilesParts) {
+    this.#parts = parts
+  }
+
+  /** Oldest first. */
+  get bad(): readonly BadSource[] {
+    return this.#bad
+  }
+
+  /**
+   * Brings every file to its whole size below `pathOf`. Rejects with the origin's OriginError when no place has a file, or with the
+   * file system's error; what came stays.
+   */
+  async fetch(
+    shard: Shard,
+    pathOf: (path: string) => string,
+    options: { onBytes: (count: number) => void; onFound: (bytes: number) => void; signal: AbortSignal },
+  ): Promise<WebBytes> {
+    const givers = new Map<string, readonly string[]>()
+    const bytes = { originBytes: 0, elsewhereBytes: 0 }
+    const waiting = [...shard.files]
+    const work = async () => {
+      for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+        const path = pathOf(file.path)
+        const before = await sizeOf(path)
+        options.onFound(Math.min(before, file.sizeBytes))
+        // Whole, perhaps not synced: digests judge it, and installing syncs it.
+        const isWhole = before === file.sizeBytes && file.sizeBytes > 0
+        const from = isWhole ? [] : await this.#one(shard, file, path, bytes, options)
+        givers.set(file.path, from)
+      }
+    }
+    const ended = await Promise.allSettled(Array.from({ length: FILES_AT_ONCE }, work))
+    const failed = ended.find((one) => one.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    return { givers, ...bytes }
+  }
+
+  /** The bytes of these givers were wrong. True: there is somebody else to ask for the file, the origin at least. */
+  blame(shard: Shard, path: string, givers: readonly string[]): boolean {
+    const { clock, log, sources } = this.#parts
+    const strangers = givers.filter((label) => label !== sources.originLabel)
+    // Of several nobody can tell who it was; the origin is asked again when it was not alone.
+    for (const source of strangers.length > 0 ? strangers : givers) {
+      log.warn({ source, shard: shard.key, file: path }, 'a source gave wrong bytes')
+      this.#bad.push({ source, shard: shard.key, path, atMs: clock.wallMs() })
+      if (this.#bad.length > BAD_MAX) this.#bad.shift()
+    }
+    return strangers.length > 0
+  }
+
+  async #one(
+    shard: Shard,
+    file: ShardFile,
+    toPath: string,
+    bytes: { originBytes: number; elsewhereBytes: number },
+    { onBytes, signal }: { onBytes: (count: number) => void; signal: AbortSignal },
+  ): Promise<readonly string[]> {
+    const { origin, log } = this.#parts
+    let last: unknown = null
+    for (const place of this.#left(shard, file.path)) {
+      const count = (received: number) => {
+        bytes[place.from === null ? 'originBytes' : 'elsewhereBytes'] += received
+        onBytes(received)
+      }
+      const options = { onBytes: count, signal, ...(place.from === null ? {} : { from: place.from }) }
+      try {
+        return await origin.download({ path: place.path, sizeBytes: file.sizeBytes }, toPath, options)
+      } catch (error) {
+        if (!(error instanceof OriginError) || error.code === 'aborted') throw error
+        if (TROUBLE.includes(error.code)) this.#rest(place)
+        // The origin's word is the one that counts, wherever it stands in the order.
+        if (last === null || place.from === null) last = error
+        const { label } = place
+        log.debug({ source: label, file: file.path, code: error.code }, 'a source does not have a file')
+      }
+    }
+    throw last
+  }
+
+  /** Places that may still be asked for a file; those in trouble last. */
+  #left(shard: Shard, path: string): Place[] {
+    const { sources, isArchived, clock } = this.#parts
+    const bad = new Set(
+      this.#bad.filter((one) => one.shard === shard.key && one.path === path).map((one) => one.source),
+    )
+    const nowMs = clock.monotonicMs()
+    const rests = (place: Place) => Number((this.#restUntilMs.get(hostOf(place)) ?? 0) > nowMs)
+    return placesOf(sources, shard, path, isArchived(shard.key))
+      .filter((place) => place.from === null || !bad.has(place.label))
+      .sort((a, b) => rests(a) - rests(b))
+  }
+
+  #rest(place: Place): void {
+    this.#restUntilMs.set(hostOf(place), this.#parts.clock.monotonicMs() + REST_MS)
+  }
+}
+
+/** Two items of the Archive are one host. */
+const hostOf = ({ label }: Place): string => label.split('/')[0] ?? label
+
+async function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    (stats) => stats.size,
+    () => 0,
+  )
+}

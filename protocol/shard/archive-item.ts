@@ -1,0 +1,13 @@
+/** What a shard is called at the Internet Archive (PROTOCOL 9): whoever knows the shard finds it there without asking. */
+import { parseShardId, type ShardDigest, type ShardId } from '../ids.ts'
+
+/**
+ * The names to try, in order: `wikiseed-tenwiki-20260101`, for parts `-part2`; and, when that item holds another revision of
+ * the run or is somebody else's, the same with the digest's first 8 digits. Files lie in it by their path inside the torrent.
+ */
+export function itemNames(shard: { readonly id: ShardId; readonly digest: ShardDigest }): [string, string] {
+  const { dataset, wiki, date, part } = parseShardId(shard.id)
+  const set = dataset === 'dumps' ? '' : `${dataset}-`
+  const base = `wikiseed-${set}${wiki}-${date}${part > 0 ? `-part${part}` : ''}`
+  return [base, `${base}-${shard.digest.slice(0, 8)}`]
+}
