@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { startHttp } from '../node/http/server.ts'
-import { type Member, startMember } from '../node/member.ts'
+import { BREATHE_MS, type Member, startMember } from '../node/member.ts'
 import { receiptsStatus } from '../node/observe/receipts-status.ts'
 import type { OutsideFacts } from '../node/observe/shard-status.ts'
 import { nodeStatus, shardStatuses } from '../node/observe/status.ts'
@@ -122,7 +122,9 @@ async function assemble(
     let found: readonly Shard[] = []
     const startedAtMs = clock.wallMs()
     try {
-      const parts = { origin, clock, log, settledAfterMs: state.parameters.settledAfterMs }
+      const { settledAfterMs } = state.parameters
+      const breathe = (until: AbortSignal) => realSleep(BREATHE_MS, until)
+      const parts = { origin, clock, log, settledAfterMs, breathe }
       const isKnown = knownAmong(state.named.values())
       const discovery = await discover(parts, isKnown, signal)
       const exports = config.exports

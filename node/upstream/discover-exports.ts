@@ -61,6 +61,7 @@ export class ExportDiscovery {
       const after = bounds.after?.get(series)
       const shards = await this.#newest(parts, one, after, sizes, own, signal)
       if (shards.length > 0 && !shards.every(isKnown)) runs.push(shards)
+      await parts.breathe?.(signal)
       this.#seen.set(series, {
         changedMs: one.changedMs,
         lookedAtMs: parts.clock.monotonicMs(),

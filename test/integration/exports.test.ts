@@ -191,6 +191,7 @@ describe('content file exports', () => {
       clock: { wallMs: () => Date.now(), monotonicMs: () => performance.now() },
       log: silentLog,
       settledAfterMs: () => 86_400_000,
+      breathe: async () => {},
       publish: async (runs) => published.resolve(runs),
     })
     const after = new Map([
