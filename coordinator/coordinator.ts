@@ -8,20 +8,14 @@ import { type Member, startMember } from '../node/member.ts'
 import { receiptsStatus } from '../node/observe/receipts-status.ts'
 import type { OutsideFacts } from '../node/observe/shard-status.ts'
 import { nodeStatus, shardStatuses } from '../node/observe/status.ts'
-import { OriginError } from '../node/ports.ts'
-import { discover } from '../node/upstream/discover.ts'
-import { ExportDiscovery } from '../node/upstream/discover-exports.ts'
-import type { RunProblem } from '../node/upstream/run-problem.ts'
 import { AGENT } from '../node/version.ts'
-import { knownAmong } from '../protocol/catalog/runs-to-read.ts'
-import { ShapeError } from '../protocol/codec/shape.ts'
 import { viewOf } from '../protocol/core/state.ts'
 import type { Infohash, ShardKey } from '../protocol/ids.ts'
 import { health } from '../protocol/ledger/health.ts'
 import type { Shard } from '../protocol/shard/shard.ts'
-import { Adoption } from './adopt.ts'
 import { CatalogWriter } from './catalog.ts'
 import type { CoordinatorConfig } from './config.ts'
+import { DiscoverLoop } from './discover-loop.ts'
 import { loadKeys } from './federation/keys.ts'
 import { realSleep } from './http/sleep.ts'
 import { type LocalShard, readLocalShard } from './merge.ts'
@@ -107,44 +101,14 @@ async function assemble(
     places: { archiveSite: config.archiveSite, mirrors: [config.originUrl, ...config.mirrors] },
   })
 
-  const adoption = new Adoption({ origin, clock, log })
-  const exportDiscovery = new ExportDiscovery()
   const stopping = new AbortController()
   const { signal } = stopping
   const fatal = Promise.withResolvers<never>()
   fatal.promise.catch(() => {})
   member.failed.catch(fatal.reject)
-  let runProblems: readonly RunProblem[] = []
-  let discoverProblem: string | null = null
-  let readAtMs: number | null = null
-
   const verifiedAtMs = (key: ShardKey) => archived.get(key)?.verifiedAtMs
-  const discoverRound = async () => {
-    let found: readonly Shard[] = []
-    const startedAtMs = clock.wallMs()
-    try {
-      const parts = { origin, clock, log, settledAfterMs: state.parameters.settledAfterMs }
-      const isKnown = knownAmong(state.named.values())
-      const discovery = await discover(parts, isKnown, signal)
-      const exports = config.exports
-        ? await exportDiscovery.round(parts, state.named.values(), isKnown, signal)
-        : { runs: [], problems: [] }
-      runProblems = [...discovery.problems, ...exports.problems]
-      found = [...discovery.runs, ...exports.runs].flat()
-      found = [...found, ...(await adoption.round(state, signal))]
-      discoverProblem = null
-      readAtMs = startedAtMs
-    } catch (error) {
-      if (signal.aborted) return
-      if (!(error instanceof OriginError || error instanceof ShapeError)) throw error
-      discoverProblem = error.message
-      log.warn({ error: error.message }, 'could not read upstream')
-      if (state.named.size === 0) return
-    }
-    // What was archived meanwhile is told also while upstream is away.
-    const named = new Map([...state.named.values(), ...found].map((shard) => [shard.key, shard]))
-    await catalog.write([...named.values()], readAtMs, verifiedAtMs)
-  }
+  const { exports } = config
+  const discovery = new DiscoverLoop({ origin, clock, log, state, catalog, exports, verifiedAtMs })
   const local = new Map<ShardKey, LocalShard>()
   const mergeRound = async () => {
     for (const own of [...state.own.values()]) {
@@ -185,7 +149,7 @@ async function assemble(
   }
 
   const loops = [
-    every(config.discoverEveryMs, discoverRound, signal),
+    every(config.discoverEveryMs, () => discovery.round(signal), signal),
     every(
       config.preserveEveryMs,
       async () => {
@@ -205,7 +169,13 @@ async function assemble(
     published: publish.isPublished(key),
   })
   const problems = () =>
-    coordinatorProblems({ discoverProblem, runProblems, preserve, publish, nowMs: clock.wallMs() })
+    coordinatorProblems({
+      discoverProblem: discovery.problem,
+      runProblems: discovery.runProblems,
+      preserve,
+      publish,
+      nowMs: clock.wallMs(),
+    })
   const http = await startHttp({
     ...config.http,
     status: () => nodeStatus(member.state, { ...member.statusExtra(), problems: problems(), outside }),

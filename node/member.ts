@@ -18,6 +18,7 @@ import { Receipts } from './audit/receipts.ts'
 import { type Base, type BaseConfig, startBase } from './base.ts'
 import { Findings } from './observe/findings.ts'
 import type { StatusExtra } from './observe/status.ts'
+import { sleep } from './origin/pace.ts'
 import { windowText } from './pace/quiet-hours.ts'
 import { CatalogExchange } from './runtime/catalogs.ts'
 import { Documents } from './runtime/documents.ts'
@@ -55,6 +56,8 @@ export interface Member {
 const REMEMBERED_MAX = 200
 /** How often the core is asked whether it is due; every rule that waits is in ms, so this only bounds how late it acts. */
 const TICK_MS = 100
+/** Wikimedia's robot policy: small requests one at a time, with pauses. */
+export const BREATHE_MS = 1_000
 
 /** Rejects with an Error of one sentence when it cannot start (see startBase). */
 export async function startMember(config: BaseConfig, settings: Settings): Promise<Member> {
@@ -136,6 +139,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     clock,
     log,
     settledAfterMs: () => parameters().settledAfterMs,
+    breathe: (signal) => sleep(BREATHE_MS, signal),
     publish: (runs) => observations.publish(runs),
   })
   const auditor = new Auditor({

@@ -31,6 +31,8 @@ export interface Download {
   readonly sizeBytes: number
   readonly boot: string
   readonly syncEveryBytes: number
+  /** Where there is another place to ask. */
+  readonly pauseMaxMs?: number | undefined
   readonly onBytes?: ((count: number) => void) | undefined
   /** Waits until so many bytes may be received. */
   readonly pace?: ((count: number, signal?: AbortSignal) => Promise<void>) | undefined
@@ -73,7 +75,8 @@ async function attempt(client: HttpClient, job: Download, reached: (offset: numb
   const resume = meta !== null && (!sameSource || version !== null)
   const headers: Record<string, string> = resume ? { range: `bytes=${offset}-` } : {}
   if (version !== null) headers['if-range'] = version
-  await client.get(url, { headers, signal }, async (response) => {
+  const { pauseMaxMs } = job
+  await client.get(url, { headers, signal, pauseMaxMs }, async (response) => {
     expectStatus(response, url, resume ? [200, 206, 416] : [200])
     if (isHtml(response) && !/\.html?$/.test(url.pathname)) {
       throw new OriginError('busy', `${url}: a web page came instead of the file`)

@@ -118,6 +118,9 @@ export function limitPerHost(client: HttpClient, limiter: HostLimiter, policy: P
   const refusalsInRow = new Map<string, number>()
   return {
     async get(url, request, use) {
+      const { pauseMaxMs = Number.POSITIVE_INFINITY } = request
+      if (limiter.pausedMs(url.host) > pauseMaxMs)
+        throw new OriginError('busy', `${url.host}: asked for a longer pause`)
       const release = await limiter.acquire(url.host, request.signal)
       try {
         return await client.get(url, request, (response) => {

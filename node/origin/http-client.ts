@@ -5,6 +5,8 @@ export interface HttpRequest {
   readonly method?: 'GET' | 'HEAD'
   readonly headers?: Readonly<Record<string, string>>
   readonly signal?: AbortSignal | undefined
+  /** Rather than wait longer than this for a host that asked for a pause, the request fails with `busy`. */
+  readonly pauseMaxMs?: number | undefined
 }
 
 export interface HttpResponse {

@@ -49,6 +49,8 @@ export interface OriginOptions {
 const CONNECTIONS_MAX = 2
 const QUEUE_MAX = 4_096
 const REDIRECTS_MAX = 3
+/** A mirror that wants a longer pause is left for another place. */
+const ELSEWHERE_PAUSE_MAX_MS = 10_000
 
 /** Throws TypeError for options that upstream would refuse. */
 export function createOrigin(options: OriginOptions): Origin {
@@ -118,7 +120,20 @@ export function createOrigin(options: OriginOptions): Origin {
         told?.(count)
       }
       const { pace, onStep, syncEveryBytes = SYNC_EVERY_BYTES } = options
-      const job = { url, label, toPath, sizeBytes, boot, syncEveryBytes, onBytes, pace, onStep, signal }
+      const pauseMaxMs = from === undefined ? undefined : ELSEWHERE_PAUSE_MAX_MS
+      const job = {
+        url,
+        label,
+        pauseMaxMs,
+        toPath,
+        sizeBytes,
+        boot,
+        syncEveryBytes,
+        onBytes,
+        pace,
+        onStep,
+        signal,
+      }
       const givers = await download(client, from === undefined ? policy : elsewhere, job)
       await rm(metaPath(toPath), { force: true })
       onStep?.('file-whole')

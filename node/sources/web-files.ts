@@ -24,11 +24,15 @@ export interface BadSource {
   readonly atMs: number
 }
 
-export interface WebBytes {
-  /** By file path: who gave bytes of it; none when it was whole before. */
-  readonly givers: ReadonlyMap<string, readonly string[]>
-  readonly originBytes: number
-  readonly elsewhereBytes: number
+/** By file path: who gave bytes of it; none when it was whole before. */
+export type Givers = ReadonlyMap<string, readonly string[]>
+
+export interface WebOptions {
+  /** Increments of what comes, and whether it is from the origin. */
+  readonly onBytes: (count: number, isFromOrigin: boolean) => void
+  /** Bytes of a file that were there before. */
+  readonly onFound: (count: number) => void
+  readonly signal: AbortSignal
 }
 
 /** Files of one shard under download at once; the host limiter bounds the node as a whole. */
@@ -57,13 +61,8 @@ export class WebFiles {
    * Brings every file to its whole size below `pathOf`. Rejects with the origin's OriginError when no place has a file, or with the
    * file system's error; what came stays.
    */
-  async fetch(
-    shard: Shard,
-    pathOf: (path: string) => string,
-    options: { onBytes: (count: number) => void; onFound: (bytes: number) => void; signal: AbortSignal },
-  ): Promise<WebBytes> {
+  async fetch(shard: Shard, pathOf: (path: string) => string, options: WebOptions): Promise<Givers> {
     const givers = new Map<string, readonly string[]>()
-    const bytes = { originBytes: 0, elsewhereBytes: 0 }
     const waiting = [...shard.files]
     const work = async () => {
       for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
@@ -72,14 +71,14 @@ export class WebFiles {
         options.onFound(Math.min(before, file.sizeBytes))
         // Whole, perhaps not synced: digests judge it, and installing syncs it.
         const isWhole = before === file.sizeBytes && file.sizeBytes > 0
-        const from = isWhole ? [] : await this.#one(shard, file, path, bytes, options)
+        const from = isWhole ? [] : await this.#one(shard, file, path, options)
         givers.set(file.path, from)
       }
     }
     const ended = await Promise.allSettled(Array.from({ length: FILES_AT_ONCE }, work))
     const failed = ended.find((one) => one.status === 'rejected')
     if (failed !== undefined) throw failed.reason
-    return { givers, ...bytes }
+    return givers
   }
 
   /** The bytes of these givers were wrong. True: there is somebody else to ask for the file, the origin at least. */
@@ -99,16 +98,12 @@ export class WebFiles {
     shard: Shard,
     file: ShardFile,
     toPath: string,
-    bytes: { originBytes: number; elsewhereBytes: number },
-    { onBytes, signal }: { onBytes: (count: number) => void; signal: AbortSignal },
+    { onBytes, signal }: WebOptions,
   ): Promise<readonly string[]> {
     const { origin, log } = this.#parts
     let last: unknown = null
     for (const place of this.#left(shard, file.path)) {
-      const count = (received: number) => {
-        bytes[place.from === null ? 'originBytes' : 'elsewhereBytes'] += received
-        onBytes(received)
-      }
+      const count = (received: number) => onBytes(received, place.from === null)
       const options = { onBytes: count, signal, ...(place.from === null ? {} : { from: place.from }) }
       try {
         return await origin.download({ path: place.path, sizeBytes: file.sizeBytes }, toPath, options)

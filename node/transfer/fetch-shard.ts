@@ -43,6 +43,11 @@ interface FetchOptions {
   readonly signal: AbortSignal
 }
 
+/** Over pauses too. */
+interface Tally {
+  readonly tally: { originBytes: number }
+}
+
 const SIZES_MAX = 100_000
 
 export class ShardFetcher {
@@ -63,6 +68,7 @@ export class ShardFetcher {
   async fetch(shard: Shard, source: FetchSource, { onProgress, signal }: FetchOptions): Promise<Fetched> {
     const { gate } = this.#parts
     let wasFull = false
+    const tally = { originBytes: 0 }
     for (;;) {
       let pass: Pass | null = null
       try {
@@ -70,6 +76,7 @@ export class ShardFetcher {
         pass = await gate.enter(shard.sizeBytes - there, { hasBegun: there > 0, wasFull }, signal)
         const { closing, shrink } = pass
         return await this.#once(shard, source, {
+          tally,
           signal: AbortSignal.any([signal, closing]),
           onProgress: (doneBytes) => {
             shrink(shard.sizeBytes - doneBytes)
@@ -87,7 +94,7 @@ export class ShardFetcher {
     }
   }
 
-  async #once(shard: Shard, source: FetchSource, options: FetchOptions): Promise<Fetched> {
+  async #once(shard: Shard, source: FetchSource, options: FetchOptions & Tally): Promise<Fetched> {
     const mustRead = this.#parts.mustReadFirst(shard.key)
     if (source.kind === 'origin' || (mustRead && !this.#confirmed.has(shard.key)))
       await this.#confirm(shard, mustRead, options.signal)
@@ -119,32 +126,31 @@ export class ShardFetcher {
   }
 
   /** The Internet Archive, mirrors, origin; a file whose bytes are wrong is asked for elsewhere as long as there is somebody. */
-  async #fromWeb(shard: Shard, { onProgress, signal }: FetchOptions): Promise<Fetched> {
+  async #fromWeb(shard: Shard, { onProgress, signal, tally }: FetchOptions & Tally): Promise<Fetched> {
     const { web, files, gate } = this.#parts
     const staging = files.staging(shard)
     const pathOf = (path: string) => dumpPath(shard, staging, path)
-    let originBytes = 0
     for (;;) {
       let done = 0
       const advance = (count: number) => {
         done += count
         onProgress(done)
       }
-      const came = await web.fetch(shard, pathOf, {
+      const givers = await web.fetch(shard, pathOf, {
         signal,
         onFound: advance,
-        onBytes: (count) => {
+        onBytes: (count, isFromOrigin) => {
+          if (isFromOrigin) tally.originBytes += count
           gate.spend(count)
           advance(count)
         },
       })
-      originBytes += came.originBytes
       const result = await this.#verify(shard, signal, { structure: true })
       if (result.ok) {
         const infohash = await this.#install(shard, result.built, signal)
-        return { infohash, fromOriginBytes: originBytes, fromSwarmBytes: 0 }
+        return { infohash, fromOriginBytes: tally.originBytes, fromSwarmBytes: 0 }
       }
-      const others = result.wrong.map(({ path }) => web.blame(shard, path, came.givers.get(path) ?? []))
+      const others = result.wrong.map(({ path }) => web.blame(shard, path, givers.get(path) ?? []))
       if (others.includes(false)) throw new FetchError('digest-mismatch', wrongText(result.wrong))
     }
   }

@@ -9,6 +9,7 @@ import { runDateFromHyphens } from '../../protocol/dump/dates.ts'
 import { isWiki, type Series, seriesOf } from '../../protocol/ids.ts'
 import type { RunName } from '../../protocol/shard/paths.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
+import { OriginError } from '../ports.ts'
 import type { DiscoverParts, Discovery } from './discover.ts'
 import type { SizesBySha256 } from './read-export.ts'
 import { readUpstreamRun } from './read-run.ts'
@@ -61,6 +62,7 @@ export class ExportDiscovery {
       const after = bounds.after?.get(series)
       const shards = await this.#newest(parts, one, after, sizes, own, signal)
       if (shards.length > 0 && !shards.every(isKnown)) runs.push(shards)
+      await parts.breathe?.(signal)
       this.#seen.set(series, {
         changedMs: one.changedMs,
         lookedAtMs: parts.clock.monotonicMs(),
@@ -135,7 +137,13 @@ export class ExportDiscovery {
         if (after !== undefined && date <= after) return []
         name = { dataset, wiki, date }
         const nowMs = clock.wallMs()
-        const upstream = await readUpstreamRun(origin, name, { nowMs, settledAfterMs, sizes, signal })
+        const reading = readUpstreamRun(origin, name, { nowMs, settledAfterMs, sizes, signal })
+        const upstream = await reading.catch(nullIfNotFound)
+        if (upstream === null) {
+          // The folder of the date stands, and nothing in it yet.
+          problems.push({ ...name, code: 'in-progress', detail: WHY['in-progress'], atMs: nowMs })
+          continue
+        }
         // Before it has settled its files were not asked for.
         if (upstream.ready || upstream.reason === 'no-files') problems.push(...flawsOf(upstream.run, nowMs))
         if (upstream.ready) return upstream.shards
@@ -146,6 +154,11 @@ export class ExportDiscovery {
     }
     return []
   }
+}
+
+function nullIfNotFound(error: unknown): null {
+  if (error instanceof OriginError && error.code === 'not-found') return null
+  throw error
 }
 
 const exportsFolder = (dataset: ExportDataset): string => `other/mediawiki_${dataset}`

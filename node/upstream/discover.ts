@@ -24,6 +24,8 @@ export interface DiscoverParts {
   readonly clock: Clock
   readonly log: Log
   readonly settledAfterMs: number
+  /** Waited for between two wikis of the exports, which take many small requests. */
+  readonly breathe?: (signal: AbortSignal) => Promise<void>
 }
 
 /**

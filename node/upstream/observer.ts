@@ -19,6 +19,8 @@ export interface ObserverParts {
   readonly log: Log
   /** As it holds now. */
   readonly settledAfterMs: () => number
+  /** Between two wikis of the exports. */
+  readonly breathe: (signal: AbortSignal) => Promise<void>
   readonly publish: (runs: readonly (readonly Shard[])[]) => Promise<void>
 }
 
@@ -44,10 +46,10 @@ export class Observer {
   }
 
   async #read({ after, known }: Extract<Effect, { kind: 'observe' }>): Promise<void> {
-    const { origin, clock, log, settledAfterMs, publish } = this.#parts
+    const { origin, clock, log, settledAfterMs, breathe, publish } = this.#parts
     const { signal } = this.#stopping
     try {
-      const parts = { origin, clock, log, settledAfterMs: settledAfterMs() }
+      const parts = { origin, clock, log, settledAfterMs: settledAfterMs(), breathe }
       const isKnown = knownAmong(known)
       const dumps = await discover(parts, isKnown, signal, { after, runsMax: OBSERVATION_RUNS_MAX })
       const bounds = { after, runsMax: OBSERVATION_RUNS_MAX - dumps.runs.length }

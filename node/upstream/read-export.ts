@@ -14,7 +14,7 @@ export interface ExportReading {
   whole(sizes: SizesBySha256): Promise<Run>
 }
 
-/** Rejects with OriginError, or ShapeError when SHA256SUMS is something else. */
+/** Rejects with OriginError (`not-found` when there is nothing of it), or ShapeError when SHA256SUMS is something else. */
 export async function readExport(
   origin: Origin,
   name: RunName,
@@ -23,7 +23,9 @@ export async function readExport(
   const folder = originFolder(name)
   const success = await origin.facts(`${folder}/_SUCCESS`, signal)
   const sums = success === null ? null : await origin.text(`${folder}/SHA256SUMS`, signal)
-  const listed = sums === null ? null : await origin.list(folder, signal)
+  const listed = await origin.list(folder, signal)
+  // Not one that is being written: upstream has none, or deleted it.
+  if (success === null && listed === null) throw new OriginError('not-found', `${folder}: not there`)
   const times = [success?.changedMs, sums?.changedMs].filter((ms) => typeof ms === 'number')
   const updatedMs = times.length === 0 ? null : Math.max(...times)
   const list = completeSums(name, {

@@ -1,6 +1,7 @@
 /**
  * dumpstatus.json, version 0.8 (operations-dumps, dumps/runnerutils.py and report.py). Tolerant where upstream is known to
- * be loose: jobs without files, `{}` for a file that is not there, no md5 or sha1 yet, `updated` empty, unknown jobs and fields.
+ * be loose: jobs without files, `{}` for a file that is not there, no md5 or sha1 yet, `updated` empty, unknown jobs and fields. null
+ * is as good as nothing.
  */
 import { integer, map, oneOf, type Reader, record, ShapeError, text } from '../codec/shape.ts'
 import { FILE_BYTES_MAX } from '../shard/paths.ts'
@@ -57,12 +58,12 @@ export const readDumpStatus: Reader<DumpStatus> = (value, path) => {
 
 const readJob: Reader<DumpJob> = (value, path) => {
   const fields = record(value, path)
-  if (fields.files !== undefined) checkNames(fields.files, `${path}.files`, isSafeFileName)
+  const files = fields.files ?? undefined
+  if (files !== undefined) checkNames(files, `${path}.files`, isSafeFileName)
   return {
     state: oneOf(fields.status, `${path}.status`, JOB_STATES),
     updatedMs: readUpdated(fields.updated, `${path}.updated`),
-    files:
-      fields.files === undefined ? new Map() : map(fields.files, `${path}.files`, JOB_FILES_MAX, readFile),
+    files: files === undefined ? new Map() : map(files, `${path}.files`, JOB_FILES_MAX, readFile),
   }
 }
 
@@ -72,7 +73,7 @@ export function checkNames(value: unknown, path: string, isName: (name: string) 
 }
 
 const readUpdated: Reader<number | null> = (value, path) => {
-  if (value === undefined || text(value, path, UPDATED_LENGTH_MAX) === '') return null
+  if (value === undefined || value === null || text(value, path, UPDATED_LENGTH_MAX) === '') return null
   const updatedMs = parseUpdatedMs(text(value, path, UPDATED_LENGTH_MAX))
   if (updatedMs === null) throw new ShapeError(path, 'YYYY-MM-DD HH:MM:SS')
   return updatedMs
@@ -83,12 +84,13 @@ const readFile: Reader<DumpStatusFile> = (value, path) => {
   const digests: { [A in Algorithm]?: string } = {}
   for (const algorithm of ['md5', 'sha1', 'sha256'] as const) {
     const hex = fields[algorithm]
-    if (hex === undefined) continue
+    // Not known yet, however that is written.
+    if (hex === undefined || hex === null || hex === '') continue
     if (typeof hex !== 'string' || !isDigest(algorithm, hex.toLowerCase())) {
       throw new ShapeError(`${path}.${algorithm}`, `${HEX_LENGTH[algorithm]} hex digits`)
     }
     digests[algorithm] = hex.toLowerCase()
   }
-  if (fields.size === undefined) return { digests }
+  if (fields.size === undefined || fields.size === null) return { digests }
   return { sizeBytes: integer(fields.size, `${path}.size`, 0, FILE_BYTES_MAX), digests }
 }

@@ -8,6 +8,7 @@ import type { Origin } from '../../node/ports.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
 import { ExportDiscovery, WIKIS_A_ROUND_MAX } from '../../node/upstream/discover-exports.ts'
 import { Observer } from '../../node/upstream/observer.ts'
+import { readUpstreamRun } from '../../node/upstream/read-run.ts'
 import { knownAmong } from '../../protocol/catalog/runs-to-read.ts'
 import { seriesOf } from '../../protocol/ids.ts'
 import { originPath } from '../../protocol/shard/paths.ts'
@@ -126,6 +127,19 @@ describe('content file exports', () => {
     expect(told(found)).toEqual(['abandoned content_current/fatwiki/20260101'])
   })
 
+  it('of which only the folder of the date stands are in progress, and the one before them is taken', async () => {
+    const { round, origin } = await setUp(
+      {},
+      { ...FILES, [`${CURRENT}/fatwiki/2026-02-01/readme.txt`]: noise(5, 1) },
+    )
+    const found = await round()
+    expect(idsOf(found)).toContain('content_current/fatwiki/20260101')
+    expect(told(found)).toEqual(['in-progress content_current/fatwiki/20260201'])
+    const gone = { dataset: 'content_current', wiki: 'fatwiki', date: '20251101' } as const
+    const reading = readUpstreamRun(origin, gone, { nowMs: Date.now(), settledAfterMs: 1 })
+    await expect(reading).rejects.toMatchObject({ code: 'not-found' })
+  })
+
   it('whose SHA256SUMS is half-written are in progress, also when it was cut between two lines', async () => {
     const { round } = await setUp({ halfSums: ['*/fatwiki/2026-01-01'] })
     const found = await round()
@@ -191,6 +205,7 @@ describe('content file exports', () => {
       clock: { wallMs: () => Date.now(), monotonicMs: () => performance.now() },
       log: silentLog,
       settledAfterMs: () => 86_400_000,
+      breathe: async () => {},
       publish: async (runs) => published.resolve(runs),
     })
     const after = new Map([

@@ -17,7 +17,7 @@ import type { ChildTask } from '../support/fetching-child.ts'
 import { startWorld, type World } from '../world/world.ts'
 import { makeDumps, noise } from './world-support.ts'
 
-const KILLS = Number(process.env.WIKISEED_KILLS ?? 48)
+const KILLS = Number(process.env.WIKISEED_KILLS ?? 28)
 const STEPS = ['claimed', ...FETCH_STEPS, 'held'] as const
 /** A kill at a later arrival meets later files. */
 const COUNT_MAX: Readonly<Record<string, number>> = {

@@ -86,7 +86,9 @@ describe('a fetch that must wait', () => {
     expect(staged).toBeGreaterThan(200_000)
     isFull = false
     wake()
-    await fetching
+    const { fromOriginBytes } = await fetching
+    // Before the pause and after it; what was on its way into a full disk came twice.
+    expect(fromOriginBytes).toBeGreaterThanOrEqual(900_000)
     expect(held.isHeld()).toBe(true)
     expect(held.gate.pause).toBeNull()
     expect(held.ranges()).toEqual([undefined, `bytes=${staged}-`])

@@ -242,6 +242,19 @@ describe('the files of a shard over HTTP', () => {
     expect(mirror.requests).toHaveLength(before)
   })
 
+  it('a mirror that asks for an hour’s pause gets it, and the files come from elsewhere meanwhile', async () => {
+    const world = await aWorld()
+    const mirror = await aServer(
+      (_, response) => void response.writeHead(503, { 'retry-after': '3600' }).end(),
+    )
+    const origin = { retryAfterMaxMs: 3_600_000 }
+    const client = await aFetcher(world, { mirrors: [mirror.baseUrl], origin })
+    await client.fetch()
+    expect(client.isRight()).toBe(true)
+    // The two that were under way when it said so.
+    expect(mirror.requests.length).toBeLessThanOrEqual(2)
+  })
+
   it('never take more than two connections at any host, however many shards are fetched', async () => {
     const [world, mirror] = [
       await aWorld({ bytesPerSecond: 2_000_000 }),

@@ -88,6 +88,12 @@ describe('dumpstatus.json', () => {
             files: { 'aawiki-20260101-f.sql.gz': { size: 1 } },
           },
           noop: { status: 'skipped', updated: '' },
+          nulls: { status: 'skipped', updated: null, files: null },
+          nulldigests: {
+            status: 'done',
+            updated: '2026-01-02 00:00:00',
+            files: { 'aawiki-20260101-new.sql.gz': { size: 5, md5: null, sha1: '' } },
+          },
         },
       },
       'status',

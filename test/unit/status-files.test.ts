@@ -1,13 +1,15 @@
-/** Every real status file that we have, and each of upstream's known troubles: what a coordinator's operator is shown of it. */
+/** Every real status file that we have, and each of upstream's known troubles: what an operator is shown of it; and of the pace. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { coordinatorProblems } from '../../coordinator/problems.ts'
 import { describe as describeLines } from '../../node/commands/status.ts'
+import { badSource, paused } from '../../node/observe/pace-status.ts'
 import type { NodeStatus } from '../../node/observe/status.ts'
 import type { Origin } from '../../node/ports.ts'
 import { type Discovery, discover } from '../../node/upstream/discover.ts'
+import type { ShardKey } from '../../protocol/ids.ts'
 import { silentLog } from '../conformance/silent-log.ts'
 
 const DAY = 86_400_000
@@ -188,6 +190,46 @@ describe('what the operator of a coordinator reads', () => {
     const problems = shown([problem('aawiki', 'failed-jobs')])
     const now = { ...EMPTY, problems } as unknown as NodeStatus
     expect(describeLines(now).at(-1)).toContain('failed-jobs: dumps/aawiki/20260101: why failed-jobs')
+  })
+})
+
+describe('what a volunteer reads of the pace', () => {
+  const line = (pace: object) =>
+    describeLines({ ...EMPTY, pace: { ...EMPTY.pace, ...pace }, problems: [] } as unknown as NodeStatus).find(
+      (one) => one.startsWith('pace'),
+    )
+
+  it('is nothing when nothing is limited, else the limits, what is spent, and why it waits', () => {
+    expect(line({})).toBeUndefined()
+    const limits = {
+      webLimitBytesPerSecond: 5e6,
+      quietHours: ['08:00-18:00'],
+      monthlyBudgetBytes: 2e12,
+      monthUsedBytes: 1e12,
+    }
+    const shown = line({ ...limits, pausedBy: 'quiet-hours', pausedFetches: 3 })
+    expect(shown).toMatch(
+      /a second over HTTP; quiet 08:00-18:00; .* of .* this month; 3 fetches paused \(quiet-hours\)$/,
+    )
+  })
+
+  it('a spent budget and a full disk are problems, a quiet hour is none; a source that gave wrong bytes is named', () => {
+    const pace = { ...EMPTY.pace, pausedFetches: 2, monthUsedBytes: 0 }
+    const codes = (pausedBy: 'disk-full' | 'budget-used' | 'quiet-hours') =>
+      paused({ pace: { ...pace, pausedBy }, nowMs: 1 }).map((one) => one.code)
+    expect([codes('disk-full'), codes('budget-used'), codes('quiet-hours')]).toEqual([
+      ['disk-full'],
+      ['budget-used'],
+      [],
+    ])
+    const shard = `dumps/tenwiki/20260101@${'a'.repeat(64)}` as ShardKey
+    expect(badSource({ source: 'mirror.example', shard, path: '20260101/x.gz', atMs: 5 })).toMatchObject({
+      shard: 'dumps/tenwiki/20260101',
+      code: 'bad-source',
+      detail: "mirror.example gave bytes that are not Wikimedia's.",
+      files: ['20260101/x.gz'],
+      resolvedAtMs: 5,
+    })
   })
 })
 
