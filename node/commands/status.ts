@@ -88,6 +88,9 @@ export function describe(now: NodeStatus): string[] {
       : []),
     `here        ${counts.held} held (${counts.audited} proven by others), ${counts.claimed} claimed; ${bytesText(capacity.bytesUsed)} of ${bytesText(capacity.bytesTotal)}`,
     `traffic     ${bytesText(traffic.originBytes)} from Wikimedia, ${bytesText(traffic.elsewhereBytes)} from mirrors and the Archive, ${bytesText(traffic.swarmDownBytes)} from the swarm, ${bytesText(traffic.swarmUpBytes)} given`,
+    ...(counts.flawed > 0
+      ? [`incomplete  ${counts.flawed} of these dumps are of runs with jobs that failed at Wikimedia`]
+      : []),
     ...paceLines(now.pace),
     `reachable   ${now.reachable ? 'yes' : 'no: nobody dialled back yet'}`,
     ...now.fetches.map(

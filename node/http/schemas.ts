@@ -21,6 +21,7 @@ function list(items: Schema): Schema {
 
 const counts = object({
   shards: whole,
+  flawed: whole,
   safe: whole,
   archived: whole,
   published: whole,
@@ -107,6 +108,7 @@ const shard = object({
   archived: yesNo,
   published: yesNo,
   observed: yesNo,
+  failedJobs: list(text),
   archiveItem: textOrNull,
   own: textOrNull,
   done: whole,

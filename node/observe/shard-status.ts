@@ -11,6 +11,7 @@ import {
 import { health, isArchived, type Replica } from '../../protocol/ledger/health.ts'
 import type { Standing } from '../../protocol/ledger/ledger.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
+import { readStatusJson } from '../../protocol/shard/status-json.ts'
 import type { ShardStructure } from './findings.ts'
 
 export interface ShardStatus {
@@ -35,6 +36,8 @@ export interface ShardStatus {
   readonly published: boolean
   /** Nodes observed it; no coordinator's catalog names it (PROTOCOL 1). */
   readonly observed: boolean
+  /** Jobs of its run that failed at Wikimedia: it is kept as what it is, and is not a whole dump. */
+  readonly failedJobs: readonly string[]
   readonly archiveItem: string | null
   /** What this process has itself; `done` in sixteenths, 16 only for all of it. */
   readonly own: Own['state'] | null
@@ -110,6 +113,7 @@ export function shardStatuses(
       archived: isArchived(archiveVerifiedAtMs, nowMs, state.parameters),
       published: facts.published,
       observed: !state.named.has(shard.key),
+      failedJobs: failedJobs(shard),
       archiveItem: facts.archiveItem,
       own: own?.state ?? null,
       done: own === undefined ? 0 : doneSixteenths(own),
@@ -120,6 +124,18 @@ export function shardStatuses(
       holders: found.replicas.slice(0, HOLDERS_MAX).map(holderOf),
     }
   })
+}
+
+/** A shard never changes, and reading STATUS.json of thousands for each look would be slow. */
+const failedJobsOf = new WeakMap<Shard, readonly string[]>()
+
+function failedJobs(shard: Shard): readonly string[] {
+  const known = failedJobsOf.get(shard)
+  if (known !== undefined) return known
+  const jobs = [...readStatusJson(shard.statusJson, 'STATUS.json')]
+  const failed = jobs.filter(([, job]) => job.status === 'failed').map(([name]) => name)
+  failedJobsOf.set(shard, failed)
+  return failed
 }
 
 function nameOf(shard: Shard): Pick<ShardStatus, 'id' | 'key' | 'wiki' | 'date' | 'cycle'> {

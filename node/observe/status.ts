@@ -55,6 +55,8 @@ export interface CatalogStatus {
 export interface StatusCounts {
   /** In the catalogs that are trusted. */
   readonly shards: number
+  /** Of these, of runs with jobs that failed at Wikimedia. */
+  readonly flawed: number
   /** Of these, safe by PROTOCOL 0; with a verified archive copy; published. */
   readonly safe: number
   readonly archived: number
@@ -206,6 +208,7 @@ function counts(state: StatusState, rows: readonly ShardStatus[], nodes: readonl
   for (const audit of state.audits.values()) audits[audit.outcome]++
   return {
     shards: state.shards.size,
+    flawed: rows.filter((row) => row.failedJobs.length > 0).length,
     safe: rows.filter((row) => row.safe).length,
     archived: rows.filter((row) => row.archived).length,
     published: rows.filter((row) => row.published).length,

@@ -6,7 +6,7 @@
 import type { ReadingBounds } from '../../protocol/catalog/runs-to-read.ts'
 import { EXPORT_DATASETS, type ExportDataset } from '../../protocol/dump/content-export.ts'
 import { runDateFromHyphens } from '../../protocol/dump/dates.ts'
-import { isWiki, type Series, seriesOf } from '../../protocol/ids.ts'
+import { type Dataset, isWiki, type Series, seriesOf } from '../../protocol/ids.ts'
 import type { RunName } from '../../protocol/shard/paths.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { OriginError } from '../ports.ts'
@@ -21,6 +21,7 @@ export const WIKIS_A_ROUND_MAX = 256
 const DATES_MAX = 3
 
 interface Seen {
+  readonly dataset: Dataset
   /** As the listing said it. */
   readonly changedMs: number | null
   readonly lookedAtMs: number
@@ -50,10 +51,15 @@ export class ExportDiscovery {
     const runs: (readonly Shard[])[] = []
     const problems: RunProblem[] = []
     const candidates: Candidate[] = []
+    const listed = new Set<Dataset>()
     for (const dataset of EXPORT_DATASETS) {
       const found = await this.#wikis(parts, dataset, signal)
-      if (Array.isArray(found)) candidates.push(...found)
-      else problems.push(found as RunProblem)
+      if (!Array.isArray(found)) {
+        problems.push(found as RunProblem)
+        continue
+      }
+      candidates.push(...found)
+      listed.add(dataset)
     }
     const sizes = sizesOf(known)
     for (const one of this.#chosen(candidates, bounds)) {
@@ -64,6 +70,7 @@ export class ExportDiscovery {
       if (shards.length > 0 && !shards.every(isKnown)) runs.push(shards)
       await parts.breathe?.(signal)
       this.#seen.set(series, {
+        dataset: one.dataset,
         changedMs: one.changedMs,
         lookedAtMs: parts.clock.monotonicMs(),
         problems: own,
@@ -72,8 +79,9 @@ export class ExportDiscovery {
     }
     const there = new Set(candidates.map(seriesOf))
     for (const [series, seen] of this.#seen) {
-      if (there.has(series)) problems.push(...seen.problems)
-      else if (candidates.length > 0) this.#seen.delete(series)
+      // A wiki that is gone is forgotten; one that could not be listed this time is as it was.
+      if (listed.has(seen.dataset) && !there.has(series)) this.#seen.delete(series)
+      else problems.push(...seen.problems)
     }
     return { runs, problems }
   }

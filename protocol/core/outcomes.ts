@@ -76,7 +76,8 @@ export function failed(
     refute(state, event.shard, event.infohash)
     changed(state)
     out.push({ kind: 'notice', code: 'refuted', shard: event.shard, detail: event.infohash })
-  } else if (event.code === 'swarm-failed') {
+  } else if (event.code === 'swarm-failed' || (own.repairing && FINAL_FOR_NOW.has(event.code))) {
+    // A repair is not let go, and must not be begun again at once where the disk has no room for it.
     restFrom(state, own, now.monotonicMs + state.parameters.waveMs)
   } else if (event.code === 'origin-unavailable') {
     // Who was left for upstream is all that there is now.

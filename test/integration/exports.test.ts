@@ -169,6 +169,24 @@ describe('content file exports', () => {
     expect(told(found)).toEqual(['not-listed content_current//', 'not-listed content_history//'])
   })
 
+  it('that could be listed before are remembered while the place lists nothing', async () => {
+    const { round, world } = await setUp({
+      unfinishedExports: ['mediawiki_content_current/fatwiki/2026-01-01'],
+    })
+    const known = (await round()).runs.flat()
+    world.faults.listingsOff = true
+    expect(told(await round(known))).toEqual([
+      'not-listed content_current//',
+      'not-listed content_history//',
+      'abandoned content_current/fatwiki/20260101',
+    ])
+    world.faults.listingsOff = false
+    const before = world.log.length
+    expect((await round(known)).runs).toEqual([])
+    // All three are looked at, as nothing else is to do; none is taken for new.
+    expect(world.log.slice(before).filter((one) => one.kind === 'dump')).toEqual([])
+  })
+
   it('are found although upstream is busy and answers with HTML', async () => {
     const { round } = await setUp({ wikimedia429Rate: 0.1, wikimedia503Rate: 0.1, retryAfterSeconds: 0 })
     expect(idsOf(await round())).toHaveLength(3)

@@ -116,6 +116,25 @@ describe('a federation of cores', () => {
     expect(cores.run(60_000, () => cores.allSafe(victim))).toBe(true)
   })
 
+  it('tries a repair that found no room again after a while, not at once, and does not let it go', () => {
+    const cores = new Cores(4, SHARDS)
+    cores.run(120_000, () => cores.machines.every((machine) => cores.allSafe(machine)))
+    const shard = SHARDS[0] as (typeof SHARDS)[0]
+    const victim = first(cores.holders(shard))
+    cores.send(victim, { kind: 'checked', shard: shard.key, damaged: ['x'] })
+    cores.run(10_000, () => victim.fetches.has(shard.key))
+    const begun = () => victim.swarmFetches.length
+    for (const code of ['disk-full', 'budget-used'] as const) {
+      victim.fetches.clear()
+      const before = begun()
+      cores.send(victim, { kind: 'fetch-failed', shard: shard.key, code, detail: 'test', infohash: null })
+      expect(victim.state.own.get(shard.key)?.repairing).toBe(true)
+      cores.run(victim.state.parameters.waveMs / 2, () => begun() > before)
+      expect(begun()).toBe(before)
+      expect(cores.run(60_000, () => begun() > before)).toBe(true)
+    }
+  })
+
   it('drops an infohash whose bytes fail upstream, says so, and finds another source', () => {
     const cores = new Cores(4, SHARDS.slice(0, 1))
     const shard = SHARDS[0] as (typeof SHARDS)[0]

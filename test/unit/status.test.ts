@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import type { Problem } from '../../node/observe/status.ts'
 import { shardStatuses } from '../../node/observe/status.ts'
+import { makeRun } from '../../protocol/dump/run.ts'
 import { health } from '../../protocol/ledger/health.ts'
+import { cutRun } from '../../protocol/shard/cut.ts'
 import { Cores, type Machine, testShard } from '../support/cores.ts'
 import { statusOf } from '../support/status.ts'
 
@@ -53,6 +55,24 @@ describe('the rows of shards', () => {
     )
     expect(led).toHaveLength(SHARDS.length)
     expect(led.every((row) => row.fromOriginBytes === row.bytes && row.fromSwarmBytes === 0)).toBe(true)
+  })
+
+  it('name the jobs that failed at Wikimedia, so that no part of a dump passes for a whole one', () => {
+    const file = { sizeBytes: 5, digests: { md5: 'ab'.repeat(16) } }
+    const status = {
+      jobs: new Map([
+        [
+          'pagetable',
+          { state: 'done' as const, updatedMs: 1, files: new Map([['zuwiki-20260101-page.sql.gz', file]]) },
+        ],
+        ['xmlstubsdump', { state: 'failed' as const, updatedMs: 2, files: new Map() }],
+      ]),
+    }
+    const cores = new Cores(3, [...SHARDS, ...cutRun(makeRun({ wiki: 'zuwiki', date: '20260101' }, status))])
+    const { state } = first(cores)
+    const rows = shardStatuses(state, cores.now.wallMs)
+    expect(rows.map((row) => row.failedJobs)).toEqual([[], [], [], ['xmlstubsdump']])
+    expect(statusOf(cores, first(cores)).counts).toMatchObject({ shards: 4, flawed: 1 })
   })
 
   it('say nothing better before there are copies', () => {
