@@ -55,14 +55,22 @@ export class BlockRoom {
   /** Bytes that a block of the level in force may have. */
   bytesMax = 0
 
+  constructor(walk: Int32Array, bytes: Uint8Array) {
+    this.walk = walk
+    this.bytes = bytes
+  }
+
   /** `level` 1..9, as in the stream's header. */
-  constructor(level: number) {
-    this.walk = new Int32Array(level * LEVEL_BYTES)
-    this.bytes = new Uint8Array(level * LEVEL_BYTES)
+  static ofLevel(level: number): BlockRoom {
+    return new BlockRoom(new Int32Array(level * LEVEL_BYTES), new Uint8Array(level * LEVEL_BYTES))
   }
 
   fits(level: number): boolean {
     return this.walk.length >= level * LEVEL_BYTES
+  }
+
+  begin(level: number): void {
+    this.bytesMax = level * LEVEL_BYTES
   }
 }
 
