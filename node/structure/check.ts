@@ -47,6 +47,9 @@ export interface FileKind {
   readonly wiki: string | null
 }
 
+/** Of a file whose name says nothing that could be checked. */
+export const NO_KIND: Finding = { state: 'unknown', detail: 'no kind of file that has a check of its own' }
+
 /** What a file is by its name; null: nothing with a check of its own. */
 export function kindOf(name: string): FileKind | null {
   const suffix = name.slice(name.lastIndexOf('.') + 1)
@@ -82,7 +85,7 @@ export class StructureCheck {
     walker?.begin()
     this.#windows = walker?.windows ?? new Windows(isBzip2)
     if (this.#kind === null) {
-      this.#finding = { state: 'unknown', detail: 'no kind of file that has a check of its own' }
+      this.#finding = NO_KIND
       return
     }
     const { container } = this.#kind
