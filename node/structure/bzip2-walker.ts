@@ -5,7 +5,7 @@ import { REVERSED } from './bzip2-tables.ts'
 import type { Sink } from './finding.ts'
 
 /** Blocks that are walked together. */
-export const TOGETHER = 4
+export const TOGETHER = 3
 export const PIECE_BYTES = 64 * 1024
 
 export interface Walk {

@@ -3,7 +3,6 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { Finding } from '../structure/finding.ts'
 import { FileReader, type HashTask, hashLane, type LaneFacts, READER_LANE } from './hash-lanes.ts'
 import { HashRing, type RingMemory, Stopped } from './hash-ring.ts'
-import { structureLane } from './structure-lane.ts'
 
 /** For the thread's whole life. */
 export type LaneData = RingMemory
@@ -39,7 +38,11 @@ function answer(message: HashAnswer): void {
 }
 
 async function work({ lane, task }: LaneRequest): Promise<LaneResult> {
-  if (lane === task.hashLanes.length) return { findings: await structureLane(ring, task) }
+  if (lane === task.hashLanes.length) {
+    // Half of the program's decoders: only in the thread that needs them.
+    const { structureLane } = await import('./structure-lane.ts')
+    return { findings: await structureLane(ring, task) }
+  }
   if (lane !== READER_LANE) return { facts: hashLane(ring, lane, task, null) }
   let unsaid = 0
   const say = () => {
