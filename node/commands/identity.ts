@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { NODE_SETTINGS } from '../config.ts'
-import { createIdentity, type HostIdentity, loadIdentity } from '../net/identity.ts'
+import type { HostIdentity } from '../net/identity.ts'
 import { readSettings, yesNo } from '../settings.ts'
 import type { Command } from './command.ts'
 
@@ -27,6 +27,8 @@ export const identity: Command = {
 
 /** The identity of a data folder; the first time, makes folder and key. */
 export async function openIdentity(folder: string): Promise<HostIdentity> {
+  // Other commands do not load the network's libraries.
+  const { createIdentity, loadIdentity } = await import('../net/identity.ts')
   await mkdir(folder, { recursive: true, mode: 0o700 })
   return (await loadIdentity(folder)) ?? (await createIdentity(folder))
 }

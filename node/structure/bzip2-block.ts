@@ -55,14 +55,22 @@ export class BlockRoom {
   /** Bytes that a block of the level in force may have. */
   bytesMax = 0
 
+  constructor(walk: Int32Array, bytes: Uint8Array) {
+    this.walk = walk
+    this.bytes = bytes
+  }
+
   /** `level` 1..9, as in the stream's header. */
-  constructor(level: number) {
-    this.walk = new Int32Array(level * LEVEL_BYTES)
-    this.bytes = new Uint8Array(level * LEVEL_BYTES)
+  static ofLevel(level: number): BlockRoom {
+    return new BlockRoom(new Int32Array(level * LEVEL_BYTES), new Uint8Array(level * LEVEL_BYTES))
   }
 
   fits(level: number): boolean {
     return this.walk.length >= level * LEVEL_BYTES
+  }
+
+  begin(level: number): void {
+    this.bytesMax = level * LEVEL_BYTES
   }
 }
 
@@ -189,10 +197,10 @@ function link(walk: Int32Array, size: number): void {
   }
 }
 
-/** Walks blocks four at a time; each room's `bytes` then hold the block's bytes, bits reversed. */
+/** Walks blocks three at a time; each room's `bytes` then hold the block's bytes, bits reversed. */
 export function walkBlocks(blocks: readonly { readonly room: BlockRoom; readonly block: Block }[]): void {
   let next = 0
-  for (; blocks.length - next >= 4; next += 4) walkFour(blocks.slice(next, next + 4))
+  for (; blocks.length - next >= 3; next += 3) walkThree(blocks.slice(next, next + 3))
   for (const one of blocks.slice(next)) walkOne(one.room, one.block, firstOf(one), 0)
 }
 
@@ -212,33 +220,28 @@ function walkOne(room: BlockRoom, block: Block, from: number, done: number): voi
   }
 }
 
-function walkFour(four: readonly Walk[]): void {
-  const [a, b, c, d] = four as [Walk, Walk, Walk, Walk]
-  const shortest = Math.min(...four.map(({ block }) => block.lengthBytes))
-  const [walkA, walkB, walkC, walkD] = [a.room.walk, b.room.walk, c.room.walk, d.room.walk]
-  const [bytesA, bytesB, bytesC, bytesD] = [a.room.bytes, b.room.bytes, c.room.bytes, d.room.bytes]
+function walkThree(three: readonly Walk[]): void {
+  const [a, b, c] = three as [Walk, Walk, Walk]
+  const shortest = Math.min(...three.map(({ block }) => block.lengthBytes))
+  const [walkA, walkB, walkC] = [a.room.walk, b.room.walk, c.room.walk]
+  const [bytesA, bytesB, bytesC] = [a.room.bytes, b.room.bytes, c.room.bytes]
   let atA = firstOf(a)
   let atB = firstOf(b)
   let atC = firstOf(c)
-  let atD = firstOf(d)
   for (let i = 0; i < shortest; i++) {
     const entryA = walkA[atA] as number
     const entryB = walkB[atB] as number
     const entryC = walkC[atC] as number
-    const entryD = walkD[atD] as number
     bytesA[i] = entryA & 0xff
     bytesB[i] = entryB & 0xff
     bytesC[i] = entryC & 0xff
-    bytesD[i] = entryD & 0xff
     atA = entryA >>> 8
     atB = entryB >>> 8
     atC = entryC >>> 8
-    atD = entryD >>> 8
   }
   walkOne(a.room, a.block, atA, shortest)
   walkOne(b.room, b.block, atB, shortest)
   walkOne(c.room, c.block, atC, shortest)
-  walkOne(d.room, d.block, atD, shortest)
 }
 
 /**

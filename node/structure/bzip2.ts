@@ -1,43 +1,37 @@
 /**
  * bzip2: streams one after the other, each of blocks with a CRC, and a CRC over those (the format of bzip2 1.0.8). Whole means:
- * every block's CRC, every stream's CRC, and nothing after the last stream.
+ * every block's CRC, every stream's CRC, and nothing after the last stream. Blocks are gathered, and walked some at a time
+ * (bzip2-walker.ts), so what is wrong with one may be noticed when later ones are read already; it is still told first.
  */
-import { crc32 } from 'node:zlib'
-import {
-  type Block,
-  BlockRoom,
-  LEVEL_BYTES,
-  MARGIN_BYTES,
-  PACKED_BYTES_MAX,
-  readBlock,
-  unrun,
-  walkBlocks,
-} from './bzip2-block.ts'
-import { Bits, RANDOMISED, REVERSED } from './bzip2-tables.ts'
-import { Broken, type Decoder, NotRead, type Sink } from './finding.ts'
+import { type Block, MARGIN_BYTES, PACKED_BYTES_MAX, readBlock } from './bzip2-block.ts'
+import { Bits, RANDOMISED } from './bzip2-tables.ts'
+import { LocalWalker, TOGETHER, turn, type Walker } from './bzip2-walker.ts'
+import { Broken, type Decoder, NotRead } from './finding.ts'
 
-/** Blocks that are walked together. */
-const TOGETHER = 4
 /** Input that is held: a whole block always fits, and a few usual ones. */
 const INPUT_BYTES = 2 * PACKED_BYTES_MAX
 const INPUT_BYTES_MIN = 64 * 1024
-const PIECE_BYTES = 64 * 1024
 const BLOCK_MAGIC = [0x314159, 0x265359] as const
 const END_MAGIC = [0x177245, 0x385090] as const
 const MAGIC_BITS = 48
 const CRC_BITS = 32
 
-interface Waiting {
-  readonly room: BlockRoom
-  readonly block: Block
+/** What was read of the file and is to be checked, in its order: a block's CRC, or at the end of a stream that of its blocks. */
+interface Part {
+  readonly block: Block | null
   readonly crc: number
   /** Of its first bit's byte, in the file. */
   readonly offsetBytes: number
 }
 
+/** A batch of blocks, with the ends of streams between them. */
+interface Batch {
+  readonly parts: Part[]
+  readonly walks: { readonly room: ReturnType<Walker['room']>; readonly block: Block }[]
+}
+
 export class Bzip2Decoder implements Decoder {
-  readonly #give: Sink
-  readonly #reversed: boolean
+  readonly #walker: Walker
   /** Grows to INPUT_BYTES, so that a small file takes little memory. */
   #input = new Uint8Array(INPUT_BYTES_MIN + MARGIN_BYTES)
   #held = 0
@@ -48,14 +42,12 @@ export class Bzip2Decoder implements Decoder {
   #streams = 0
   #streamOffset = 0
   #streamCrc = 0
-  readonly #rooms: BlockRoom[] = []
-  #waiting: Waiting[] = []
-  readonly #piece = new Uint8Array(PIECE_BYTES + 256)
+  #gathered: Batch = { parts: [], walks: [] }
+  #started: Batch | null = null
 
-  /** `give` gets the bytes with their bits reversed when `reversed` is set: turning them round is the sink's work, if it looks at them. */
-  constructor(give: Sink, options: { reversed?: boolean } = {}) {
-    this.#give = give
-    this.#reversed = options.reversed ?? false
+  /** The walker gives the output, the bits of each byte reversed. */
+  constructor(walker: Walker) {
+    this.#walker = walker
   }
 
   push(bytes: Uint8Array): void {
@@ -80,13 +72,11 @@ export class Bzip2Decoder implements Decoder {
 
   end(): number {
     this.#advance(true)
+    this.#settle()
     return this.#streams
   }
 
-  close(): void {
-    this.#rooms.length = 0
-    this.#waiting = []
-  }
+  close(): void {}
 
   /** Reads as many blocks as surely lie in the input; at the end all of it. */
   #advance(last: boolean): void {
@@ -94,7 +84,6 @@ export class Bzip2Decoder implements Decoder {
     while (last || this.#held - (this.#atBit >>> 3) >= PACKED_BYTES_MAX) {
       if (!this.#part()) break
     }
-    this.#finish()
     const used = this.#atBit >>> 3
     this.#input.copyWithin(0, used, this.#held)
     this.#held -= used
@@ -111,29 +100,31 @@ export class Bzip2Decoder implements Decoder {
     const crc = ((bits.read(16) << 16) | bits.read(16)) >>> 0
     if (bits.at > this.#held * 8) throw this.#short('within a stream')
     if (magic[0] === BLOCK_MAGIC[0] && magic[1] === BLOCK_MAGIC[1]) {
-      const room = this.#room(this.#waiting.length)
+      const room = this.#walker.room(this.#gathered.walks.length, this.#level)
       const block = readBlock(this.#input, this.#held, bits.at, room)
-      if (typeof block === 'string') {
-        this.#finish()
-        if (block === RANDOMISED) throw new NotRead('a randomised block, as bzip2 wrote them before 1999')
-        if (block === 'short') throw this.#short('within a block')
-        throw new Broken(offsetBytes, `a block with ${block}`)
-      }
-      this.#waiting.push({ room, block, crc, offsetBytes })
+      if (typeof block === 'string') throw this.#unreadable(block, offsetBytes)
+      this.#gathered.walks.push({ room, block })
+      this.#gathered.parts.push({ block, crc, offsetBytes })
       this.#atBit = block.endBit
-      if (this.#waiting.length === TOGETHER) this.#finish()
+      if (this.#gathered.walks.length === TOGETHER) this.#start()
       return true
     }
-    this.#finish()
     if (magic[0] !== END_MAGIC[0] || magic[1] !== END_MAGIC[1]) {
+      this.#settle()
       throw new Broken(offsetBytes, 'neither a block nor the end of a stream')
     }
-    if (crc !== this.#streamCrc)
-      throw new Broken(offsetBytes, 'the CRC of a stream is not that of its blocks')
+    this.#gathered.parts.push({ block: null, crc, offsetBytes })
     this.#atBit = (this.#atBit + MAGIC_BITS + CRC_BITS + 7) & ~7
     this.#level = 0
     this.#streams++
     return true
+  }
+
+  #unreadable(reason: string, offsetBytes: number): Error {
+    this.#settle()
+    if (reason === RANDOMISED) return new NotRead('a randomised block, as bzip2 wrote them before 1999')
+    if (reason === 'short') return this.#short('within a block')
+    return new Broken(offsetBytes, `a block with ${reason}`)
   }
 
   #header(): boolean {
@@ -147,41 +138,49 @@ export class Bzip2Decoder implements Decoder {
     const isLevel = at + 3 >= this.#held || (level >= 0x31 && level <= 0x39)
     if (!begins || !isLevel) {
       const what = this.#streams === 0 ? 'no bzip2 file' : 'bytes after the last stream that are no stream'
+      this.#settle()
       throw new Broken(this.#offset(this.#atBit), what)
     }
     if (at + 4 > this.#held) throw this.#short('within the header of a stream')
     this.#level = level - 0x30
     this.#streamOffset = this.#offset(this.#atBit)
-    this.#streamCrc = 0
     this.#atBit += 32
     return true
   }
 
-  /** Undoes the rest of the blocks that were read, in order, and checks them. */
-  #finish(): void {
-    const waiting = this.#waiting
-    if (waiting.length === 0) return
-    this.#waiting = []
-    walkBlocks(waiting)
-    for (const { room, block, crc, offsetBytes } of waiting) {
-      let found = 0
-      const whole = unrun(room.bytes.subarray(0, block.lengthBytes), this.#piece, (piece) => {
-        found = crc32(piece, found)
-        if (!this.#reversed) turn(piece)
-        this.#give(piece)
-      })
-      if (!whole) throw new Broken(offsetBytes, 'a block that ends within a run')
-      if (turned(found) !== crc) throw new Broken(offsetBytes, 'the CRC of a block is not that of its bytes')
-      this.#streamCrc = (((this.#streamCrc << 1) | (this.#streamCrc >>> 31)) ^ crc) >>> 0
-    }
+  /** Hands over what was gathered, after the batch before was checked. */
+  #start(): void {
+    this.#check()
+    this.#walker.start(this.#gathered.walks)
+    this.#started = this.#gathered
+    this.#gathered = { parts: [], walks: [] }
   }
 
-  #room(index: number): BlockRoom {
-    const before = this.#rooms[index]
-    const room = before?.fits(this.#level) === true ? before : new BlockRoom(this.#level)
-    room.bytesMax = this.#level * LEVEL_BYTES
-    this.#rooms[index] = room
-    return room
+  /** Checks everything that was read so far. */
+  #settle(): void {
+    this.#start()
+    this.#check()
+  }
+
+  /** Waits for the batch that was started. Throws for the first of its parts that is wrong. */
+  #check(): void {
+    if (this.#started === null) return
+    const { parts } = this.#started
+    this.#started = null
+    const walked = this.#walker.finished()
+    let next = 0
+    for (const { block, crc, offsetBytes } of parts) {
+      if (block === null) {
+        if (crc !== this.#streamCrc)
+          throw new Broken(offsetBytes, 'the CRC of a stream is not that of its blocks')
+        this.#streamCrc = 0
+        continue
+      }
+      const found = walked[next++]
+      if (found?.isWhole !== true) throw new Broken(offsetBytes, 'a block that ends within a run')
+      if (found.crc !== crc) throw new Broken(offsetBytes, 'the CRC of a block is not that of its bytes')
+      this.#streamCrc = (((this.#streamCrc << 1) | (this.#streamCrc >>> 31)) ^ crc) >>> 0
+    }
   }
 
   #offset(bit: number): number {
@@ -189,7 +188,7 @@ export class Bzip2Decoder implements Decoder {
   }
 
   #short(where: string): Broken {
-    this.#finish()
+    this.#settle()
     const end = this.#before + this.#held
     return new Broken(end, `it ends ${where} of the stream that begins at byte ${this.#streamOffset}`)
   }
@@ -202,17 +201,16 @@ export class Bzip2Decoder implements Decoder {
 export function decompressBzip2(bytes: Uint8Array, outputBytesMax: number): Uint8Array {
   const pieces: Uint8Array[] = []
   let sizeBytes = 0
-  const decoder = new Bzip2Decoder((piece) => {
+  const walker = new LocalWalker((piece) => {
     sizeBytes += piece.length
     if (sizeBytes > outputBytesMax) throw new RangeError(`more than ${outputBytesMax} bytes when unpacked`)
-    pieces.push(piece.slice())
+    const copy = piece.slice()
+    turn(copy)
+    pieces.push(copy)
   })
-  try {
-    decoder.push(bytes)
-    decoder.end()
-  } finally {
-    decoder.close()
-  }
+  const decoder = new Bzip2Decoder(walker)
+  decoder.push(bytes)
+  decoder.end()
   const out = new Uint8Array(sizeBytes)
   let at = 0
   for (const piece of pieces) {
@@ -220,14 +218,4 @@ export function decompressBzip2(bytes: Uint8Array, outputBytesMax: number): Uint
     at += piece.length
   }
   return out
-}
-
-function turn(bytes: Uint8Array): void {
-  for (let i = 0; i < bytes.length; i++) bytes[i] = REVERSED[bytes[i] as number] as number
-}
-
-/** 32 bits in reverse order. */
-function turned(word: number): number {
-  const at = (shift: number) => REVERSED[(word >>> shift) & 0xff] as number
-  return ((at(0) << 24) | (at(8) << 16) | (at(16) << 8) | at(24)) >>> 0
 }

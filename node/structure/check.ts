@@ -3,6 +3,8 @@
  * What it is comes from its name alone. Memory is bounded whatever the file holds (limits.ts).
  */
 import { Bzip2Decoder } from './bzip2.ts'
+import type { ThreadWalker } from './bzip2-thread.ts'
+import { LocalWalker } from './bzip2-walker.ts'
 import {
   Broken,
   type Container,
@@ -35,12 +37,18 @@ const WIKI = /^([a-z0-9_]+)-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest)-/
 /** Lines of `offset:id:title`; upstream's tests also have it under the name `.xml`. */
 const INDEX = /multistream-index/
 
+/** A thread takes some 30 MiB, and some ms to start. */
+const THREAD_BYTES_MIN = 1024 * 1024
+
 export interface FileKind {
   readonly container: Container
   /** `by head`: the name does not say; an XML dump is recognised. */
   readonly content: Content | null | 'by head'
   readonly wiki: string | null
 }
+
+/** Of a file whose name says nothing that could be checked. */
+export const NO_KIND: Finding = { state: 'unknown', detail: 'no kind of file that has a check of its own' }
 
 /** What a file is by its name; null: nothing with a check of its own. */
 export function kindOf(name: string): FileKind | null {
@@ -61,17 +69,29 @@ export class StructureCheck {
   readonly #windows: Windows
   #packedBytes = 0
 
-  /** `readAt` is used for the headers of a 7z only. */
-  constructor(name: string, readAt: ReadAt, fileBytes: number) {
+  /**
+   * `readAt` is used for the headers of a 7z only. With `thread`, which must be free, a bzip2 file that is not small is unpacked
+   * by two threads, and `push` blocks this one.
+   */
+  constructor(
+    name: string,
+    readAt: ReadAt,
+    fileBytes: number,
+    thread: () => ThreadWalker | null = () => null,
+  ) {
     this.#kind = kindOf(name)
-    this.#windows = new Windows(this.#kind?.container === 'bzip2')
+    const isBzip2 = this.#kind?.container === 'bzip2'
+    const walker = isBzip2 && fileBytes >= THREAD_BYTES_MIN ? thread() : null
+    walker?.begin()
+    this.#windows = walker?.windows ?? new Windows(isBzip2)
     if (this.#kind === null) {
-      this.#finding = { state: 'unknown', detail: 'no kind of file that has a check of its own' }
+      this.#finding = NO_KIND
       return
     }
     const { container } = this.#kind
     this.#guarded(() => {
-      this.#decoder = decoderFor(container, (bytes) => this.#take(bytes), readAt, fileBytes)
+      const give = (bytes: Uint8Array) => this.#take(bytes)
+      this.#decoder = decoderFor(container, give, { readAt, fileBytes, walker })
     })
   }
 
@@ -87,6 +107,8 @@ export class StructureCheck {
     this.#packedBytes += bytes.length
     await this.#guardedAsync(async () => {
       await decoder.push(bytes)
+      // A thread of its own takes bytes without asking.
+      holdRatio(this.#packedBytes, this.#windows.contentBytes)
     })
   }
 
@@ -160,12 +182,18 @@ export class StructureCheck {
   }
 }
 
-function decoderFor(container: Container, give: Sink, readAt: ReadAt, fileBytes: number): Decoder {
+interface Means {
+  readonly readAt: ReadAt
+  readonly fileBytes: number
+  readonly walker: ThreadWalker | null
+}
+
+function decoderFor(container: Container, give: Sink, { readAt, fileBytes, walker }: Means): Decoder {
   switch (container) {
     case 'gzip':
       return new GzipDecoder(give)
     case 'bzip2':
-      return new Bzip2Decoder(give, { reversed: true })
+      return new Bzip2Decoder(walker ?? new LocalWalker(give))
     case 'xz':
       return new XzDecoder(give)
     case 'zstd':

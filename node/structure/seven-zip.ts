@@ -4,6 +4,7 @@
  */
 import { crc32 } from 'node:zlib'
 import { Bzip2Decoder } from './bzip2.ts'
+import { LocalWalker, turn } from './bzip2-walker.ts'
 import { Broken, type Decoder, NotRead, type Sink } from './finding.ts'
 import { HEADER_BYTES_MAX, holdDictionary } from './limits.ts'
 import { LzmaDecoder, lzmaProperties } from './lzma.ts'
@@ -236,7 +237,11 @@ class Bzip2Stream implements Unpacker {
   isFinished = false
 
   constructor({ offsetBytes, packedBytes }: Folder, give: Sink) {
-    this.#decoder = new Bzip2Decoder(give)
+    const walker = new LocalWalker((piece) => {
+      turn(piece)
+      give(piece)
+    })
+    this.#decoder = new Bzip2Decoder(walker)
     this.#offsetBytes = offsetBytes
     this.#left = packedBytes
   }

@@ -1,7 +1,7 @@
 /**
  * What the threads of a hashing team do. On two cores, MD5 (which has no processor instructions of its own) takes about as long
- * as SHA-1 and SHA-256 together; the piece hashes go to whichever of the two has time. Lane 1 also reads. Both block their
- * thread: for workers.
+ * as SHA-1 and SHA-256 together; the piece hashes go to whichever of the two has time. When the structure is looked at too, that
+ * takes longer than all digests, and one thread takes them all. The first lane also reads. All block their thread: for workers.
  */
 import { createHash, type Hash } from 'node:crypto'
 import { closeSync, openSync, readSync } from 'node:fs'
@@ -11,14 +11,20 @@ export interface HashTask {
   readonly files: readonly string[]
   /** null = no piece hashes. */
   readonly pieceLengthBytes: number | null
-  /** 2, or 3 when somebody also looks at the structure. */
-  readonly lanes: number
+  /** The digests of each lane that hashes, the first of which reads. */
+  readonly hashLanes: readonly (readonly Algorithm[])[]
+  /** One more lane looks at the structure. */
+  readonly structure: boolean
 }
 
 export type Algorithm = 'md5' | 'sha1' | 'sha256'
-export const READER_LANE = 1
-export const LANE_ALGORITHMS: readonly (readonly Algorithm[])[] = [['md5'], ['sha1', 'sha256']]
-export const STRUCTURE_LANE = 2
+export const READER_LANE = 0
+export const TWO_LANES: HashTask['hashLanes'] = [['sha1', 'sha256'], ['md5']]
+export const ONE_LANE: HashTask['hashLanes'] = [['md5', 'sha1', 'sha256']]
+
+export function laneCount({ hashLanes, structure }: HashTask): number {
+  return hashLanes.length + (structure ? 1 : 0)
+}
 
 export interface LaneFacts {
   /** For each file, in hexadecimal, in the order of the lane's algorithms. */
@@ -28,10 +34,13 @@ export interface LaneFacts {
   readonly pieces: { readonly index: number; readonly sha1: Uint8Array }[]
 }
 
-/** Hashes all files as they come. Lane READER_LANE needs `reader`. Throws Stopped, and the reader's errors. */
+/** Hashes all files as they come. The first lane needs `reader`. Throws Stopped, and the reader's errors. */
 export function hashLane(ring: HashRing, lane: number, task: HashTask, reader: FileReader | null): LaneFacts {
-  const algorithms = LANE_ALGORITHMS[lane] ?? []
-  const pieces = task.pieceLengthBytes === null ? null : new PieceHashes(ring, lane, task.pieceLengthBytes)
+  const algorithms = task.hashLanes[lane] ?? []
+  const { pieceLengthBytes, hashLanes } = task
+  const isMine = (piece: number, lengthBytes: number) =>
+    hashLanes.length === 1 || ring.claims(lane, piece, lengthBytes)
+  const pieces = pieceLengthBytes === null ? null : new PieceHashes(pieceLengthBytes, isMine)
   const digests: string[][] = []
   const sizesBytes: number[] = []
   for (const _file of task.files) {
@@ -58,6 +67,7 @@ export class FileReader {
   readonly #ring: HashRing
   readonly #task: HashTask
   readonly #onRead: (count: number) => void
+  readonly #lanes: number
   #file = 0
   #descriptor: number | null = null
 
@@ -65,18 +75,19 @@ export class FileReader {
     this.#ring = ring
     this.#task = task
     this.#onRead = onRead
+    this.#lanes = laneCount(task)
   }
 
   /** Fills what room there is; then its own lane has a chunk. */
   fill(): void {
     for (;;) {
       while (this.#file < this.#task.files.length) {
-        const room = this.#ring.free(this.#task.lanes)
+        const room = this.#ring.free(this.#lanes)
         if (room === null) break
         this.#read(room)
       }
       if (this.#ring.has(READER_LANE)) return
-      this.#ring.waitForRoom(this.#task.lanes)
+      this.#ring.waitForRoom(this.#lanes)
     }
   }
 
@@ -99,25 +110,22 @@ export class FileReader {
 
 /** SHA-1 of those pieces of a stream that this lane is the first to reach. */
 class PieceHashes {
-  readonly #ring: HashRing
-  readonly #lane: number
   readonly #lengthBytes: number
+  readonly #isMine: (piece: number, lengthBytes: number) => boolean
   readonly #done: { index: number; sha1: Uint8Array }[] = []
   #index = 0
   #current: Hash | null = null
   #currentBytes = 0
 
-  constructor(ring: HashRing, lane: number, lengthBytes: number) {
-    this.#ring = ring
-    this.#lane = lane
+  constructor(lengthBytes: number, isMine: (piece: number, lengthBytes: number) => boolean) {
     this.#lengthBytes = lengthBytes
+    this.#isMine = isMine
   }
 
   update(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length; ) {
       if (this.#currentBytes === 0) {
-        const isMine = this.#ring.claims(this.#lane, this.#index, this.#lengthBytes)
-        this.#current = isMine ? createHash('sha1') : null
+        this.#current = this.#isMine(this.#index, this.#lengthBytes) ? createHash('sha1') : null
       }
       const take = Math.min(this.#lengthBytes - this.#currentBytes, bytes.length - at)
       this.#current?.update(bytes.subarray(at, at + take))

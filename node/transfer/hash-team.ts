@@ -1,24 +1,18 @@
 /** Some worker threads that read one job's files once, together: the ring they share, what each is told, and what each answers. */
+import { basename } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { FileFacts, HashedFile, HashOptions } from '../ports.ts'
+import { kindOf, NO_KIND } from '../structure/check.ts'
 import type { Finding } from '../structure/finding.ts'
-import {
-  type Algorithm,
-  type HashTask,
-  LANE_ALGORITHMS,
-  type LaneFacts,
-  STRUCTURE_LANE,
-} from './hash-lanes.ts'
+import { type HashTask, type LaneFacts, laneCount, ONE_LANE, TWO_LANES } from './hash-lanes.ts'
 import { HashRing } from './hash-ring.ts'
-import type { HashAnswer, LaneData, LaneResult } from './hash-worker.ts'
+import type { HashAnswer, LaneData, LaneRequest, LaneResult } from './hash-worker.ts'
 
 export interface HashFacts {
   readonly files: HashedFile[]
   /** SHA-1 of each piece, one after the other (BEP 3). */
   readonly pieces: Uint8Array | null
 }
-
-const HASH_LANES = LANE_ALGORITHMS.length
 
 interface Job {
   readonly task: HashTask
@@ -49,8 +43,13 @@ export class HashTeam {
   async run(files: readonly string[], options: HashOptions): Promise<HashFacts> {
     if (this.#job !== null) throw new Error('the team is busy')
     const { pieceLengthBytes = null, structure = false, onBytes, signal } = options
-    const lanes = structure ? STRUCTURE_LANE + 1 : HASH_LANES
-    const task: HashTask = { files, pieceLengthBytes, lanes }
+    const looks = structure && files.some((path) => kindOf(basename(path)) !== null)
+    const task: HashTask = {
+      files,
+      pieceLengthBytes,
+      hashLanes: looks ? ONE_LANE : TWO_LANES,
+      structure: looks,
+    }
     const { promise, resolve } = Promise.withResolvers<void>()
     const job: Job = {
       task,
@@ -64,12 +63,12 @@ export class HashTeam {
     this.#ring.reset()
     const abort = () => this.#fail(job, signal?.reason)
     signal?.addEventListener('abort', abort, { once: true })
-    for (let lane = 0; lane < lanes; lane++) this.#give(lane, task)
+    for (let lane = 0; lane < laneCount(task); lane++) this.#give(lane, task)
     await promise
     signal?.removeEventListener('abort', abort)
     this.#job = null
     if (job.failure !== null) throw job.failure.error
-    return factsOf(job)
+    return factsOf(job, structure)
   }
 
   async close(error: unknown): Promise<void> {
@@ -81,11 +80,12 @@ export class HashTeam {
     const worker = this.#workers.get(lane) ?? this.#start(lane)
     // An idle thread does not keep the process alive; a busy one does.
     worker.ref()
-    worker.postMessage(task)
+    const request: LaneRequest = { lane, task }
+    worker.postMessage(request)
   }
 
   #start(lane: number): Worker {
-    const workerData: LaneData = { lane, memory: this.#ring.memory }
+    const workerData: LaneData = this.#ring.memory
     const worker = new Worker(new URL('./hash-worker.ts', import.meta.url), { workerData })
     this.#workers.set(lane, worker)
     worker.on('message', (answer: HashAnswer) => this.#hear(lane, worker, answer))
@@ -106,7 +106,7 @@ export class HashTeam {
     if (answer.kind === 'done') job.results.set(lane, answer.result)
     else if (answer.kind === 'failed')
       this.#fail(job, Object.assign(new Error(answer.error.message), answer.error))
-    if (job.settled.size === job.task.lanes) job.done()
+    if (job.settled.size === laneCount(job.task)) job.done()
   }
 
   #fail(job: Job, error: unknown): void {
@@ -125,15 +125,14 @@ export class HashTeam {
   }
 }
 
-function factsOf({ task, results }: Job): HashFacts {
+function factsOf({ task, results }: Job, structure: boolean): HashFacts {
   const lanes: LaneFacts[] = []
   let findings: Finding[] | null = null
-  const algorithms: Algorithm[] = []
-  for (const [lane, result] of [...results].sort(([a], [b]) => a - b)) {
-    algorithms.push(...(LANE_ALGORITHMS[lane] ?? []))
+  for (const [, result] of [...results].sort(([a], [b]) => a - b)) {
     if ('facts' in result) lanes.push(result.facts)
     else findings = result.findings
   }
+  const algorithms = task.hashLanes.flat()
   const files = task.files.map((_, file): HashedFile => {
     const hexes = lanes.flatMap(({ digests }) => digests[file] ?? [])
     const digests = Object.fromEntries(algorithms.map((algorithm, i) => [algorithm, hexes[i]]))
@@ -141,7 +140,7 @@ function factsOf({ task, results }: Job): HashFacts {
       sizeBytes: lanes[0]?.sizesBytes[file] ?? 0,
       digests: digests as unknown as FileFacts['digests'],
     }
-    return { ...facts, finding: findings?.[file] ?? null }
+    return { ...facts, finding: structure ? (findings?.[file] ?? NO_KIND) : null }
   })
   return { files, pieces: task.pieceLengthBytes === null ? null : joinPieces(lanes) }
 }

@@ -1,20 +1,15 @@
 /** A worker thread of hasher.ts: one lane of a team, one task at a time; answers `progress`, then `done` or `failed`. */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Finding } from '../structure/finding.ts'
-import {
-  FileReader,
-  type HashTask,
-  hashLane,
-  type LaneFacts,
-  READER_LANE,
-  STRUCTURE_LANE,
-} from './hash-lanes.ts'
+import { FileReader, type HashTask, hashLane, type LaneFacts, READER_LANE } from './hash-lanes.ts'
 import { HashRing, type RingMemory, Stopped } from './hash-ring.ts'
-import { structureLane } from './structure-lane.ts'
 
-export interface LaneData {
+/** For the thread's whole life. */
+export type LaneData = RingMemory
+
+export interface LaneRequest {
   readonly lane: number
-  readonly memory: RingMemory
+  readonly task: HashTask
 }
 
 export type LaneResult = { readonly facts: LaneFacts } | { readonly findings: Finding[] }
@@ -36,15 +31,18 @@ export interface HashFailure {
 /** Bytes between two progress messages. */
 const PROGRESS_BYTES = 8 * 1024 * 1024
 
-const { lane, memory } = workerData as LaneData
-const ring = new HashRing(memory)
+const ring = new HashRing(workerData as LaneData)
 
 function answer(message: HashAnswer): void {
   parentPort?.postMessage(message)
 }
 
-async function work(task: HashTask): Promise<LaneResult> {
-  if (lane === STRUCTURE_LANE) return { findings: await structureLane(ring, task) }
+async function work({ lane, task }: LaneRequest): Promise<LaneResult> {
+  if (lane === task.hashLanes.length) {
+    // Half of the program's decoders: only in the thread that needs them.
+    const { structureLane } = await import('./structure-lane.ts')
+    return { findings: await structureLane(ring, task) }
+  }
   if (lane !== READER_LANE) return { facts: hashLane(ring, lane, task, null) }
   let unsaid = 0
   const say = () => {
@@ -64,8 +62,8 @@ async function work(task: HashTask): Promise<LaneResult> {
   }
 }
 
-parentPort?.on('message', (task: HashTask) => {
-  work(task).then(
+parentPort?.on('message', (request: LaneRequest) => {
+  work(request).then(
     (result) => answer({ kind: 'done', result }),
     (error: NodeJS.ErrnoException) => {
       if (error instanceof Stopped) return answer({ kind: 'stopped' })

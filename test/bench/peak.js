@@ -1,0 +1,2 @@
+// Loaded before a program: says how much memory it took at most.
+process.on('exit', () => process.stderr.write(`peak ${process.resourceUsage().maxRSS * 1024}\n`))
