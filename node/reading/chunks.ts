@@ -1,7 +1,7 @@
 /** Whole files piece by piece: as they lie there, or unpacked. */
 import { Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
-import { Bzip2Decoder } from '../structure/bzip2.ts'
+import { plainBzip2Decoder } from '../structure/bzip2.ts'
 import { Broken, NotRead } from '../structure/finding.ts'
 import type { ByteSource } from './byte-source.ts'
 import { DumpFormatError } from './multistream.ts'
@@ -42,7 +42,7 @@ async function* gunzipped(name: string, chunks: AsyncIterable<Uint8Array>): Asyn
 
 async function* bunzipped(name: string, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
   let pieces: Uint8Array[] = []
-  const decoder = new Bzip2Decoder((piece) => void pieces.push(piece.slice()))
+  const decoder = plainBzip2Decoder((piece) => void pieces.push(piece.slice()))
   try {
     for await (const chunk of chunks) {
       decoder.push(chunk)

@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import type { ByteSource } from '../reading/byte-source.ts'
 import { chunksOf } from '../reading/chunks.ts'
 import { DumpFormatError } from '../reading/multistream.ts'
-import { Bzip2Decoder } from '../structure/bzip2.ts'
+import { plainBzip2Decoder } from '../structure/bzip2.ts'
 import { Broken, type Decoder, NotRead, type Sink } from '../structure/finding.ts'
 import { GzipDecoder } from '../structure/gzip.ts'
 import { SevenZipDecoder } from '../structure/seven-zip.ts'
@@ -82,7 +82,7 @@ export async function countDump(
 }
 
 function decoderOf(name: string, path: string, sizeBytes: number, give: Sink): Decoder {
-  if (name.endsWith('.bz2')) return new Bzip2Decoder(give)
+  if (name.endsWith('.bz2')) return plainBzip2Decoder(give)
   if (name.endsWith('.gz')) return new GzipDecoder(give)
   if (name.endsWith('.7z'))
     return new SevenZipDecoder((at, length) => readAt(path, at, length), sizeBytes, give)

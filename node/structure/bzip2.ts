@@ -6,7 +6,7 @@
 import { type Block, MARGIN_BYTES, PACKED_BYTES_MAX, readBlock } from './bzip2-block.ts'
 import { Bits, RANDOMISED } from './bzip2-tables.ts'
 import { LocalWalker, TOGETHER, turn, type Walker } from './bzip2-walker.ts'
-import { Broken, type Decoder, NotRead } from './finding.ts'
+import { Broken, type Decoder, NotRead, type Sink } from './finding.ts'
 
 /** Input that is held: a whole block always fits, and a few usual ones. */
 const INPUT_BYTES = 2 * PACKED_BYTES_MAX
@@ -194,6 +194,15 @@ export class Bzip2Decoder implements Decoder {
   }
 }
 
+/** A decoder in this thread that gives the output as plain bytes. */
+export function plainBzip2Decoder(give: Sink): Bzip2Decoder {
+  const walker = new LocalWalker((piece) => {
+    turn(piece)
+    give(piece)
+  })
+  return new Bzip2Decoder(walker)
+}
+
 /**
  * Unpacks whole bzip2 streams, one or more, as a multistream dump's index names them. Throws RangeError when they hold more
  * than `outputBytesMax`, Broken (with the offset within `bytes`) when they are not whole, and NotRead.
@@ -201,14 +210,11 @@ export class Bzip2Decoder implements Decoder {
 export function decompressBzip2(bytes: Uint8Array, outputBytesMax: number): Uint8Array {
   const pieces: Uint8Array[] = []
   let sizeBytes = 0
-  const walker = new LocalWalker((piece) => {
+  const decoder = plainBzip2Decoder((piece) => {
     sizeBytes += piece.length
     if (sizeBytes > outputBytesMax) throw new RangeError(`more than ${outputBytesMax} bytes when unpacked`)
-    const copy = piece.slice()
-    turn(copy)
-    pieces.push(copy)
+    pieces.push(piece.slice())
   })
-  const decoder = new Bzip2Decoder(walker)
   decoder.push(bytes)
   decoder.end()
   const out = new Uint8Array(sizeBytes)

@@ -3,8 +3,7 @@
  * So the header is looked at first, out of order; then the streams are unpacked as they come, and held to their CRCs.
  */
 import { crc32 } from 'node:zlib'
-import { Bzip2Decoder } from './bzip2.ts'
-import { LocalWalker, turn } from './bzip2-walker.ts'
+import { type Bzip2Decoder, plainBzip2Decoder } from './bzip2.ts'
 import { Broken, type Decoder, NotRead, type Sink } from './finding.ts'
 import { HEADER_BYTES_MAX, holdDictionary } from './limits.ts'
 import { LzmaDecoder, lzmaProperties } from './lzma.ts'
@@ -237,11 +236,7 @@ class Bzip2Stream implements Unpacker {
   isFinished = false
 
   constructor({ offsetBytes, packedBytes }: Folder, give: Sink) {
-    const walker = new LocalWalker((piece) => {
-      turn(piece)
-      give(piece)
-    })
-    this.#decoder = new Bzip2Decoder(walker)
+    this.#decoder = plainBzip2Decoder(give)
     this.#offsetBytes = offsetBytes
     this.#left = packedBytes
   }
