@@ -10,13 +10,16 @@ import { TorrentError } from '../ports.ts'
 import type { FilePool } from './file-pool.ts'
 import { diskError } from './torrent-errors.ts'
 
+/** A peer asks for a piece's blocks of 16 KiB one after the other: so much is read at once. */
+const WINDOW_BYTES = 256 * 1024
+
 export class ChunkStore {
   readonly #pool: FilePool
   readonly #paths: readonly string[]
   readonly #sizes: readonly number[]
   readonly #layout: Layout
   readonly #pieceLengthBytes: number
-  readonly #underWay = new Set<Promise<void>>()
+  readonly #underWay = new Set<Promise<unknown>>()
   #closed = false
 
   /** `root` holds the torrent's name folder. */
@@ -41,11 +44,28 @@ export class ChunkStore {
     if (!(offset >= 0 && start <= end && end <= pieceEnd)) {
       throw new RangeError(`no such block: piece ${piece}, ${length} bytes at ${offset}`)
     }
+    const block = length === undefined ? null : this.#block(pieceStart, pieceEnd, start, end)
+    if (block !== null) return block
     const buffer = Buffer.allocUnsafeSlow(end - start)
     await this.#each(start, end, (path, span, at) =>
       this.#pool.read(path, buffer.subarray(at, at + span.length), span.offset),
     )
     return buffer
+  }
+
+  /** The block by way of its window; null when one of them lies in several files. */
+  #block(pieceStart: number, pieceEnd: number, start: number, end: number): Promise<Buffer> | null {
+    if (this.#closed) return null
+    const windowStart = start - ((start - pieceStart) % WINDOW_BYTES)
+    const windowEnd = Math.min(windowStart + WINDOW_BYTES, pieceEnd)
+    if (end > windowEnd || end === start) return null
+    const [span, ...more] = spansOf(this.#layout, windowStart, windowEnd)
+    if (span === undefined || more.length > 0) return null
+    const window = { start: span.offset, length: span.length }
+    const position = span.offset + start - windowStart
+    return this.#track(() =>
+      this.#pool.readBlock(this.#paths[span.file] ?? '', window, position, end - start),
+    )
   }
 
   async put(piece: number, bytes: Uint8Array): Promise<void> {
@@ -73,14 +93,18 @@ export class ChunkStore {
     end: number,
     operation: (path: string, span: Span, at: number) => Promise<void>,
   ): Promise<void> {
-    if (this.#closed) return Promise.reject(new Error('the torrent is closed'))
-    const run = async () => {
+    return this.#track(async () => {
       let at = 0
       for (const span of spansOf(this.#layout, start, end)) {
         await operation(this.#paths[span.file] ?? '', span, at)
         at += span.length
       }
-    }
+    })
+  }
+
+  /** `close` waits for what is under way. */
+  #track<T>(run: () => Promise<T>): Promise<T> {
+    if (this.#closed) return Promise.reject(new Error('the torrent is closed'))
     const running = run().finally(() => this.#underWay.delete(running))
     this.#underWay.add(running)
     return running

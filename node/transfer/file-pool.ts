@@ -1,10 +1,11 @@
 /**
  * One bounded pool of open files for all torrents of the process: positional reads and writes, no cache of its own (the
- * system has one). Never more than `filesMax` files are open, whatever the number of torrents.
+ * system has one) but for what is read ahead. Never more than `filesMax` files are open, whatever the number of torrents.
  */
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { type FileRange, ReadAhead } from './read-ahead.ts'
 
 interface OpenFile {
   readonly handle: Promise<FileHandle>
@@ -29,6 +30,7 @@ export class FilePool {
   readonly #closing = new Set<Promise<void>>()
   /** Operations that wait for one of the `filesMax` permits. */
   readonly #waiting: (() => void)[] = []
+  readonly #ahead = new ReadAhead((path, buffer, position) => this.read(path, buffer, position))
   #permits: number
 
   constructor(filesMax = 64) {
@@ -52,14 +54,22 @@ export class FilePool {
     })
   }
 
+  /** A block of a file, by way of a window around it that is read at once. Rejects as `read` does. */
+  readBlock(path: string, window: FileRange, position: number, length: number): Promise<Buffer> {
+    return this.#ahead.get(path, window, position, length)
+  }
+
   /** Writes all of `buffer` at `position`; creates the file and its folders. Rejects with the file system's error. */
   async write(path: string, buffer: Uint8Array, position: number): Promise<void> {
+    this.#ahead.forget(path)
     await this.#use(path, 'w', async (handle) => {
       for (let at = 0; at < buffer.length; ) {
         const { bytesWritten } = await handle.write(buffer, at, buffer.length - at, position + at)
         at += bytesWritten
       }
     })
+    // Again: what was read while it was written.
+    this.#ahead.forget(path)
   }
 
   /**
@@ -77,6 +87,7 @@ export class FilePool {
 
   /** Closes these files once their operations ended; must be done before they are renamed or replaced. */
   async release(paths: readonly string[]): Promise<void> {
+    for (const path of paths) this.#ahead.forget(path)
     const closing = paths.flatMap((path) =>
       (['r', 'w'] as const).flatMap((mode) => {
         const file = this.#open.get(mode + path)

@@ -4,6 +4,7 @@ import { type Log, TorrentError, type TorrentStats } from '../ports.ts'
 import { Blame } from './blame.ts'
 import type { ChunkStore } from './chunk-store.ts'
 import type { Dialler } from './dialler.ts'
+import { gatherWrites } from './gather-writes.ts'
 import { type MetadataRole, metadataExchange } from './metadata-exchange.ts'
 import type { EngineStore, EngineTorrent, Wire } from './wire.ts'
 import { guardWire } from './wire-guard.ts'
@@ -114,7 +115,9 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
     wire.on('upload', (count: number) => (transfer.uploadedBytes += count))
     if (address === undefined) return
     // The wire writes many small messages; with Nagle's algorithm each batch waits 40 ms for the other side's late ACK.
-    torrent._peers?.get(address)?.conn?.setNoDelay(true)
+    const socket = torrent._peers?.get(address)?.conn
+    socket?.setNoDelay(true)
+    if (socket) gatherWrites(socket)
     dialler.connected(address)
     wire.once('banned', () => dialler.ban(address))
     wire.once('close', () => {

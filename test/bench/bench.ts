@@ -5,8 +5,10 @@ export interface Measure {
   /** What was done, as a person would say it. */
   readonly what: string
   readonly value: number
-  /** `us`, `ms`, `bytes`, `per second`. */
+  /** `us`, `ms`, `bytes`, `per second`, `x` when it is a ratio. */
   readonly unit: string
+  /** What it should be, to be printed beside it. */
+  readonly goal?: string
 }
 
 export interface Bench {

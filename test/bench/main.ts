@@ -39,9 +39,10 @@ if (process.argv.includes('--json')) {
 } else {
   for (const [name, measures] of Object.entries(results)) {
     console.log(`\n${name}`)
-    for (const { what, value, unit } of measures) {
+    for (const { what, value, unit, goal } of measures) {
       const shown = value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3)
-      console.log(`  ${shown.padStart(14)} ${unit.padEnd(10)}  ${what}`)
+      const aim = goal === undefined ? '' : `  [goal ${goal}]`
+      console.log(`  ${shown.padStart(14)} ${unit.padEnd(10)}  ${what}${aim}`)
     }
   }
 }

@@ -33,9 +33,14 @@ export function targetOf(req: IncomingMessage, portService: ServiceName): Target
   const [path = '', ...query] = rest.split('?')
   return {
     service: known?.service ?? portService,
-    origin: `http://${host}`,
+    origin: `http://${known === undefined ? withPort(host, req.socket.localPort) : host}`,
     proxied: known !== undefined,
     rawPath: path.startsWith('/') ? path : `/${path}`,
     rawQuery: query.join('?'),
   }
+}
+
+/** libtorrent 2.0 leaves the port out of its Host header; where it is sent next must have one. */
+function withPort(host: string, port: number | undefined): string {
+  return /:[0-9]+$/.test(host) || port === undefined || port === 80 ? host : `${host}:${port}`
 }
