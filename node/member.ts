@@ -230,7 +230,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   dispatch({
     kind: 'endpoints',
     libp2p: network.addresses(),
-    bittorrent: [{ host: base.config.announceHost ?? base.config.bittorrent.host, port: engine.port }],
+    bittorrent: base.endpoints,
   })
   neighbours.start()
 
@@ -267,6 +267,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
       },
       badSources: web.bad,
       torrents: engine.stats(),
+      engine: base.engineAbout(),
     }),
     stop: async () => {
       neighbours.stop()
