@@ -25,6 +25,7 @@ import { ObservationExchange } from './runtime/observations.ts'
 import { OwnCopies } from './runtime/own-copies.ts'
 import { Performer } from './runtime/perform.ts'
 import { Runtime } from './runtime/runtime.ts'
+import { SeedWatch } from './runtime/seed-watch.ts'
 import { UpdateExchange } from './runtime/updates.ts'
 import { WebFiles } from './sources/web-files.ts'
 import { loadKept } from './store/kept.ts'
@@ -85,6 +86,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   const dispatch = runtime.dispatch.bind(runtime)
 
   const copies = new OwnCopies({ state, files, engine, hasher, log, dispatch })
+  const seedWatch = new SeedWatch({ state, engine, copies, clock, log })
   const strangers = new Set<string>()
   const updates = new UpdateExchange({
     identity,
@@ -233,6 +235,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     bittorrent: base.endpoints,
   })
   neighbours.start()
+  seedWatch.start()
 
   log.info({ addresses: network.addresses(), bittorrent: engine.port }, 'joined the federation')
 
@@ -271,6 +274,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     }),
     stop: async () => {
       neighbours.stop()
+      seedWatch.stop()
       await performer.stop()
       await runtime.stop()
       await updates.stop()
