@@ -23,7 +23,7 @@ const KINDS = {
   transmission: {
     start: startTransmission,
     client: (url: string): SeedClient => new Transmission({ url, user: null, password: null }),
-    traits: { seedsDial: false },
+    traits: { seedsDial: false, countsHeads: true },
   },
 } as const
 
@@ -38,7 +38,8 @@ class Pool {
   }
 
   async take(port: number): Promise<{ program: Program; client: SeedClient }> {
-    const index = port === 0 ? this.#free.length - 1 : this.#free.findIndex((one) => one.port === port)
+    // The one that came back last is left alone: a test may want it again by its port.
+    const index = port !== 0 ? this.#free.findIndex((one) => one.port === port) : this.#free.length > 1 ? 0 : -1
     const program = this.#free.splice(index, index < 0 ? 0 : 1)[0] ?? (await this.#start(port))
     return { program, client: this.#kind.client(program.url) }
   }

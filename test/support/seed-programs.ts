@@ -114,7 +114,7 @@ async function started(child: ChildProcess, folder: string, url: string, port: n
   const until = performance.now() + 20_000
   for (;;) {
     const isUp = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(2_000) }).then(
-      async (answer) => (await answer.text(), true),
+      (answer) => answer.text().then(() => true),
       () => false,
     )
     if (isUp) return { url, port, folder, stop }
