@@ -5,6 +5,7 @@
 import { mkdir } from 'node:fs/promises'
 import type { FirstRoot } from '../protocol/manifest/root.ts'
 import type { NodeConfig } from './config.ts'
+import { startEngine } from './engines/start-engine.ts'
 import { loadRoot } from './federation.ts'
 import { diskSpace } from './files/disk.ts'
 import { type Layout, layoutOf } from './files/layout.ts'
@@ -17,12 +18,21 @@ import { sleep } from './origin/pace.ts'
 import { Budget } from './pace/budget.ts'
 import { FetchGate } from './pace/gate.ts'
 import { createPacer, type Pace } from './pace/pacer.ts'
-import type { Clock, Hasher, Log, Network, Origin, Store, TorrentEngine } from './ports.ts'
+import type {
+  Clock,
+  EngineAbout,
+  Hasher,
+  Log,
+  Network,
+  Origin,
+  Store,
+  TorrentEngine,
+  TorrentPeer,
+} from './ports.ts'
 import { systemClock } from './runtime/clock.ts'
 import { openLevelStore } from './store/level-store.ts'
 import { WorkerHasher } from './transfer/hasher.ts'
 import { ShardFiles } from './transfer/shard-files.ts'
-import { WebTorrentEngine } from './transfer/torrent-engine.ts'
 import { VERSION } from './version.ts'
 
 export interface Base {
@@ -33,6 +43,9 @@ export interface Base {
   readonly store: Store
   readonly network: Network
   readonly engine: TorrentEngine
+  /** Where others reach BitTorrent, to be told. */
+  readonly endpoints: readonly TorrentPeer[]
+  readonly engineAbout: () => EngineAbout
   readonly hasher: Hasher
   readonly origin: Origin
   readonly gate: FetchGate
@@ -61,6 +74,7 @@ export type BaseConfig = Pick<
   | 'listen'
   | 'announceHost'
   | 'bittorrent'
+  | 'engine'
   | 'downloadLimitBytesPerSecond'
   | 'uploadLimitBytesPerSecond'
   | 'logLevel'
@@ -112,13 +126,7 @@ export async function startBase(config: BaseConfig, bytesWanted: number): Promis
       quiet: config.quietHours,
       budget,
     })
-    const engine = new WebTorrentEngine({
-      host: config.bittorrent.host,
-      port: config.bittorrent.port,
-      ...limits(config),
-      log: log.child({ part: 'torrent' }),
-    })
-    await engine.start()
+    const { engine, endpoints, about } = await startEngine(config, log.child({ part: 'torrent' }))
     stack.push(() => engine.stop())
     const network = new Libp2pNetwork({
       identity,
@@ -140,6 +148,8 @@ export async function startBase(config: BaseConfig, bytesWanted: number): Promis
       store,
       network,
       engine,
+      endpoints,
+      engineAbout: about,
       hasher,
       origin,
       gate,
@@ -169,18 +179,6 @@ async function refuseSmallDisk(folder: string, bytesWanted: number): Promise<voi
 /** No cap is an absent option. */
 function paced({ webLimitBytesPerSecond: limit }: BaseConfig): { pace?: Pace } {
   return limit === null ? {} : { pace: createPacer(limit, systemClock, sleep) }
-}
-
-/** No limit is an absent option. */
-function limits(config: BaseConfig): {
-  downloadLimitBytesPerSecond?: number
-  uploadLimitBytesPerSecond?: number
-} {
-  const { downloadLimitBytesPerSecond: down, uploadLimitBytesPerSecond: up } = config
-  return {
-    ...(down === null ? {} : { downloadLimitBytesPerSecond: down }),
-    ...(up === null ? {} : { uploadLimitBytesPerSecond: up }),
-  }
 }
 
 const gib = (bytes: number): string => `${(bytes / 1024 ** 3).toFixed(1)} GiB`

@@ -2,6 +2,7 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { PROJECTS, type Project } from '../protocol/dump/project.ts'
+import { ENGINE_SETTINGS, type EngineChoice, engineChoiceOf } from './config-engine.ts'
 import { SOURCE_SETTINGS, type SourceConfig, sourceConfigOf } from './config-sources.ts'
 import { LOG_LEVELS, type LogLevel } from './observe/log.ts'
 import {
@@ -39,6 +40,8 @@ export interface NodeConfig extends SourceConfig {
   /** Host by which others reach the BitTorrent port; null: the one it listens on. */
   readonly announceHost: string | null
   readonly bittorrent: { readonly host: string; readonly port: number }
+  /** What seeds. */
+  readonly engine: EngineChoice
   readonly http: { readonly host: string; readonly port: number; readonly allowedHosts: readonly string[] }
   /** Bytes that it may fill. */
   readonly bytesTotal: number
@@ -120,6 +123,7 @@ export const BASE_SETTINGS = {
     kind: orNull(hostName),
     default: null,
   },
+  ...ENGINE_SETTINGS,
   http: {
     value: '<host:port>',
     help: 'where status page and API listen; port 0 for any',
@@ -248,6 +252,7 @@ export function baseConfigOf(
     listen: values.listen,
     announceHost: values.announceHost,
     bittorrent: { host: values.bittorrentHost, port: values.bittorrentPort },
+    engine: engineChoiceOf(values),
     http: { ...values.http, allowedHosts: values.allowedHost },
     downloadLimitBytesPerSecond: values.downloadLimit,
     uploadLimitBytesPerSecond: values.uploadLimit,

@@ -27,6 +27,7 @@ import { ObservationExchange } from './runtime/observations.ts'
 import { OwnCopies } from './runtime/own-copies.ts'
 import { Performer } from './runtime/perform.ts'
 import { Runtime } from './runtime/runtime.ts'
+import { SeedWatch } from './runtime/seed-watch.ts'
 import { UpdateExchange } from './runtime/updates.ts'
 import { WebFiles } from './sources/web-files.ts'
 import { loadKept } from './store/kept.ts'
@@ -91,6 +92,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   const dispatch = runtime.dispatch.bind(runtime)
 
   const copies = new OwnCopies({ state, files, engine, hasher, log, dispatch })
+  const seedWatch = new SeedWatch({ state, engine, copies, clock, log })
   const strangers = new Set<string>()
   const updates = new UpdateExchange({
     identity,
@@ -240,9 +242,10 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   dispatch({
     kind: 'endpoints',
     libp2p: network.addresses(),
-    bittorrent: [{ host: base.config.announceHost ?? base.config.bittorrent.host, port: engine.port }],
+    bittorrent: base.endpoints,
   })
   neighbours.start()
+  seedWatch.start()
 
   log.info({ addresses: network.addresses(), bittorrent: engine.port }, 'joined the federation')
 
@@ -278,9 +281,11 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
       },
       badSources: web.bad,
       torrents: engine.stats(),
+      engine: base.engineAbout(),
     }),
     stop: async () => {
       neighbours.stop()
+      seedWatch.stop()
       await performer.stop()
       await runtime.stop()
       await updates.stop()

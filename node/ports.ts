@@ -209,6 +209,8 @@ export interface TorrentStats {
   readonly downloadedBytes: number
   readonly uploadedBytes: number
   readonly peers: number
+  /** Why a seed failed, where the engine knows. `disk`: its bytes are in doubt; `engine`: it is not seeded, but they need not be. */
+  readonly failure?: { readonly code: 'disk' | 'engine'; readonly detail: string }
 }
 
 /** `silent`: no peer sent what was asked for in time. */
@@ -241,10 +243,10 @@ export interface TorrentReader {
 /** Longest range of one `read`. */
 export const READ_BYTES_MAX = 256 * 1024 * 1024
 
-/** A BitTorrent engine (WebTorrent first; others behind the same port later). */
+/** A BitTorrent engine: WebTorrent, alone or with another program that seeds (node/engines). */
 export interface TorrentEngine {
   start(): Promise<void>
-  /** TCP port it listens on, after start. */
+  /** TCP port where its seeds are reached, after start. */
   readonly port: number
   /**
    * Seeds what is complete and verified: `root` is the folder that holds the torrent's name folder (mirror layout).
@@ -302,6 +304,15 @@ export interface TorrentEngine {
   remove(infohash: Infohash): Promise<void>
   stats(): TorrentStats[]
   stop(): Promise<void>
+}
+
+/** Which program seeds, for status. */
+export interface EngineAbout {
+  /** `own`, `qBittorrent`, `Transmission` */
+  readonly name: string
+  readonly version: string
+  /** Why it cannot be asked now, in a sentence; null: all is well. */
+  readonly problem: string | null
 }
 
 // ---------------------------------------------------------------- store

@@ -66,7 +66,7 @@ export const STATUS_SCHEMA = object({
   reachable: yesNo,
   peers: whole,
   addresses: list(text),
-  bittorrent: object({ port: whole }),
+  bittorrent: object({ port: whole, engine: text }),
   capacity: object({ bytesTotal: whole, bytesUsed: whole }),
   catalog: object({ source: text, readAtMs: wholeOrNull, observed: whole }),
   counts,

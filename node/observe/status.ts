@@ -7,8 +7,9 @@ import { bytesUsed, type CoreState } from '../../protocol/core/state.ts'
 import { type FederationId, type NodeId, parseShardKey, type ShardId } from '../../protocol/ids.ts'
 import type { Standing } from '../../protocol/ledger/ledger.ts'
 import type { AuditOutcome } from '../../protocol/manifest/entry.ts'
-import type { TorrentStats } from '../ports.ts'
+import type { EngineAbout, TorrentStats } from '../ports.ts'
 import type { BadSource } from '../sources/web-files.ts'
+import { engineProblem } from './engine-status.ts'
 import { badSource, type PaceStatus, paused } from './pace-status.ts'
 import { type Outside, type ShardStatus, shardStatuses } from './shard-status.ts'
 
@@ -30,7 +31,8 @@ export interface NodeStatus {
   /** Connected now. */
   readonly peers: number
   readonly addresses: readonly string[]
-  readonly bittorrent: { readonly port: number }
+  /** Where the seeds are reached, and what seeds: `own 0.1.0`, `qBittorrent 4.5.2`. */
+  readonly bittorrent: { readonly port: number; readonly engine: string }
   readonly capacity: { readonly bytesTotal: number; readonly bytesUsed: number }
   readonly catalog: CatalogStatus
   readonly counts: StatusCounts
@@ -146,11 +148,12 @@ export interface StatusExtra {
   readonly peers: number
   readonly addresses: readonly string[]
   readonly bittorrentPort: number
+  readonly engine: EngineAbout
   readonly originBytes: number
   readonly elsewhereBytes: number
   readonly pace: PaceStatus
   readonly badSources: readonly BadSource[]
-  readonly torrents: readonly Pick<TorrentStats, 'state' | 'downloadedBytes' | 'uploadedBytes'>[]
+  readonly torrents: readonly Pick<TorrentStats, 'state' | 'downloadedBytes' | 'uploadedBytes' | 'failure'>[]
   /** For example what upstream broke. */
   readonly problems?: readonly Problem[]
   readonly outside?: Outside
@@ -179,7 +182,7 @@ export function nodeStatus(state: StatusState, extra: StatusExtra): NodeStatus {
     reachable: state.reachable,
     peers: extra.peers,
     addresses: extra.addresses,
-    bittorrent: { port: extra.bittorrentPort },
+    bittorrent: { port: extra.bittorrentPort, engine: `${extra.engine.name} ${extra.engine.version}` },
     capacity: { bytesTotal: state.settings.bytesTotal, bytesUsed: bytesUsed(state) },
     catalog: catalogStatus(state, extra.nowMs),
     counts: counts(state, rows, nodes),
@@ -189,6 +192,7 @@ export function nodeStatus(state: StatusState, extra: StatusExtra): NodeStatus {
     problems: problems(state, [
       ...(extra.problems ?? []),
       ...paused(extra),
+      ...engineProblem(extra),
       ...extra.badSources.map(badSource),
     ]).slice(0, PROBLEMS_MAX),
     nodes: nodes.slice(0, NODES_MAX),

@@ -40,12 +40,37 @@ export class OwnCopies {
       const torrent = await readTorrent(files.torrentPath(own.infohash), own.infohash)
       const damaged = torrent === null ? ['the .torrent is gone'] : await wrongSizes(own.shard, files.mirror)
       if (torrent !== null && damaged.length === 0) {
-        await engine.seed(torrent, files.mirror)
+        await engine.seed(torrent, files.mirror).catch((error: unknown) => {
+          // An engine that keeps it as failed lets SeedWatch go on from there.
+          const { infohash } = own
+          const isKept = engine.stats().some((one) => one.infohash === infohash && one.state === 'failed')
+          if (!isKept) throw error
+          log.warn({ shard: own.shard.key, error: String(error) }, 'a held shard is not seeded')
+        })
         continue
       }
       log.warn({ shard: own.shard.key, damaged }, 'a held shard is not whole any more')
       this.#parts.dispatch({ kind: 'checked', shard: own.shard.key, damaged })
     }
+  }
+
+  /**
+   * Seeds a held shard again whose seed failed, once its files are found whole: by their sizes, and with `isDoubted` by every byte.
+   * False when it is damaged, of which the core is told. Rejects with TorrentError.
+   */
+  async seedAgain(shard: Shard, { isDoubted }: { isDoubted: boolean }): Promise<boolean> {
+    const { state, files, engine } = this.#parts
+    const mustRead = isDoubted || (await wrongSizes(shard, files.mirror)).length > 0
+    if (mustRead && (await this.check(shard)).length > 0) return false
+    const own = state.own.get(shard.key)
+    if (own?.state !== 'held' || own.infohash === null) return false
+    const torrent = await readTorrent(files.torrentPath(own.infohash), own.infohash)
+    if (torrent === null) {
+      this.#parts.dispatch({ kind: 'checked', shard: shard.key, damaged: ['the .torrent is gone'] })
+      return false
+    }
+    await engine.seed(torrent, files.mirror)
+    return true
   }
 
   /**

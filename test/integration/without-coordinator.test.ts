@@ -144,6 +144,7 @@ function baseOf(dataDir: string, peers: readonly string[]) {
     listen: ['/ip4/127.0.0.1/tcp/0'],
     announceHost: null,
     bittorrent: { host: '127.0.0.1', port: 0 },
+    engine: { kind: 'own' },
     http: { host: '127.0.0.1', port: 0, allowedHosts: [] },
     bytesTotal: ROOMY,
     fetchesMax: 4,

@@ -13,6 +13,7 @@ export function extraOf(cores: Cores, more: Partial<StatusExtra> = {}): StatusEx
     peers: 3,
     addresses: ['/ip4/127.0.0.1/tcp/1'],
     bittorrentPort: 6881,
+    engine: { name: 'own', version: '0.1.0', problem: null },
     originBytes: 500,
     elsewhereBytes: 70,
     pace: {

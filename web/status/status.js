@@ -62,7 +62,7 @@ function draw() {
     `Federation ${status.federation.slice(0, 16)}…`,
     `parameters ${status.parametersFingerprint}`,
     status.addresses.length === 0 ? 'no address' : status.addresses.join(' '),
-    `BitTorrent port ${status.bittorrent.port}`,
+    `BitTorrent port ${status.bittorrent.port}, ${status.bittorrent.engine}`,
   ].join(' · ')
 }
 

@@ -1,0 +1,49 @@
+/** From the configuration to a running engine: our own alone, or with another program that seeds. */
+import { resolve } from 'node:path'
+import type { BaseConfig } from '../base.ts'
+import type { EngineAbout, Log, TorrentEngine, TorrentPeer } from '../ports.ts'
+import { WebTorrentEngine } from '../transfer/torrent-engine.ts'
+import { VERSION } from '../version.ts'
+import { OutsideEngine } from './outside-engine.ts'
+import { QBittorrent } from './qbittorrent.ts'
+import type { SeedClient } from './seed-client.ts'
+import { Transmission } from './transmission.ts'
+
+export interface StartedEngine {
+  readonly engine: TorrentEngine
+  /** Where others reach it, to be told: the seeds first. */
+  readonly endpoints: readonly TorrentPeer[]
+  readonly about: () => EngineAbout
+}
+
+/** Rejects with an Error of one sentence: a port in use, or a program that does not answer. */
+export async function startEngine(config: BaseConfig, log: Log): Promise<StartedEngine> {
+  const { bittorrent, engine: choice } = config
+  const own = new WebTorrentEngine({ host: bittorrent.host, port: bittorrent.port, ...limits(config), log })
+  const host = config.announceHost ?? bittorrent.host
+  if (choice.kind === 'own') {
+    await own.start()
+    const about = { name: 'own', version: VERSION, problem: null }
+    return { engine: own, endpoints: [{ host, port: own.port }], about: () => about }
+  }
+  const client: SeedClient =
+    choice.kind === 'qbittorrent' ? new QBittorrent(choice) : new Transmission(choice)
+  const from = resolve(config.dataDir)
+  const engine = new OutsideEngine({ own, client, folders: { from, to: choice.folder ?? from }, log })
+  await engine.start()
+  // What seeds, and what fetches: a seed that cannot be dialled dials whoever fetches from it.
+  const ports = [engine.port, own.port]
+  return { engine, endpoints: ports.map((port) => ({ host, port })), about: () => engine.about }
+}
+
+/** No limit is an absent option. */
+function limits(config: BaseConfig): {
+  downloadLimitBytesPerSecond?: number
+  uploadLimitBytesPerSecond?: number
+} {
+  const { downloadLimitBytesPerSecond: down, uploadLimitBytesPerSecond: up } = config
+  return {
+    ...(down === null ? {} : { downloadLimitBytesPerSecond: down }),
+    ...(up === null ? {} : { uploadLimitBytesPerSecond: up }),
+  }
+}
