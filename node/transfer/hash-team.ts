@@ -24,6 +24,9 @@ interface Job {
   readonly done: () => void
 }
 
+/** All that these threads make is short-lived and small; left alone, the heap for it grows to ten times that. */
+const YOUNG_MIB = 3
+
 export class HashTeam {
   readonly #ring = new HashRing()
   readonly #workers = new Map<number, Worker>()
@@ -86,7 +89,10 @@ export class HashTeam {
 
   #start(lane: number): Worker {
     const workerData: LaneData = this.#ring.memory
-    const worker = new Worker(new URL('./hash-worker.ts', import.meta.url), { workerData })
+    const worker = new Worker(new URL('./hash-worker.ts', import.meta.url), {
+      workerData,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
+    })
     this.#workers.set(lane, worker)
     worker.on('message', (answer: HashAnswer) => this.#hear(lane, worker, answer))
     worker.on('error', (error) => this.#lose(error))

@@ -1,4 +1,5 @@
 /** `wikiseed torrent create` and `wikiseed verify`, on folders of real dump files. */
+import { createHash } from 'node:crypto'
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -134,5 +135,73 @@ describe('wikiseed verify', () => {
     writeFileSync(at('aawiki-20260101-sha1sums.txt'), `${'0'.repeat(40)}  ${dump}\n`)
     expect((await wikiseed('verify', at())).out).toMatch(/^altered .*sha1/m)
     expect(sentence(await wikiseed('verify', 'gone'))).toContain('cannot be read')
+  })
+
+  const Report = z.object({
+    ok: z.boolean(),
+    files: z.array(
+      z.object({
+        verdict: z.string(),
+        by: z.string().nullable(),
+        offsetBytes: z.number().nullable(),
+        detail: z.string(),
+        structure: z.object({ state: z.string() }).nullable(),
+      }),
+    ),
+  })
+  const report = async (...args: string[]) => {
+    const { code, out } = await wikiseed('verify', ...args, '--json')
+    const { ok, files } = Report.parse(JSON.parse(out))
+    expect(ok).toBe(code === 0)
+    return { code, file: files[0] }
+  }
+  const sha1 = (bytes: Uint8Array) => createHash('sha1').update(bytes).digest('hex')
+
+  it('judges a file of which no digest is known by its structure alone, and says at which byte it breaks', async () => {
+    const name = 'aawiki-20260101-pages-meta-current.xml.bz2'
+    cpSync(join(RUN, name), at(name))
+    const whole = await report(at(name))
+    expect(whole).toMatchObject({ code: 0, file: { verdict: 'whole', by: 'structure', offsetBytes: null } })
+    expect(whole.file?.detail).toBe('structure whole, but nothing to compare its bytes with')
+    expect((await wikiseed('verify', at())).out).toContain('1 of them by structure only')
+
+    truncateSync(at(name), 100_000)
+    expect(await report(at(name))).toMatchObject({
+      code: 1,
+      file: { verdict: 'truncated', by: 'structure', offsetBytes: 100_000 },
+    })
+    const bytes = readFileSync(join(RUN, name))
+    bytes[20] = (bytes[20] ?? 0) ^ 1
+    writeFileSync(at(name), bytes)
+    expect(await report(at(name))).toMatchObject({ code: 1, file: { verdict: 'altered', offsetBytes: 4 } })
+    expect(await report(at(name), '--no-structure')).toMatchObject({ code: 1, file: { verdict: 'foreign' } })
+  })
+
+  it.each(['pages-meta-current.xml.bz2', 'pages-meta-history.xml.7z', 'pagelinks.sql.gz'])(
+    'finds by digest what no check of the format sees: %s with another bit in its header',
+    async (rest) => {
+      const name = `aawiki-20260101-${rest}`
+      const bytes = readFileSync(join(RUN, name))
+      writeFileSync(at('aawiki-20260101-sha1sums.txt'), `${sha1(bytes)}  ${name}\n`)
+      // The bits that fill up the last byte of bzip2; the version of 7z; the system in the header of gzip.
+      const place = rest.endsWith('.bz2') ? bytes.length - 1 : rest.endsWith('.7z') ? 6 : 9
+      bytes[place] = (bytes[place] ?? 0) ^ 1
+      writeFileSync(at(name), bytes)
+      expect(await report(at(name))).toMatchObject({
+        code: 1,
+        file: { verdict: 'altered', by: 'digests', detail: expect.stringContaining('sha1') },
+      })
+    },
+  )
+
+  it('calls whole what is as upstream published it, and says beside it that upstream broke it', async () => {
+    const name = 'aawiki-20260101-pagelinks.sql.gz'
+    const bytes = readFileSync(join(RUN, name)).subarray(0, 1_000)
+    writeFileSync(at(name), bytes)
+    writeFileSync(at('aawiki-20260101-sha1sums.txt'), `${sha1(bytes)}  ${name}\n`)
+    expect(await report(at(name))).toMatchObject({
+      code: 0,
+      file: { verdict: 'whole', by: 'digests', offsetBytes: 1_000, structure: { state: 'bad' } },
+    })
   })
 })
