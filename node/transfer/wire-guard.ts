@@ -3,6 +3,7 @@
  * million requests of a peer that never empties its socket.
  */
 import type { Wire } from './wire.ts'
+import { cutMessages } from './wire-input.ts'
 
 /** The longest message we know is a block of 128 KiB; a bitfield of 131,072 pieces has 16 KiB. */
 const MESSAGE_BYTES_MAX = 256 * 1024
@@ -25,6 +26,7 @@ export function guardWire(wire: Wire, isOver: () => boolean): void {
   }
   // The length of a message that came in one packet with the handshake is read already.
   wire._parse(wire._parserSize, wire._parser)
+  cutMessages(wire, MESSAGE_BYTES_MAX)
 
   const onRequest = wire._onRequest.bind(wire)
   wire._onRequest = (piece, offset, length) => {

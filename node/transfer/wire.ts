@@ -68,6 +68,12 @@ export interface Wire extends EventEmitter {
   /** What the wire waits for, in bytes, and who takes them. */
   readonly _parserSize: number
   readonly _parser: (bytes: Uint8Array) => void
+  /** What came and is no whole message yet, and its length. */
+  _buffer: Uint8Array[]
+  _bufferSize: number
+  /** Hands out the messages in `_buffer`. */
+  _processBuffer(): void
+  _write(data: Uint8Array, callback: (error: Error | null) => void): void
   /** Inner steps that the guard wraps, because the package leaves them without a bound. */
   _parse(sizeBytes: number, parser: (bytes: Uint8Array) => void): void
   _onRequest(piece: number, offset: number, length: number): void
