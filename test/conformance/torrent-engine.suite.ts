@@ -405,7 +405,7 @@ export function torrentEngineSuite(
       expect(b.stats()).toEqual([])
     })
 
-    it('moves many torrents at once', { timeout: 60_000 }, async () => {
+    itFetches('moves many torrents at once', { timeout: 60_000 }, async () => {
       const samples = Array.from({ length: 60 }, (_, i) => sampleTorrent(`w${i}wiki`, [30_000, 7]))
       const a = await seeder(...samples)
       const [b, c] = [await started(), await started()]
