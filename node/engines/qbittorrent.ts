@@ -74,9 +74,9 @@ export class QBittorrent implements SeedClient {
       // Every byte was held to its digests before.
       skip_checking: 'true',
       seedMode: 'true',
-      paused: 'false',
-      stopped: 'false',
-      forced: 'true',
+      // Started once it is seen to be whole: it makes and fetches what it does not find.
+      paused: 'true',
+      stopped: 'true',
       ratioLimit: '-1',
       seedingTimeLimit: '-1',
       inactiveSeedingTimeLimit: '-1',
@@ -88,12 +88,11 @@ export class QBittorrent implements SeedClient {
     if (refused && (await this.find(infohash))?.isOurs !== true)
       throw new TorrentError('engine', `qBittorrent did not take ${infohash}`)
     if (!refused) ok(answer, 'torrents/add')
-    await this.start([infohash])
   }
 
   async start(infohashes: readonly Infohash[]): Promise<void> {
     if (infohashes.length === 0) return
-    // Also starts what is stopped, and no queue holds it back.
+    // Past its queue, which lets three torrents upload at a time. One that misses files would begin to fetch.
     await this.#post('torrents/setForceStart', { hashes: infohashes.join('|'), value: 'true' })
   }
 

@@ -40,9 +40,9 @@ export interface SeedClient {
   list(): Promise<ClientTorrent[]>
   /** Ours or somebody's; null: it has no such torrent. */
   find(infohash: Infohash): Promise<ClientTorrent | null>
-  /** Takes a whole .torrent file, marks it, and begins as early as the program allows; `start` must follow for those that stop. */
+  /** Takes a whole .torrent file, marked and stopped: `start` follows once it is `stopped` and not `missing` or `damaged`. */
   add(torrent: Uint8Array, infohash: Infohash, folder: string): Promise<void>
-  /** Seeds without queue and without a limit by ratio or time. */
+  /** Seeds what is whole, past any queue. */
   start(infohashes: readonly Infohash[]): Promise<void>
   /** Forgets them; files stay. Unknown ones are no error. */
   remove(infohashes: readonly Infohash[]): Promise<void>

@@ -1,5 +1,6 @@
 /** Real qBittorrent and Transmission for tests: each on loopback alone, in a folder of its own, told nothing by anybody else. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { pbkdf2Sync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -59,6 +60,7 @@ export async function startQBittorrent(options: { port?: number; login?: Login }
     `WebUI\\Port=${webPort}`,
     `WebUI\\LocalHostAuth=${options.login !== undefined}`,
     'WebUI\\UseUPnP=false',
+    ...(options.login === undefined ? [] : passwordLines(options.login)),
   ]
   await writeFile(join(folder, 'qBittorrent', 'config', 'qBittorrent.conf'), `${lines.join('\n')}\n`)
   const child = spawn(PROGRAMS.qbittorrent, [`--profile=${folder}`], {
@@ -66,6 +68,14 @@ export async function startQBittorrent(options: { port?: number; login?: Login }
     env: { ...process.env, HOME: folder },
   })
   return started(child, folder, url, port)
+}
+
+/** As it keeps them: salt and PBKDF2, so that it need not be told over the wire. */
+function passwordLines({ user, password }: Login): string[] {
+  const salt = randomBytes(16)
+  const hash = pbkdf2Sync(password, salt, 100_000, 64, 'sha512')
+  const value = `@ByteArray(${salt.toString('base64')}:${hash.toString('base64')})`
+  return [`WebUI\\Username=${user}`, `WebUI\\Password_PBKDF2="${value}"`]
 }
 
 export async function startTransmission(options: { port?: number; login?: Login } = {}): Promise<Program> {
