@@ -23,11 +23,17 @@ export interface WebTorrentEngineOptions {
   readonly maxConns?: number
   /** Open files of all torrents together. @default 64 */
   readonly openFilesMax?: number
+  /** Seeds that run at once; the others are dormant. @default 256 */
+  readonly seedsAwakeMax?: number
+  /** A seed without a peer for so long goes to sleep. @default 60 s */
+  readonly sleepAfterMs?: number
+  /** An incoming handshake must be whole by then. @default 10 s */
+  readonly handshakeMs?: number
   readonly log?: Log
 }
 
 /** Incoming connections of all torrents together. */
-const CONNECTIONS_MAX = 4_000
+const CONNECTIONS_MAX = 1_000
 
 /** Rejects with an Error of one plain sentence when the port is in use or forbidden. */
 export async function listen(options: WebTorrentEngineOptions): Promise<WebTorrent> {

@@ -42,7 +42,10 @@ declare module 'webtorrent' {
     readonly torrentPort: number
     readonly destroyed: boolean
     /** Not public. */
-    readonly _connPool: { readonly tcpServer: import('node:net').Server }
+    readonly _connPool: {
+      readonly tcpServer: import('node:net').Server
+      readonly _onTCPConnectionBound: (socket: import('node:net').Socket) => void
+    }
     /** A hex infohash or a whole .torrent file. */
     add(torrent: string | Uint8Array, options: TorrentOptions): import('./wire.ts').EngineTorrent
     destroy(callback: () => void): void
