@@ -27,6 +27,7 @@ import { Performer } from './runtime/perform.ts'
 import { Runtime } from './runtime/runtime.ts'
 import { UpdateExchange } from './runtime/updates.ts'
 import { WebFiles } from './sources/web-files.ts'
+import { HeldFiles } from './store/held-files.ts'
 import { loadKept } from './store/kept.ts'
 import { ReceiptStore } from './store/receipts.ts'
 import { ShardFetcher } from './transfer/fetch-shard.ts'
@@ -84,7 +85,8 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   const runtime = new Runtime({ state, clock, log, tickMs: TICK_MS, onFatal: fatal.reject })
   const dispatch = runtime.dispatch.bind(runtime)
 
-  const copies = new OwnCopies({ state, files, engine, hasher, log, dispatch })
+  const held = await HeldFiles.open(store, log)
+  const copies = new OwnCopies({ state, files, held, engine, hasher, clock, log, dispatch })
   const strangers = new Set<string>()
   const updates = new UpdateExchange({
     identity,
@@ -180,6 +182,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     clock,
     settledAfterMs: () => parameters().settledAfterMs,
     mustReadFirst: (shard) => mustReadFirst(state, shard),
+    hold: (shard, infohash) => copies.hold(shard, infohash),
   })
   const promises = new Promises({ identity, network, auditor, log, dispatch })
   const performer = new Performer({
@@ -198,6 +201,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     log,
     dispatch,
     checkOwn,
+    forgetHeld: (infohash) => copies.forget(infohash),
   })
   const neighbours = new Neighbours({
     network,
@@ -270,6 +274,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     }),
     stop: async () => {
       neighbours.stop()
+      await copies.stop()
       await performer.stop()
       await runtime.stop()
       await updates.stop()
