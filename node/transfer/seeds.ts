@@ -71,8 +71,11 @@ export class Seeds {
     return this.#seeds.has(infohash)
   }
 
-  get awakeCount(): number {
-    return this.#awake.size
+  /** What a tracker is told of it; null when it is not here or failed. */
+  counts(infohash: Infohash): { uploadedBytes: number } | null {
+    const seed = this.#seeds.get(infohash)
+    if (seed === undefined || seed.failure !== null) return null
+    return { uploadedBytes: seed.uploadedBytes + (seed.transfer?.uploadedBytes ?? 0) }
   }
 
   /** Knows it from now on; nothing is read. A failed one begins anew. */

@@ -21,6 +21,7 @@ import {
   type TorrentReader,
   type TorrentStats,
 } from '../ports.ts'
+import { Announcer, type AnnouncerOptions } from './announcer.ts'
 import { ChunkStore } from './chunk-store.ts'
 import { Dialler } from './dialler.ts'
 import { Door } from './door.ts'
@@ -46,6 +47,7 @@ export class WebTorrentEngine implements TorrentEngine {
   /** Fetches and readings; what is seeded is in `seeds`. */
   readonly #transfers = new Map<Infohash, Transfer>()
   readonly #seeds: Seeds
+  readonly #announcer: Announcer
   #seedFailed: (infohash: Infohash, error: TorrentError) => void = () => {}
   #door: Door | null = null
   #client: WebTorrent | null = null
@@ -59,10 +61,23 @@ export class WebTorrentEngine implements TorrentEngine {
         await this.#open(transfer, root, metadata)
         transfer.doneBytes = () => transfer.sizeBytes
       },
-      onFailed: (infohash, error) => this.#seedFailed(infohash, error),
+      onFailed: (infohash, error) => {
+        this.#announcer.delete(infohash)
+        this.#seedFailed(infohash, error)
+      },
       awakeMax: options.seedsAwakeMax,
       sleepAfterMs: options.sleepAfterMs,
       log: options.log,
+    })
+    this.#announcer = new Announcer({
+      trackers: options.trackers ?? [],
+      host: options.announceHost ?? options.host ?? '127.0.0.1',
+      log: options.log,
+      describe: (infohash) => this.#describe(infohash),
+      onPeers: (infohash, peers, { leeches }) => {
+        // Of what is complete here only those that lack something are worth a call.
+        if (leeches > 0 || this.#transfers.has(infohash)) this.addPeers(infohash, peers)
+      },
     })
   }
 
@@ -90,9 +105,10 @@ export class WebTorrentEngine implements TorrentEngine {
       admit: (socket, infohash) => this.#admit(client, socket, infohash),
       ...(handshakeMs === undefined ? {} : { handshakeMs }),
     })
-    this.#seeds.start()
     this.#client = client
     this.#port = client.torrentPort
+    this.#seeds.start()
+    this.#announcer.start()
   }
 
   async seed(torrent: Uint8Array | SeedSource, root: string): Promise<void> {
@@ -101,6 +117,7 @@ export class WebTorrentEngine implements TorrentEngine {
     const { infohash } = source
     if (this.#transfers.has(infohash)) throw new TorrentError('engine', `${infohash} is active already`)
     await this.#seeds.add(source, root)
+    this.#announcer.add(infohash, false)
   }
 
   onSeedFailed(handler: (infohash: Infohash, error: TorrentError) => void): void {
@@ -157,6 +174,7 @@ export class WebTorrentEngine implements TorrentEngine {
   }
 
   async remove(infohash: Infohash): Promise<void> {
+    this.#announcer.delete(infohash)
     await this.#seeds.remove(infohash)
     const transfer = this.#transfers.get(infohash)
     if (transfer === undefined) return
@@ -173,6 +191,7 @@ export class WebTorrentEngine implements TorrentEngine {
     this.#client = null
     if (client === null) return
     this.#door?.close()
+    await this.#announcer.stop()
     await this.#seeds.stop()
     await Promise.all([...this.#transfers.keys()].map((infohash) => this.remove(infohash)))
     if (!client.destroyed) await new Promise<void>((resolve) => client.destroy(() => resolve()))
@@ -203,7 +222,20 @@ export class WebTorrentEngine implements TorrentEngine {
     if (this.#transfers.size >= TORRENTS_MAX) throw new TorrentError('engine', 'too many torrents')
     const transfer = new Transfer(infohash, state, dialler, taker)
     this.#transfers.set(infohash, transfer)
+    if (transfer.taker === null) this.#announcer.add(infohash, true)
     return transfer
+  }
+
+  /** What trackers are told of it. */
+  #describe(infohash: Infohash): ReturnType<AnnouncerOptions['describe']> {
+    const transfer = this.#transfers.get(infohash)
+    const counts = transfer ?? this.#seeds.counts(infohash)
+    if (counts === null || this.#client === null) return null
+    // Of a torrent whose size is not known yet something is left.
+    const leftBytes = transfer === undefined ? 0 : Math.max(transfer.sizeBytes - transfer.doneBytes(), 1)
+    const { uploadedBytes } = counts
+    const downloadedBytes = transfer?.downloadedBytes ?? 0
+    return { peerId: this.#client.peerId, port: this.#port, uploadedBytes, downloadedBytes, leftBytes }
   }
 
   #isSelf({ host, port }: TorrentPeer): boolean {
@@ -302,7 +334,10 @@ export class WebTorrentEngine implements TorrentEngine {
 
   async #end(transfer: Transfer): Promise<void> {
     await transfer.halt()
-    if (this.#transfers.get(transfer.infohash) === transfer) this.#transfers.delete(transfer.infohash)
+    if (this.#transfers.get(transfer.infohash) === transfer) {
+      this.#transfers.delete(transfer.infohash)
+      this.#announcer.delete(transfer.infohash)
+    }
     transfer.end()
   }
 }

@@ -11,7 +11,7 @@ declare module 'webtorrent' {
     /** Connections a torrent. */
     readonly maxConns: number
     readonly dht: boolean
-    readonly tracker: false | { readonly announce: readonly string[]; readonly wrtc: false }
+    readonly tracker: false
     readonly lsd: boolean
     readonly utp: boolean
     readonly utPex: boolean
@@ -41,6 +41,8 @@ declare module 'webtorrent' {
     /** What it listens on, once it does. */
     readonly torrentPort: number
     readonly destroyed: boolean
+    /** 40 hex digits. */
+    readonly peerId: string
     /** Not public. */
     readonly _connPool: {
       readonly tcpServer: import('node:net').Server
