@@ -8,6 +8,7 @@ import type { NodeConfig } from './config.ts'
 import { loadRoot } from './federation.ts'
 import { diskSpace } from './files/disk.ts'
 import { type Layout, layoutOf } from './files/layout.ts'
+import { boundYoungGeneration } from './memory.ts'
 import { serveDialback } from './net/dialback.ts'
 import { createIdentity, type HostIdentity, loadIdentity } from './net/identity.ts'
 import { Libp2pNetwork } from './net/network.ts'
@@ -61,13 +62,16 @@ export type BaseConfig = Pick<
   | 'listen'
   | 'announceHost'
   | 'bittorrent'
+  | 'trackers'
   | 'downloadLimitBytesPerSecond'
   | 'uploadLimitBytesPerSecond'
+  | 'rereadLimitBytesPerSecond'
   | 'logLevel'
 >
 
 /** Rejects with an Error of one sentence: no root, a folder in use, a port in use, a disk too small. */
 export async function startBase(config: BaseConfig, bytesWanted: number): Promise<Base> {
+  boundYoungGeneration()
   const stack: (() => Promise<void>)[] = []
   const close = async () => {
     for (const stop of stack.splice(0).reverse()) await stop()
@@ -115,6 +119,8 @@ export async function startBase(config: BaseConfig, bytesWanted: number): Promis
     const engine = new WebTorrentEngine({
       host: config.bittorrent.host,
       port: config.bittorrent.port,
+      trackers: config.trackers,
+      ...(config.announceHost === null ? {} : { announceHost: config.announceHost }),
       ...limits(config),
       log: log.child({ part: 'torrent' }),
     })

@@ -17,6 +17,8 @@ import { Promises } from './audit/promises.ts'
 import { Receipts } from './audit/receipts.ts'
 import { type Base, type BaseConfig, startBase } from './base.ts'
 import type { StatusExtra } from './observe/status.ts'
+import { sleep } from './origin/pace.ts'
+import { createPacer } from './pace/pacer.ts'
 import { windowText } from './pace/quiet-hours.ts'
 import { CatalogExchange } from './runtime/catalogs.ts'
 import { Documents } from './runtime/documents.ts'
@@ -24,6 +26,7 @@ import { Neighbours } from './runtime/neighbours.ts'
 import { ObservationExchange } from './runtime/observations.ts'
 import { OwnCopies } from './runtime/own-copies.ts'
 import { Performer } from './runtime/perform.ts'
+import { Reread } from './runtime/reread.ts'
 import { Runtime } from './runtime/runtime.ts'
 import { UpdateExchange } from './runtime/updates.ts'
 import { WebFiles } from './sources/web-files.ts'
@@ -87,6 +90,16 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
 
   const held = await HeldFiles.open(store, log)
   const copies = new OwnCopies({ state, files, held, engine, hasher, clock, log, dispatch })
+  const reread = new Reread({
+    files,
+    held,
+    list: () => copies.list(),
+    check: (shard) => copies.check(shard),
+    pace: createPacer(base.config.rereadLimitBytesPerSecond, clock, sleep),
+    sleep,
+    clock,
+    log,
+  })
   const strangers = new Set<string>()
   const updates = new UpdateExchange({
     identity,
@@ -237,6 +250,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     bittorrent: [{ host: base.config.announceHost ?? base.config.bittorrent.host, port: engine.port }],
   })
   neighbours.start()
+  reread.start()
 
   log.info({ addresses: network.addresses(), bittorrent: engine.port }, 'joined the federation')
 
@@ -274,6 +288,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     }),
     stop: async () => {
       neighbours.stop()
+      await reread.stop()
       await copies.stop()
       await performer.stop()
       await runtime.stop()

@@ -66,6 +66,13 @@ export class OwnCopies {
     await this.#parts.engine.seed(this.#torrent(shard, infohash), this.#parts.files.mirror)
   }
 
+  /** All that is held now. */
+  *list(): Generator<{ shard: Shard; infohash: Infohash }> {
+    for (const { state, shard, infohash } of this.#parts.state.own.values()) {
+      if (state === 'held' && infohash !== null) yield { shard, infohash }
+    }
+  }
+
   async forget(infohash: Infohash): Promise<void> {
     this.#shards.delete(infohash)
     await this.#parts.held.forget(infohash)

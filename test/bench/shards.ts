@@ -4,8 +4,11 @@
  */
 import { fork } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { bencode } from '../../protocol/codec/bencode.ts'
 import { leech } from '../support/leecher.ts'
 import { makeShards } from '../support/many-shards.ts'
 import type { Cost, Listening, SeedingTask } from '../support/seeding-child.ts'
@@ -51,12 +54,34 @@ async function startChild(task: SeedingTask): Promise<Child> {
   }
 }
 
-/** Rises by what it was at its lowest until the look at files that begins with the start is over. */
+/** A tracker that asks for the usual half hour, in this process, and counts. */
+async function startTracker(): Promise<{ url: string; readonly announces: number; close(): void }> {
+  let announces = 0
+  const answer = bencode({ interval: 1_800, complete: 1, incomplete: 0, peers: new Uint8Array() })
+  const server = createServer((_, response) => {
+    announces++
+    response.end(answer)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return {
+    url: `http://127.0.0.1:${port}/announce`,
+    get announces() {
+      return announces
+    },
+    close: () => {
+      server.closeAllConnections()
+      server.close()
+    },
+  }
+}
+
+/** The look at files that begins with the start is over: it costs more than announcing does. */
 async function untilQuiet(child: Child): Promise<void> {
   for (let before = await child.cost(); ; ) {
     await pause(2_000)
     const after = await child.cost()
-    if (after.cpuMs - before.cpuMs < 100) return
+    if (after.cpuMs - before.cpuMs < 200) return
     before = after
   }
 }
@@ -65,13 +90,16 @@ async function run(): Promise<Measure[]> {
   const dataDir = await mkdtemp(join(tmpdir(), 'wikiseed-shards-'))
   try {
     const infos = await makeShards(dataDir, { shards: SHARDS, files: 10, sizeBytes: 2_000 })
-    const child = await startChild({ dataDir })
+    const tracker = await startTracker()
+    const child = await startChild({ dataDir, trackers: [tracker.url] })
     const atStart = performance.now()
     await untilQuiet(child)
     const lookMs = performance.now() - atStart
     const idle = await child.cost()
+    const before = tracker.announces
     await pause(IDLE_MS)
     const later = await child.cost()
+    const announced = tracker.announces
 
     const firstByteMs: number[] = []
     let rssBytesMax = 0
@@ -87,6 +115,7 @@ async function run(): Promise<Measure[]> {
     }
     const end = await child.cost()
     await child.stop()
+    tracker.close()
     firstByteMs.sort((a, b) => a - b)
     const of = (what: string, value: number, unit: string): Measure => ({ what, value, unit })
     return [
@@ -96,6 +125,7 @@ async function run(): Promise<Measure[]> {
       of('... and until every file was looked at, within', lookMs, 'ms'),
       of('resident memory, idle (goal < 300)', later.rssBytes / MIB, 'MiB'),
       of('processor, idle (goal < 2)', (100 * (later.cpuMs - idle.cpuMs)) / IDLE_MS, '%'),
+      of('... while it announced to a tracker', (announced - before) / (IDLE_MS / 1_000), 'per second'),
       of('shards served one after the other', SERVED, 'shards'),
       of('first byte from a dormant shard, median', firstByteMs[SERVED >> 1] ?? 0, 'ms'),
       of('... 99th percentile (goal < 300)', firstByteMs[Math.floor(SERVED * 0.99)] ?? 0, 'ms'),

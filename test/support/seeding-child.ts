@@ -4,6 +4,7 @@
  */
 import { readdirSync } from 'node:fs'
 import { layoutOf } from '../../node/files/layout.ts'
+import { boundYoungGeneration } from '../../node/memory.ts'
 import { systemClock } from '../../node/runtime/clock.ts'
 import { OwnCopies } from '../../node/runtime/own-copies.ts'
 import { HeldFiles } from '../../node/store/held-files.ts'
@@ -17,6 +18,7 @@ import { silentLog } from '../conformance/silent-log.ts'
 
 export interface SeedingTask {
   readonly dataDir: string
+  readonly trackers: readonly string[]
 }
 
 /** What it says when it listens. */
@@ -36,12 +38,13 @@ export interface Cost {
   readonly failed: number
 }
 
-async function main({ dataDir }: SeedingTask): Promise<void> {
+async function main({ dataDir, trackers }: SeedingTask): Promise<void> {
+  boundYoungGeneration()
   const layout = layoutOf(dataDir)
   const store = await openLevelStore(layout.store, layout.root)
   const kept = await loadKept(store)
   const own = new Map((kept?.own ?? []).map((one) => [one.shard.key, one]))
-  const engine = new WebTorrentEngine({ port: 0 })
+  const engine = new WebTorrentEngine({ port: 0, trackers })
   const copies = new OwnCopies({
     state: { own } as unknown as CoreState,
     files: new ShardFiles(layout),
