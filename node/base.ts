@@ -9,6 +9,7 @@ import { startEngine } from './engines/start-engine.ts'
 import { loadRoot } from './federation.ts'
 import { diskSpace } from './files/disk.ts'
 import { type Layout, layoutOf } from './files/layout.ts'
+import { boundYoungGeneration } from './memory.ts'
 import { serveDialback } from './net/dialback.ts'
 import { createIdentity, type HostIdentity, loadIdentity } from './net/identity.ts'
 import { Libp2pNetwork } from './net/network.ts'
@@ -75,13 +76,16 @@ export type BaseConfig = Pick<
   | 'announceHost'
   | 'bittorrent'
   | 'engine'
+  | 'trackers'
   | 'downloadLimitBytesPerSecond'
   | 'uploadLimitBytesPerSecond'
+  | 'rereadLimitBytesPerSecond'
   | 'logLevel'
 >
 
 /** Rejects with an Error of one sentence: no root, a folder in use, a port in use, a disk too small. */
 export async function startBase(config: BaseConfig, bytesWanted: number): Promise<Base> {
+  boundYoungGeneration()
   const stack: (() => Promise<void>)[] = []
   const close = async () => {
     for (const stop of stack.splice(0).reverse()) await stop()

@@ -21,6 +21,7 @@ import {
   whole,
   yesNo,
 } from './settings.ts'
+import { isTrackerUrl } from './transfer/tracker.ts'
 
 export interface NodeConfig extends SourceConfig {
   /** Absolute. */
@@ -52,6 +53,10 @@ export interface NodeConfig extends SourceConfig {
   readonly leave: boolean
   readonly downloadLimitBytesPerSecond: number | null
   readonly uploadLimitBytesPerSecond: number | null
+  /** Announce URLs. */
+  readonly trackers: readonly string[]
+  /** For reading again what is held. */
+  readonly rereadLimitBytesPerSecond: number
   /** Claims, and fetches, under way at once. */
   readonly claimsMax: number
   readonly fetchesMax: number
@@ -148,6 +153,19 @@ export const BASE_SETTINGS = {
     help: 'BitTorrent bytes a second to send at most (default: no limit)',
     kind: orNull(size),
     default: null,
+  },
+  tracker: {
+    value: '<url>',
+    help: 'a BitTorrent tracker to announce to: http, https or udp with a port',
+    kind: list(textLike('a tracker, http://host/announce or udp://host:port', isTrackerUrl), 16),
+    default: [],
+    repeat: true,
+  },
+  rereadLimit: {
+    value: '<size>',
+    help: 'bytes a second at which what is held is read again, once in 30 days',
+    kind: size,
+    default: 8_000_000,
   },
   logLevel: { value: '<level>', help: LOG_LEVELS.join(', '), kind: choice(LOG_LEVELS), default: 'info' },
 } satisfies Settings
@@ -256,6 +274,8 @@ export function baseConfigOf(
     http: { ...values.http, allowedHosts: values.allowedHost },
     downloadLimitBytesPerSecond: values.downloadLimit,
     uploadLimitBytesPerSecond: values.uploadLimit,
+    trackers: values.tracker,
+    rereadLimitBytesPerSecond: values.rereadLimit,
     logLevel: values.logLevel,
   }
 }

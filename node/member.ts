@@ -1,3 +1,4 @@
+// Longer than 300 lines: a member is put together in one place, read from top to bottom.
 /**
  * A member of a federation: everything that volunteers and coordinators do alike, from the core's loop down to the sockets.
  * The composition root of both, read top to bottom (HOUSE).
@@ -19,6 +20,7 @@ import { type Base, type BaseConfig, startBase } from './base.ts'
 import { Findings } from './observe/findings.ts'
 import type { StatusExtra } from './observe/status.ts'
 import { sleep } from './origin/pace.ts'
+import { createPacer } from './pace/pacer.ts'
 import { windowText } from './pace/quiet-hours.ts'
 import { CatalogExchange } from './runtime/catalogs.ts'
 import { Documents } from './runtime/documents.ts'
@@ -26,10 +28,12 @@ import { Neighbours } from './runtime/neighbours.ts'
 import { ObservationExchange } from './runtime/observations.ts'
 import { OwnCopies } from './runtime/own-copies.ts'
 import { Performer } from './runtime/perform.ts'
+import { Reread } from './runtime/reread.ts'
 import { Runtime } from './runtime/runtime.ts'
 import { SeedWatch } from './runtime/seed-watch.ts'
 import { UpdateExchange } from './runtime/updates.ts'
 import { WebFiles } from './sources/web-files.ts'
+import { HeldFiles } from './store/held-files.ts'
 import { loadKept } from './store/kept.ts'
 import { ReceiptStore } from './store/receipts.ts'
 import { ShardFetcher } from './transfer/fetch-shard.ts'
@@ -91,8 +95,19 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   const runtime = new Runtime({ state, clock, log, tickMs: TICK_MS, onFatal: fatal.reject })
   const dispatch = runtime.dispatch.bind(runtime)
 
-  const copies = new OwnCopies({ state, files, engine, hasher, log, dispatch })
+  const held = await HeldFiles.open(store, log)
+  const copies = new OwnCopies({ state, files, held, engine, hasher, clock, log, dispatch })
   const seedWatch = new SeedWatch({ state, engine, copies, clock, log })
+  const reread = new Reread({
+    files,
+    held,
+    list: () => copies.list(),
+    check: (shard) => copies.check(shard),
+    pace: createPacer(base.config.rereadLimitBytesPerSecond, clock, sleep),
+    sleep,
+    clock,
+    log,
+  })
   const strangers = new Set<string>()
   const updates = new UpdateExchange({
     identity,
@@ -192,6 +207,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     mustReadFirst: (shard) => mustReadFirst(state, shard),
     structureAlways: settings.role === 'collector',
     found: (shard, found) => findings.note(shard, found),
+    hold: (shard, infohash) => copies.hold(shard, infohash),
   })
   const promises = new Promises({ identity, network, auditor, log, dispatch })
   const performer = new Performer({
@@ -210,6 +226,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     log,
     dispatch,
     checkOwn,
+    forgetHeld: (infohash) => copies.forget(infohash),
   })
   const neighbours = new Neighbours({
     network,
@@ -246,6 +263,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   })
   neighbours.start()
   seedWatch.start()
+  reread.start()
 
   log.info({ addresses: network.addresses(), bittorrent: engine.port }, 'joined the federation')
 
@@ -286,6 +304,8 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     stop: async () => {
       neighbours.stop()
       seedWatch.stop()
+      await reread.stop()
+      await copies.stop()
       await performer.stop()
       await runtime.stop()
       await updates.stop()

@@ -203,6 +203,8 @@ export interface TorrentPeer {
 export interface TorrentStats {
   readonly infohash: Infohash
   readonly state: 'seeding' | 'fetching-metadata' | 'fetching' | 'failed'
+  /** A seed that costs nothing until somebody asks for it. @default false */
+  readonly dormant?: boolean
   readonly sizeBytes: number
   readonly doneBytes: number
   /** Payload bytes since it was added. */
@@ -223,6 +225,17 @@ export class TorrentError extends Error {
     this.name = 'TorrentError'
     this.code = code
   }
+}
+
+/** What is verified and may be seeded whenever somebody asks. Both are called each time that the seed wakes. */
+export interface SeedSource {
+  readonly infohash: Infohash
+  /** Of all its files. */
+  readonly sizeBytes: number
+  /** The whole .torrent file. Rejects with the file system's error. */
+  torrent(): Promise<Uint8Array>
+  /** What is not as it was when it was verified, by sizes and times alone: a text for each file. Nothing of it is served then. */
+  changed?(): Promise<readonly string[]>
 }
 
 /** A torrent of which parts are read; nothing of it is kept on disk. */
@@ -250,9 +263,12 @@ export interface TorrentEngine {
   readonly port: number
   /**
    * Seeds what is complete and verified: `root` is the folder that holds the torrent's name folder (mirror layout).
-   * `torrent` is a whole .torrent file. Nothing is read again.
+   * `torrent` is a whole .torrent file, whose files' sizes are looked at now; or where to get it, then they are when somebody asks.
+   * Nothing is read again. One that failed begins anew; one that is seeded already is left as it is.
    */
-  seed(torrent: Uint8Array, root: string): Promise<void>
+  seed(torrent: Uint8Array | SeedSource, root: string): Promise<void>
+  /** Called when a seed stopped because its files or its .torrent are not what was verified, or cannot be read. */
+  onSeedFailed(handler: (infohash: Infohash, error: TorrentError) => void): void
   /**
    * Fetches by infohash from peers into `root` (same layout). As soon as the info dictionary is known, `accept` judges its
    * raw bytes; false rejects with `metadata-mismatch` before any payload is written. Resolves with the raw info bytes when every
@@ -298,7 +314,7 @@ export interface TorrentEngine {
       signal?: AbortSignal
     },
   ): Promise<TorrentReader>
-  /** Adds peers to an active fetch of a whole torrent or a seed; unknown infohash is a no-op. */
+  /** Adds peers to an active fetch of a whole torrent or a seed, which wakes for them; unknown infohash is a no-op. */
   addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void
   /** Stops and forgets one torrent; files stay. */
   remove(infohash: Infohash): Promise<void>

@@ -13,6 +13,7 @@ import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import {
   type EngineAbout,
   type Log,
+  type SeedSource,
   type TorrentEngine,
   TorrentError,
   type TorrentPeer,
@@ -54,6 +55,7 @@ export class OutsideEngine implements TorrentEngine {
   readonly #leaving = new Set<Infohash>()
   readonly #stopping = new AbortController()
   #looking: Promise<void> = Promise.resolve()
+  #seedFailed: (infohash: Infohash, error: TorrentError) => void = () => {}
   #port = 0
   #version = ''
   /** Why the last look failed; null: it answers. */
@@ -82,8 +84,13 @@ export class OutsideEngine implements TorrentEngine {
     this.#looking = this.#lookAgainAndAgain()
   }
 
-  async seed(torrent: Uint8Array, root: string): Promise<void> {
+  onSeedFailed(handler: (infohash: Infohash, error: TorrentError) => void): void {
+    this.#seedFailed = handler
+  }
+
+  async seed(source: Uint8Array | SeedSource, root: string): Promise<void> {
     const { own, folders } = this.#options
+    const torrent = source instanceof Uint8Array ? source : await torrentOf(source)
     const metainfo = decodeMetainfo(torrent)
     const info = metainfo === null ? null : decodeInfo(metainfo.info)
     if (metainfo === null || info === null) {
@@ -184,10 +191,12 @@ export class OutsideEngine implements TorrentEngine {
     this.#leaving.delete(infohash)
   }
 
-  #fail(seed: Seed, { code, message }: TorrentError): void {
+  #fail(seed: Seed, error: TorrentError): void {
+    const { code, message } = error
     const failure = { code: code === 'disk' ? code : 'engine', detail: message } as const
     seed.stats = { ...seed.stats, state: 'failed', peers: 0, failure }
     this.#options.log.warn({ infohash: seed.stats.infohash, ...failure }, 'a seed failed')
+    if (code === 'disk') this.#seedFailed(seed.stats.infohash, error)
   }
 
   async #lookAgainAndAgain(): Promise<void> {
@@ -243,6 +252,15 @@ export class OutsideEngine implements TorrentEngine {
     this.#leaving.add(found.infohash)
     await this.#takeBack(found.infohash)
   }
+}
+
+/** Rejects with TorrentError `disk` when its files, or the .torrent itself, are not what was verified. */
+async function torrentOf(source: SeedSource): Promise<Uint8Array> {
+  const changed = (await source.changed?.()) ?? []
+  if (changed.length > 0) throw new TorrentError('disk', changed.join('; '))
+  return source.torrent().catch((error: unknown) => {
+    throw asTorrentError(error)
+  })
 }
 
 function newSeed(infohash: Infohash, info: Info, folder: string): Seed {

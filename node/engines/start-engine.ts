@@ -19,7 +19,15 @@ export interface StartedEngine {
 /** Rejects with an Error of one sentence: a port in use, or a program that does not answer. */
 export async function startEngine(config: BaseConfig, log: Log): Promise<StartedEngine> {
   const { bittorrent, engine: choice } = config
-  const own = new WebTorrentEngine({ host: bittorrent.host, port: bittorrent.port, ...limits(config), log })
+  const own = new WebTorrentEngine({
+    host: bittorrent.host,
+    port: bittorrent.port,
+    // A program that seeds announces what it seeds by itself.
+    trackers: choice.kind === 'own' ? config.trackers : [],
+    ...(config.announceHost === null ? {} : { announceHost: config.announceHost }),
+    ...limits(config),
+    log,
+  })
   const host = config.announceHost ?? bittorrent.host
   if (choice.kind === 'own') {
     await own.start()

@@ -1,7 +1,7 @@
 /** Does the core's effects with the node's adapters. Long work runs beside and comes back as an event. */
 import type { Effect } from '../../protocol/core/effect.ts'
 import type { Event } from '../../protocol/core/event.ts'
-import type { ShardKey } from '../../protocol/ids.ts'
+import type { Infohash, ShardKey } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import type { Auditor } from '../audit/auditor.ts'
 import type { FileAuditor } from '../audit/file-auditor.ts'
@@ -32,6 +32,8 @@ export interface PerformParts {
   readonly log: Log
   readonly dispatch: (event: Event) => void
   readonly checkOwn: (shard: Shard) => Promise<readonly string[]>
+  /** What is remembered of the files of a replica that goes. */
+  readonly forgetHeld: (infohash: Infohash) => Promise<void>
 }
 
 interface Work {
@@ -126,7 +128,10 @@ export class Performer {
 
   async #drop({ shard, infohash }: Extract<Effect, { kind: 'drop' }>): Promise<void> {
     const { engine, files } = this.#parts
-    if (infohash !== null) await engine.remove(infohash)
+    if (infohash !== null) {
+      await engine.remove(infohash)
+      await this.#parts.forgetHeld(infohash)
+    }
     await files.remove(shard, infohash)
   }
 

@@ -2,6 +2,7 @@
  * Keeps dialling the given peers of one torrent for as long as it is wanted, with growing, jittered pauses: a holder may
  * come up minutes after it was named. The engine's package alone gives a peer up after three retries.
  */
+import type { TorrentPeer } from '../ports.ts'
 
 export interface DiallerOptions {
   /** Dials of one peer in a row that brought nothing; then it is left alone. @default no end */
@@ -37,6 +38,14 @@ export class Dialler {
     const target: Target = { attempts: 0, connected: false, banned: false, timer: null }
     this.#targets.set(address, target)
     this.#schedule(address, target)
+  }
+
+  /** Those whose port nobody can listen on are left out. */
+  addPeers(peers: readonly TorrentPeer[]): void {
+    for (const { host, port } of peers) {
+      if (!Number.isInteger(port) || port < 1 || port > 65_534) continue
+      this.add(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)
+    }
   }
 
   has(address: string): boolean {

@@ -4,7 +4,7 @@
  */
 import { rm, stat } from 'node:fs/promises'
 import type { FetchSource } from '../../protocol/core/effect.ts'
-import type { ShardKey } from '../../protocol/ids.ts'
+import type { Infohash, ShardKey } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { infoMatchesShard, torrentFiles, totalBytes } from '../../protocol/torrent/info.ts'
 import type { OnStep } from '../files/steps.ts'
@@ -32,6 +32,8 @@ export interface FetchParts {
   readonly mustReadFirst: (shard: ShardKey) => boolean
   /** A coordinator verified the Internet Archive's copy. */
   readonly isArchived: (shard: ShardKey) => boolean
+  /** Seeds what was verified just now and stands in the mirror, and remembers how its files look. */
+  readonly hold: (shard: Shard, infohash: Infohash) => Promise<void>
   readonly onStep?: OnStep
   /** Also look at the form of what comes from the swarm; what comes from origin is always looked at, for all the others. */
   readonly structureAlways: boolean
@@ -198,12 +200,12 @@ export class ShardFetcher {
   }
 
   async #install(shard: Shard, built: BuiltShard, signal: AbortSignal): Promise<Fetched['infohash']> {
-    const { files, engine, found } = this.#parts
+    const { files, engine, found, hold } = this.#parts
     // From here to the replica there is no way back: a stop in between would only make the same work twice.
     signal.throwIfAborted()
     await engine.remove(built.infohash)
-    const torrent = await files.install(shard, built)
-    await engine.seed(torrent, files.mirror)
+    await files.install(shard, built)
+    await hold(shard, built.infohash)
     if (built.findings.size > 0) found(shard, built.findings)
     return built.infohash
   }

@@ -1,6 +1,6 @@
 /**
- * The engine's package, listening: its settings and what they avoid. uTP off (dialled first, slow); DHT, LSD, NAT mapping and
- * trackers off unless told; PEX off (peers come from signed manifests); web seeds off (archives are read over HTTP by another
+ * The engine's package, listening: its settings and what they avoid. uTP off (dialled first, slow); DHT, LSD, NAT mapping
+ * and its trackers off (a client with timers for each torrent); PEX off (peers come from signed manifests); web seeds off (archives are read over HTTP by another
  * part); no encryption, no WebRTC.
  */
 import WebTorrent from 'webtorrent'
@@ -14,8 +14,10 @@ export interface WebTorrentEngineOptions {
   readonly port: number
   /** BitTorrent's mainline DHT. Listens on all addresses. @default false */
   readonly dht?: boolean
-  /** Announce URLs (http, udp). @default none */
+  /** Announce URLs (http, udp), told by our own announcer. @default none */
   readonly trackers?: readonly string[]
+  /** By which others reach us; decides who may be told of it. @default `host` */
+  readonly announceHost?: string
   /** For the whole engine. @default no limit */
   readonly downloadLimitBytesPerSecond?: number
   readonly uploadLimitBytesPerSecond?: number
@@ -23,20 +25,26 @@ export interface WebTorrentEngineOptions {
   readonly maxConns?: number
   /** Open files of all torrents together. @default 64 */
   readonly openFilesMax?: number
+  /** Seeds that run at once; the others are dormant. @default 256 */
+  readonly seedsAwakeMax?: number
+  /** A seed without a peer for so long goes to sleep. @default 60 s */
+  readonly sleepAfterMs?: number
+  /** An incoming handshake must be whole by then. @default 10 s */
+  readonly handshakeMs?: number
   readonly log?: Log
 }
 
 /** Incoming connections of all torrents together. */
-const CONNECTIONS_MAX = 4_000
+const CONNECTIONS_MAX = 1_000
 
 /** Rejects with an Error of one plain sentence when the port is in use or forbidden. */
 export async function listen(options: WebTorrentEngineOptions): Promise<WebTorrent> {
-  const { host = '127.0.0.1', port, dht = false, trackers = [], maxConns = 55 } = options
+  const { host = '127.0.0.1', port, dht = false, maxConns = 55 } = options
   const client = new WebTorrent({
     torrentPort: { port, host },
     maxConns,
     dht,
-    tracker: trackers.length === 0 ? false : { announce: trackers, wrtc: false },
+    tracker: false,
     lsd: false,
     utp: false,
     utPex: false,

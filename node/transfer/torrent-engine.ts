@@ -1,3 +1,4 @@
+// Longer than 300 lines: every method of the port, in one adapter.
 /**
  * The BitTorrent engine: an adapter around WebTorrent.
  *
@@ -8,33 +9,34 @@
  * first torrent and asks its wires itself.
  */
 
+import type { Socket } from 'node:net'
 import type WebTorrent from 'webtorrent'
-import type { TorrentOptions } from 'webtorrent'
 import type { Infohash } from '../../protocol/ids.ts'
 import { decodeInfo, type Info, infohashOf } from '../../protocol/torrent/info.ts'
-import { decodeMetainfo, encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import {
+  type SeedSource,
   type TorrentEngine,
   TorrentError,
   type TorrentPeer,
   type TorrentReader,
   type TorrentStats,
 } from '../ports.ts'
-import { ChunkStore, checkSizes } from './chunk-store.ts'
+import { Announcer, type AnnouncerOptions } from './announcer.ts'
+import { ChunkStore } from './chunk-store.ts'
 import { Dialler } from './dialler.ts'
+import { Door } from './door.ts'
 import { FilePool } from './file-pool.ts'
 import { FileTaker } from './file-taker.ts'
 import { PieceTaker, readerOf } from './piece-taker.ts'
+import { Seeds, sourceOf } from './seeds.ts'
 import { listen, type WebTorrentEngineOptions } from './torrent-client.ts'
-import { aborted, asTorrentError, diskError, isMissing } from './torrent-errors.ts'
-import { attach, orAbort, storeClass, type Taker, Transfer, until } from './torrent-transfer.ts'
-import type { EngineTorrent } from './wire.ts'
+import { aborted, asTorrentError } from './torrent-errors.ts'
+import { type Opened, openTorrent } from './torrent-opening.ts'
+import { attach, orAbort, type Taker, Transfer, until } from './torrent-transfer.ts'
 
 type FetchOptions = Parameters<TorrentEngine['fetchFile']>[3]
 type Fetched = Awaited<ReturnType<TorrentEngine['fetchFile']>>
 
-/** Dials of a seed to a peer that wants from it: that one dials too. */
-const SEED_DIALS_MAX = 6
 /** Least time between two progress reports of a fetch. */
 const PROGRESS_MS = 200
 const TORRENTS_MAX = 10_000
@@ -42,13 +44,41 @@ const TORRENTS_MAX = 10_000
 export class WebTorrentEngine implements TorrentEngine {
   readonly #options: WebTorrentEngineOptions
   readonly #pool: FilePool
+  /** Fetches and readings; what is seeded is in `seeds`. */
   readonly #transfers = new Map<Infohash, Transfer>()
+  readonly #seeds: Seeds
+  readonly #announcer: Announcer
+  #seedFailed: (infohash: Infohash, error: TorrentError) => void = () => {}
+  #door: Door | null = null
   #client: WebTorrent | null = null
   #port = 0
 
   constructor(options: WebTorrentEngineOptions) {
     this.#options = options
     this.#pool = new FilePool(options.openFilesMax)
+    this.#seeds = new Seeds({
+      run: async (transfer, root, metadata) => {
+        await this.#open(transfer, root, metadata)
+        transfer.doneBytes = () => transfer.sizeBytes
+      },
+      onFailed: (infohash, error) => {
+        this.#announcer.delete(infohash)
+        this.#seedFailed(infohash, error)
+      },
+      awakeMax: options.seedsAwakeMax,
+      sleepAfterMs: options.sleepAfterMs,
+      log: options.log,
+    })
+    this.#announcer = new Announcer({
+      trackers: options.trackers ?? [],
+      host: options.announceHost ?? options.host ?? '127.0.0.1',
+      log: options.log,
+      describe: (infohash) => this.#describe(infohash),
+      onPeers: (infohash, peers, { leeches }) => {
+        // Of what is complete here only those that lack something are worth a call.
+        if (leeches > 0 || this.#transfers.has(infohash)) this.addPeers(infohash, peers)
+      },
+    })
   }
 
   get port(): number {
@@ -63,34 +93,35 @@ export class WebTorrentEngine implements TorrentEngine {
     client.on('error', (error: Error) => {
       log?.error({ error: error.message }, 'the BitTorrent engine failed')
       if (!client.destroyed) return
-      for (const transfer of this.#transfers.values())
-        transfer.fail(new TorrentError('engine', error.message))
+      const failure = new TorrentError('engine', error.message)
+      for (const transfer of this.#transfers.values()) transfer.fail(failure)
+      this.#seeds.failAll(failure)
+    })
+    const { tcpServer, _onTCPConnectionBound } = client._connPool
+    tcpServer.removeListener('connection', _onTCPConnectionBound)
+    const { handshakeMs } = this.#options
+    this.#door = new Door(tcpServer, {
+      wake: (infohash) => this.#wake(infohash),
+      admit: (socket, infohash) => this.#admit(client, socket, infohash),
+      ...(handshakeMs === undefined ? {} : { handshakeMs }),
     })
     this.#client = client
     this.#port = client.torrentPort
+    this.#seeds.start()
+    this.#announcer.start()
   }
 
-  async seed(torrent: Uint8Array, root: string): Promise<void> {
-    const metainfo = decodeMetainfo(torrent)
-    const info = metainfo === null ? null : decodeInfo(metainfo.info)
-    if (metainfo === null || info === null) {
-      throw new TorrentError('metadata-mismatch', 'not a .torrent file of a shard')
-    }
-    const { infohash } = metainfo
-    const known = this.#transfers.get(infohash)
-    if (known?.state === 'seeding') return
-    if (known?.state === 'failed') await this.remove(infohash)
-    const transfer = this.#begin(infohash, 'seeding', new Dialler({ attemptsMax: SEED_DIALS_MAX }))
-    try {
-      await checkSizes(root, info)
-      await this.#open(transfer, root, { raw: metainfo.info, info }, transfer.signal)
-      transfer.doneBytes = () => transfer.sizeBytes
-    } catch (error) {
-      await this.#end(transfer)
-      throw asTorrentError(error)
-    }
-    // From here on a failure (a file that vanished) stops the seed; stats say so until it is removed.
-    transfer.signal.addEventListener('abort', () => void transfer.halt(), { once: true })
+  async seed(torrent: Uint8Array | SeedSource, root: string): Promise<void> {
+    const source = torrent instanceof Uint8Array ? await sourceOf(torrent, root) : torrent
+    if (this.#client === null) throw new TorrentError('engine', 'the BitTorrent engine is not running')
+    const { infohash } = source
+    if (this.#transfers.has(infohash)) throw new TorrentError('engine', `${infohash} is active already`)
+    await this.#seeds.add(source, root)
+    this.#announcer.add(infohash, false)
+  }
+
+  onSeedFailed(handler: (infohash: Infohash, error: TorrentError) => void): void {
+    this.#seedFailed = handler
   }
 
   async fetch(
@@ -132,45 +163,83 @@ export class WebTorrentEngine implements TorrentEngine {
   }
 
   addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void {
+    const others = peers.filter((peer) => !this.#isSelf(peer))
     const transfer = this.#transfers.get(infohash)
-    if (transfer?.taker === null) this.#dial(transfer, peers)
+    if (transfer?.taker === null) transfer.dialler.addPeers(others)
+    if (transfer !== undefined || others.length === 0 || !this.#seeds.has(infohash)) return
+    this.#seeds.wake(infohash).then(
+      (seed) => seed.dialler.addPeers(others),
+      () => {}, // it was said where it failed
+    )
   }
 
   async remove(infohash: Infohash): Promise<void> {
+    this.#announcer.delete(infohash)
+    await this.#seeds.remove(infohash)
     const transfer = this.#transfers.get(infohash)
     if (transfer === undefined) return
     transfer.fail(aborted())
-    await (transfer.isFetch ? transfer.ended : this.#end(transfer))
+    await transfer.ended
   }
 
   stats(): TorrentStats[] {
-    return [...this.#transfers.values()].map((transfer) => transfer.stats())
+    return [...this.#seeds.stats(), ...[...this.#transfers.values()].map((transfer) => transfer.stats())]
   }
 
   async stop(): Promise<void> {
     const client = this.#client
     this.#client = null
     if (client === null) return
+    this.#door?.close()
+    await this.#announcer.stop()
+    await this.#seeds.stop()
     await Promise.all([...this.#transfers.keys()].map((infohash) => this.remove(infohash)))
     if (!client.destroyed) await new Promise<void>((resolve) => client.destroy(() => resolve()))
     await this.#pool.close()
   }
 
+  /** Somebody's handshake names this torrent. */
+  async #wake(infohash: Infohash): Promise<boolean> {
+    if (this.#transfers.has(infohash)) return true
+    if (!this.#seeds.has(infohash)) return false
+    await this.#seeds.wake(infohash)
+    return true
+  }
+
+  #admit(client: WebTorrent, socket: Socket, infohash: Infohash): void {
+    if (this.#seeds.has(infohash)) {
+      this.#seeds.enter(infohash)
+      socket.once('close', () => this.#seeds.leave(infohash))
+    }
+    client._connPool._onTCPConnectionBound(socket)
+  }
+
   #begin(infohash: Infohash, state: TorrentStats['state'], dialler: Dialler, taker?: Taker | null) {
     if (this.#client === null) throw new TorrentError('engine', 'the BitTorrent engine is not running')
-    if (this.#transfers.has(infohash)) throw new TorrentError('engine', `${infohash} is active already`)
+    if (this.#transfers.has(infohash) || this.#seeds.has(infohash)) {
+      throw new TorrentError('engine', `${infohash} is active already`)
+    }
     if (this.#transfers.size >= TORRENTS_MAX) throw new TorrentError('engine', 'too many torrents')
     const transfer = new Transfer(infohash, state, dialler, taker)
     this.#transfers.set(infohash, transfer)
+    if (transfer.taker === null) this.#announcer.add(infohash, true)
     return transfer
   }
 
-  #dial({ dialler }: Transfer, peers: readonly TorrentPeer[]): void {
-    for (const { host, port } of peers) {
-      if (!Number.isInteger(port) || port < 1 || port > 65_534) continue
-      if (port === this.#port && host === (this.#options.host ?? '127.0.0.1')) continue
-      dialler.add(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)
-    }
+  /** What trackers are told of it. */
+  #describe(infohash: Infohash): ReturnType<AnnouncerOptions['describe']> {
+    const transfer = this.#transfers.get(infohash)
+    const counts = transfer ?? this.#seeds.counts(infohash)
+    if (counts === null || this.#client === null) return null
+    // Of a torrent whose size is not known yet something is left.
+    const leftBytes = transfer === undefined ? 0 : Math.max(transfer.sizeBytes - transfer.doneBytes(), 1)
+    const { uploadedBytes } = counts
+    const downloadedBytes = transfer?.downloadedBytes ?? 0
+    return { peerId: this.#client.peerId, port: this.#port, uploadedBytes, downloadedBytes, leftBytes }
+  }
+
+  #isSelf({ host, port }: TorrentPeer): boolean {
+    return port === this.#port && host === (this.#options.host ?? '127.0.0.1')
   }
 
   /** The info dictionary first; once it is accepted, `body` fetches what it names. */
@@ -185,7 +254,7 @@ export class WebTorrentEngine implements TorrentEngine {
     const abort = () => transfer.fail(aborted())
     options.signal?.addEventListener('abort', abort, { once: true })
     try {
-      this.#dial(transfer, options.peers)
+      transfer.dialler.addPeers(options.peers.filter((peer) => !this.#isSelf(peer)))
       const raw = await this.#fetchInfo(transfer, options.info)
       const info = decodeInfo(raw)
       if (info === null || !options.accept(raw)) {
@@ -205,7 +274,8 @@ export class WebTorrentEngine implements TorrentEngine {
   /** Step one: the raw info dictionary, its SHA-1 checked; peers are only dialled when it is known already. */
   async #fetchInfo(transfer: Transfer, known?: Uint8Array): Promise<Uint8Array> {
     const { infohash } = transfer
-    const torrent = this.#add(transfer, infohash, {})
+    const torrent = this.#running(transfer).add(infohash, {})
+    transfer.torrent = torrent
     if (known !== undefined && infohashOf(known) === infohash) {
       attach(torrent, transfer, { kind: 'serve', info: known }, this.#options.log)
       return known
@@ -222,7 +292,7 @@ export class WebTorrentEngine implements TorrentEngine {
     metadata: { raw: Uint8Array; info: Info },
     onProgress: ((stats: TorrentStats) => void) | undefined,
   ): Promise<void> {
-    const { torrent, store } = await this.#open(transfer, root, metadata, transfer.signal)
+    const { torrent, store } = await this.#open(transfer, root, metadata)
     transfer.doneBytes = () => torrent.downloaded
     let reportedAt = 0
     const report = () => {
@@ -246,43 +316,28 @@ export class WebTorrentEngine implements TorrentEngine {
     onProgress?.(transfer.stats())
   }
 
-  /** Adds a torrent with whole metadata and our store, until it is ready (and, for a fetch, what is on disk is checked). */
-  async #open(
-    transfer: Transfer,
-    root: string,
-    { raw, info }: { raw: Uint8Array; info: Info },
-    signal: AbortSignal,
-  ): Promise<{ torrent: EngineTorrent; store: ChunkStore }> {
-    const store = new ChunkStore(this.#pool, root, info)
-    transfer.store = store
-    transfer.sizeBytes = store.totalBytes
-    const torrent = this.#add(transfer, encodeMetainfo({ info: raw }), {
-      path: root,
-      store: storeClass(store, (error, reading) => {
-        // A fetch begins by looking for what is there; that a file is not is no failure.
-        const expected = reading && transfer.isFetch && !torrent.ready && isMissing(error)
-        if (!expected && !signal.aborted) transfer.fail(diskError(error))
-      }),
-      storeCacheSlots: 0,
-      skipVerify: !transfer.isFetch,
-      deselect: true,
+  #open(transfer: Transfer, root: string, metadata: { raw: Uint8Array; info: Info }): Promise<Opened> {
+    return openTorrent(this.#running(transfer), transfer, {
+      ...metadata,
+      store: new ChunkStore(this.#pool, root, metadata.info),
+      root,
+      log: this.#options.log,
     })
-    attach(torrent, transfer, { kind: 'serve', info: raw }, this.#options.log)
-    await until(torrent, 'ready', signal)
-    return { torrent, store }
   }
 
-  #add(transfer: Transfer, id: string | Uint8Array, options: TorrentOptions): EngineTorrent {
+  /** The package, as long as it runs and the transfer may go on. Throws TorrentError. */
+  #running(transfer: Transfer): WebTorrent {
     if (this.#client === null) throw aborted()
     transfer.signal.throwIfAborted()
-    const torrent = this.#client.add(id, options)
-    transfer.torrent = torrent
-    return torrent
+    return this.#client
   }
 
   async #end(transfer: Transfer): Promise<void> {
     await transfer.halt()
-    if (this.#transfers.get(transfer.infohash) === transfer) this.#transfers.delete(transfer.infohash)
+    if (this.#transfers.get(transfer.infohash) === transfer) {
+      this.#transfers.delete(transfer.infohash)
+      this.#announcer.delete(transfer.infohash)
+    }
     transfer.end()
   }
 }

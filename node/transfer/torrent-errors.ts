@@ -15,6 +15,12 @@ export function diskError(error: Error): TorrentError {
   return new TorrentError('disk', error.message, { cause: error })
 }
 
+/** The process or the machine lacks something for now; what is on the disk is not touched by that. */
+export function isShortage(error: Error): boolean {
+  const { code } = (error.cause ?? error) as NodeJS.ErrnoException
+  return code === 'EMFILE' || code === 'ENFILE' || code === 'ENOMEM'
+}
+
 /** What a transfer rejects with: its own failure, or the file system's, or the package's. */
 export function asTorrentError(error: unknown): TorrentError {
   if (error instanceof TorrentError) return error

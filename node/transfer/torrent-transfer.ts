@@ -1,4 +1,5 @@
 /** One active torrent of the engine: its counters, its end, and the listeners that keep both. */
+import type { Socket } from 'node:net'
 import type { Infohash } from '../../protocol/ids.ts'
 import { type Log, TorrentError, type TorrentStats } from '../ports.ts'
 import { Blame } from './blame.ts'
@@ -6,7 +7,7 @@ import type { ChunkStore } from './chunk-store.ts'
 import type { Dialler } from './dialler.ts'
 import { gatherWrites } from './gather-writes.ts'
 import { type MetadataRole, metadataExchange } from './metadata-exchange.ts'
-import type { EngineStore, EngineTorrent, Wire } from './wire.ts'
+import type { EngineTorrent, Wire } from './wire.ts'
 import { guardWire } from './wire-guard.ts'
 
 /** What asks the wires itself instead of leaving that to the engine's package. */
@@ -16,6 +17,9 @@ export interface Taker {
   /** After this nothing is asked for or written any more. */
   stop(): Promise<void>
 }
+
+const SILENT_MS_MAX = 180_000
+const COMPLETE_MS_MAX = 60_000
 
 export class Transfer {
   readonly infohash: Infohash
@@ -28,6 +32,8 @@ export class Transfer {
   /** Payload only, without the protocol's own bytes. */
   downloadedBytes = 0
   uploadedBytes = 0
+  /** Monotonic ms of the last block sent or peer met; a seed that is used sleeps later. */
+  lastUsedMs = performance.now()
   doneBytes: () => number = () => 0
   torrent: EngineTorrent | null = null
   store: ChunkStore | null = null
@@ -35,6 +41,8 @@ export class Transfer {
   readonly ended: Promise<void>
   readonly end: () => void
   readonly #abort = new AbortController()
+  /** What each connection had received when it was last looked at. */
+  readonly #heard = new WeakMap<Socket, { bytes: number; atMs: number; sinceMs: number }>()
   #halted = Promise.resolve()
 
   constructor(
@@ -79,6 +87,22 @@ export class Transfer {
     this.#abort.abort(error)
   }
 
+  /**
+   * Hangs up on peers of a seed that take nothing: complete ones, and those that did not even say that they are alive (BEP 3: every
+   * two minutes). Called now and then; `nowMs` is monotonic.
+   */
+  dropIdlers(nowMs: number): void {
+    for (const { conn, wire } of [...(this.torrent?._peers?.values() ?? [])]) {
+      if (conn === null || wire === null) continue
+      const heard = this.#heard.get(conn) ?? { bytes: -1, atMs: nowMs, sinceMs: nowMs }
+      if (conn.bytesRead !== heard.bytes) heard.atMs = nowMs
+      heard.bytes = conn.bytesRead
+      this.#heard.set(conn, heard)
+      const isComplete = wire.isSeeder === true && nowMs - heard.sinceMs > COMPLETE_MS_MAX
+      if (isComplete || nowMs - heard.atMs > SILENT_MS_MAX) wire.destroy()
+    }
+  }
+
   stats(): TorrentStats {
     return {
       infohash: this.infohash,
@@ -112,7 +136,11 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
     }
     blame.watch(wire)
     wire.on('download', (count: number) => (transfer.downloadedBytes += count))
-    wire.on('upload', (count: number) => (transfer.uploadedBytes += count))
+    transfer.lastUsedMs = performance.now()
+    wire.on('upload', (count: number) => {
+      transfer.uploadedBytes += count
+      transfer.lastUsedMs = performance.now()
+    })
     if (address === undefined) return
     // The wire writes many small messages; with Nagle's algorithm each batch waits 40 ms for the other side's late ACK.
     const socket = torrent._peers?.get(address)?.conn
@@ -179,51 +207,4 @@ async function destroyTorrent(torrent: EngineTorrent): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve))
   if (torrent.destroyed) return
   await new Promise<void>((resolve) => torrent.destroy({ destroyStore: false }, () => resolve()))
-}
-
-/**
- * Our store in the shape that the package constructs. `onError` gets what reading or writing failed with, except a peer's
- * request for bytes that do not exist.
- */
-export function storeClass(
-  store: ChunkStore,
-  onError: (error: Error, reading: boolean) => void,
-): new (
-  chunkLength: number,
-) => EngineStore {
-  return class implements EngineStore {
-    readonly chunkLength: number
-
-    constructor(chunkLength: number) {
-      this.chunkLength = chunkLength
-    }
-
-    get(...[piece, options, callback]: Parameters<EngineStore['get']>): void {
-      store.get(piece, options?.offset, options?.length).then(
-        (bytes) => callback(null, bytes),
-        (error: Error) => {
-          if (!(error instanceof RangeError)) onError(error, true)
-          callback(error)
-        },
-      )
-    }
-
-    put(...[piece, bytes, callback]: Parameters<EngineStore['put']>): void {
-      store.put(piece, bytes).then(
-        () => callback(null),
-        (error: Error) => {
-          onError(error, false)
-          callback(error)
-        },
-      )
-    }
-
-    close(callback: Parameters<EngineStore['close']>[0]): void {
-      store.close().then(() => callback(null), callback)
-    }
-
-    destroy(callback: Parameters<EngineStore['destroy']>[0]): void {
-      this.close(callback)
-    }
-  }
 }

@@ -11,7 +11,7 @@ declare module 'webtorrent' {
     /** Connections a torrent. */
     readonly maxConns: number
     readonly dht: boolean
-    readonly tracker: false | { readonly announce: readonly string[]; readonly wrtc: false }
+    readonly tracker: false
     readonly lsd: boolean
     readonly utp: boolean
     readonly utPex: boolean
@@ -41,8 +41,13 @@ declare module 'webtorrent' {
     /** What it listens on, once it does. */
     readonly torrentPort: number
     readonly destroyed: boolean
+    /** 40 hex digits. */
+    readonly peerId: string
     /** Not public. */
-    readonly _connPool: { readonly tcpServer: import('node:net').Server }
+    readonly _connPool: {
+      readonly tcpServer: import('node:net').Server
+      readonly _onTCPConnectionBound: (socket: import('node:net').Socket) => void
+    }
     /** A hex infohash or a whole .torrent file. */
     add(torrent: string | Uint8Array, options: TorrentOptions): import('./wire.ts').EngineTorrent
     destroy(callback: () => void): void

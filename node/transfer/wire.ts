@@ -15,7 +15,10 @@ export interface EngineTorrent extends EventEmitter {
   readonly done: boolean
   readonly destroyed: boolean
   /** Peers by `host:port`, dialled and connected ones; null once destroyed. Not public. */
-  readonly _peers: ReadonlyMap<string, { retries: number; readonly conn: Socket | null }> | null
+  readonly _peers: ReadonlyMap<
+    string,
+    { retries: number; readonly conn: Socket | null; readonly wire: Wire | null }
+  > | null
   /** False when this peer is being dialled or connected already. */
   addPeer(address: string): boolean
   select(first: number, last: number, priority: number): void
@@ -42,6 +45,8 @@ export interface Wire extends EventEmitter {
   readonly type: string
   readonly destroyed: boolean
   readonly peerChoking: boolean
+  /** Set once the peer said that it has everything. */
+  readonly isSeeder?: boolean
   /** Which pieces the peer says it has. */
   readonly peerPieces: { get(piece: number): boolean }
   /** Payload bytes received. */

@@ -91,6 +91,7 @@ function pooled(pool: Pool, port: number): TorrentEngine & { readonly own: Torre
       return engine.port
     },
     seed: (...all) => engine.seed(...all),
+    onSeedFailed: (handler) => engine.onSeedFailed(handler),
     fetch: (...all) => engine.fetch(...all),
     fetchFile: (...all) => engine.fetchFile(...all),
     open: (...all) => engine.open(...all),

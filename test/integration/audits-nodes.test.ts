@@ -181,6 +181,8 @@ function configOf(dataDir: string, bytesTotal: number, peers: readonly string[])
     leave: false,
     downloadLimitBytesPerSecond: null,
     uploadLimitBytesPerSecond: null,
+    trackers: [],
+    rereadLimitBytesPerSecond: 8_000_000,
     claimsMax: 4,
     fetchesMax: 4,
     logLevel: 'silent',

@@ -150,6 +150,8 @@ function baseOf(dataDir: string, peers: readonly string[]) {
     fetchesMax: 4,
     downloadLimitBytesPerSecond: null,
     uploadLimitBytesPerSecond: null,
+    trackers: [],
+    rereadLimitBytesPerSecond: 8_000_000,
     logLevel: 'silent',
   } as const
 }

@@ -31,7 +31,7 @@ const ADAPTERS: Readonly<Record<string, readonly string[]>> = {
   webtorrent: [
     'node/transfer/torrent-client.ts',
     'node/transfer/torrent-engine.ts',
-    'node/transfer/torrent-transfer.ts',
+    'node/transfer/torrent-opening.ts',
     'node/transfer/webtorrent.d.ts',
   ],
   zod: ['node/settings.ts'],

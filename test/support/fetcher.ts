@@ -95,6 +95,7 @@ export async function makeFetcher(options: TestFetcherOptions) {
     structureAlways: false,
     found: () => {},
     isArchived,
+    hold: async () => {},
   })
   return {
     dataDir,

@@ -66,7 +66,7 @@ async function main({ dataDir, originUrl, runs, killAt }: ChildTask): Promise<vo
   })
   const files = new ShardFiles(layout, onStep)
   // What is seeded is tested elsewhere: here it only takes its place among the steps.
-  const engine = { remove: async () => {}, seed: async () => onStep('seeded') } as unknown as TorrentEngine
+  const engine = { remove: async () => {} } as unknown as TorrentEngine
   const log = silentLog
   const budget = await Budget.open({ store, clock, log }, null)
   const freeBytes = async () => (await diskSpace(layout.staging)).freeBytes
@@ -85,6 +85,7 @@ async function main({ dataDir, originUrl, runs, killAt }: ChildTask): Promise<vo
     mustReadFirst: () => false,
     structureAlways: false,
     found: () => {},
+    hold: async () => onStep('seeded'),
     onStep,
   })
 

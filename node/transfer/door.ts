@@ -1,0 +1,125 @@
+/**
+ * Takes incoming BitTorrent connections before the engine's package sees them: reads the handshake (BEP 3: 68 bytes) within a
+ * deadline, finds out which torrent is meant, has it woken, and hands the connection on with its bytes put back. A caller that
+ * is slow, says something else or asks for what is not here costs a socket and 68 bytes, and is gone.
+ */
+import type { Server, Socket } from 'node:net'
+import type { Infohash } from '../../protocol/ids.ts'
+
+export interface DoorOptions {
+  /** Resolves true when the torrent runs and takes connections; false or a rejection: the caller is dropped. */
+  readonly wake: (infohash: Infohash) => Promise<boolean>
+  /** Gets the connection, paused, the handshake still to be read. */
+  readonly admit: (socket: Socket, infohash: Infohash) => void
+  /** The whole handshake must have come by then. @default 10 s */
+  readonly handshakeMs?: number
+  /** Callers whose handshake is not whole; above it the oldest goes. @default 256 */
+  readonly waitingMax?: number
+  /** Connections from one address, or one /64 of IPv6. @default 256 */
+  readonly perAddressMax?: number
+}
+
+export const HANDSHAKE_BYTES = 68
+const PROTOCOL = Buffer.from('\x13BitTorrent protocol', 'latin1')
+const INFOHASH_AT = PROTOCOL.length + 8
+
+export class Door {
+  readonly #options: Required<DoorOptions>
+  /** Whose handshake is not whole yet, the oldest first. */
+  readonly #waiting = new Set<Socket>()
+  /** All that came in and are open, by address. */
+  readonly #byAddress = new Map<string, number>()
+  readonly #open = new Set<Socket>()
+  #closed = false
+
+  constructor(server: Server, options: DoorOptions) {
+    this.#options = { handshakeMs: 10_000, waitingMax: 256, perAddressMax: 256, ...options }
+    server.on('connection', (socket) => this.#arrive(socket))
+  }
+
+  /** Connections that came in and are open. */
+  get size(): number {
+    return this.#open.size
+  }
+
+  /** Hangs up on everybody; nobody is let in any more. */
+  close(): void {
+    this.#closed = true
+    for (const socket of this.#open) socket.destroy()
+  }
+
+  #arrive(socket: Socket): void {
+    socket.on('error', () => {}) // a caller's broken connection is no event; its close is
+    const address = networkOf(socket.remoteAddress ?? '')
+    const count = (this.#byAddress.get(address) ?? 0) + 1
+    if (this.#closed || address === '' || count > this.#options.perAddressMax) {
+      socket.destroy()
+      return
+    }
+    this.#byAddress.set(address, count)
+    this.#open.add(socket)
+    socket.once('close', () => {
+      this.#open.delete(socket)
+      const left = (this.#byAddress.get(address) ?? 1) - 1
+      if (left === 0) this.#byAddress.delete(address)
+      else this.#byAddress.set(address, left)
+    })
+    socket.setNoDelay(true)
+    this.#wait(socket)
+  }
+
+  #wait(socket: Socket): void {
+    this.#waiting.add(socket)
+    if (this.#waiting.size > this.#options.waitingMax) {
+      const [oldest] = this.#waiting
+      oldest?.destroy()
+    }
+    const deadline = setTimeout(() => socket.destroy(), this.#options.handshakeMs)
+    const stop = () => {
+      clearTimeout(deadline)
+      this.#waiting.delete(socket)
+      socket.off('readable', look)
+      socket.off('close', stop)
+      socket.off('end', hangUp)
+    }
+    const hangUp = () => socket.destroy()
+    const look = () => {
+      // More than these bytes stay in the socket's own bounded buffer.
+      const handshake: Buffer | null = socket.read(HANDSHAKE_BYTES)
+      if (handshake === null) return
+      stop()
+      const infohash = infohashIn(handshake)
+      if (infohash === null) socket.destroy()
+      else void this.#admit(socket, handshake, infohash)
+    }
+    socket.on('readable', look)
+    socket.on('close', stop)
+    socket.on('end', hangUp)
+  }
+
+  async #admit(socket: Socket, handshake: Buffer, infohash: Infohash): Promise<void> {
+    const isAwake = await this.#options.wake(infohash).catch(() => false)
+    if (!isAwake || this.#closed || socket.destroyed) {
+      socket.destroy()
+      return
+    }
+    socket.unshift(handshake)
+    this.#options.admit(socket, infohash)
+  }
+}
+
+/** Null when these bytes do not begin a plain BitTorrent connection. */
+function infohashIn(handshake: Buffer): Infohash | null {
+  if (!handshake.subarray(0, PROTOCOL.length).equals(PROTOCOL)) return null
+  return handshake.toString('hex', INFOHASH_AT, INFOHASH_AT + 20) as Infohash
+}
+
+/** One household of IPv6 has a /64 of addresses. */
+function networkOf(address: string): string {
+  if (!address.includes(':') || address.startsWith('::ffff:')) return address
+  const [head = '', tail = ''] = address.split('%')[0]?.split('::') ?? []
+  const left = head.split(':').filter((group) => group !== '')
+  const right = tail.split(':').filter((group) => group !== '')
+  const zeros: string[] = Array(Math.max(0, 8 - left.length - right.length)).fill('0')
+  return [...left, ...zeros, ...right].slice(0, 4).join(':')
+}

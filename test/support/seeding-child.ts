@@ -1,0 +1,84 @@
+/**
+ * A process that holds shards and seeds them: a node's store, kept state, own copies and engine, without the network. Its
+ * parent asks it over IPC what it costs.
+ */
+import { readdirSync } from 'node:fs'
+import { layoutOf } from '../../node/files/layout.ts'
+import { boundYoungGeneration } from '../../node/memory.ts'
+import { systemClock } from '../../node/runtime/clock.ts'
+import { OwnCopies } from '../../node/runtime/own-copies.ts'
+import { HeldFiles } from '../../node/store/held-files.ts'
+import { loadKept } from '../../node/store/kept.ts'
+import { openLevelStore } from '../../node/store/level-store.ts'
+import { WorkerHasher } from '../../node/transfer/hasher.ts'
+import { ShardFiles } from '../../node/transfer/shard-files.ts'
+import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
+import type { CoreState } from '../../protocol/core/state.ts'
+import { silentLog } from '../conformance/silent-log.ts'
+
+export interface SeedingTask {
+  readonly dataDir: string
+  readonly trackers: readonly string[]
+}
+
+/** What it says when it listens. */
+export interface Listening {
+  readonly port: number
+  /** Since the process began. */
+  readonly startMs: number
+}
+
+export interface Cost {
+  readonly rssBytes: number
+  readonly openFiles: number
+  /** Of the processor, user and system, since the process began. */
+  readonly cpuMs: number
+  readonly awake: number
+  readonly seeds: number
+  readonly failed: number
+}
+
+async function main({ dataDir, trackers }: SeedingTask): Promise<void> {
+  boundYoungGeneration()
+  const layout = layoutOf(dataDir)
+  const store = await openLevelStore(layout.store, layout.root)
+  const kept = await loadKept(store)
+  const own = new Map((kept?.own ?? []).map((one) => [one.shard.key, one]))
+  const engine = new WebTorrentEngine({ port: 0, trackers })
+  const copies = new OwnCopies({
+    state: { own } as unknown as CoreState,
+    files: new ShardFiles(layout),
+    held: await HeldFiles.open(store, silentLog),
+    engine,
+    hasher: new WorkerHasher(),
+    clock: systemClock,
+    log: silentLog,
+    dispatch: () => {},
+  })
+  await engine.start()
+  await copies.resume()
+  process.send?.({ port: engine.port, startMs: performance.now() } satisfies Listening)
+  process.on('message', (message) => {
+    if (message === 'stop') {
+      void copies
+        .stop()
+        .then(() => engine.stop())
+        .then(() => store.close())
+        .then(() => process.exit(0))
+      return
+    }
+    const { user, system } = process.cpuUsage()
+    const stats = engine.stats()
+    process.send?.({
+      rssBytes: process.memoryUsage.rss(),
+      openFiles: readdirSync('/proc/self/fd').length,
+      cpuMs: (user + system) / 1_000,
+      awake: stats.filter((seed) => seed.dormant === false).length,
+      seeds: stats.length,
+      failed: stats.filter((seed) => seed.state === 'failed').length,
+    } satisfies Cost)
+  })
+}
+
+const [, , task] = process.argv
+await main(JSON.parse(task ?? '{}') as SeedingTask)
