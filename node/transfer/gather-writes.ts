@@ -8,6 +8,7 @@ export function gatherWrites(socket: Socket): void {
   const write = socket.write
   let gathers = false
   const flush = () => {
+    if (!gathers) return
     gathers = false
     socket.uncork()
   }
@@ -17,6 +18,9 @@ export function gatherWrites(socket: Socket): void {
       socket.cork()
       setImmediate(flush)
     }
-    return write.apply(this, args)
+    const hasRoom = write.apply(this, args)
+    // The wire waits until the socket is empty: not for the end of the turn too.
+    if (!hasRoom) flush()
+    return hasRoom
   } as Socket['write']
 }

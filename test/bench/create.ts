@@ -44,7 +44,12 @@ export const bench: Bench = {
     const root = await mkdtemp(join(tmpdir(), 'wikiseed-bench-'))
     const hasher = new WorkerHasher()
     try {
-      const { name, torrent, sizeBytes } = await bigTorrent(root, 'onewiki', [700 * MIB, 300 * MIB, 24 * MIB])
+      const { name, torrent, sizeBytes } = await bigTorrent(
+        root,
+        'onewiki',
+        [700 * MIB, 300 * MIB, 24 * MIB],
+        hasher,
+      )
       const metainfo = decodeMetainfo(torrent)
       const info = metainfo === null ? null : decodeInfo(metainfo.info)
       if (metainfo === null || info === null) throw new Error('no torrent')

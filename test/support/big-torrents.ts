@@ -2,7 +2,7 @@
 import { randomFillSync } from 'node:crypto'
 import { mkdir, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { WorkerHasher } from '../../node/transfer/hasher.ts'
+import type { Hasher } from '../../node/ports.ts'
 import { encodeInfo, totalBytes } from '../../protocol/torrent/info.ts'
 import { encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import { pieceLengthFor } from '../../protocol/torrent/piece-length.ts'
@@ -13,8 +13,13 @@ export interface BigTorrent {
   readonly sizeBytes: number
 }
 
-/** Writes files of these sizes below `<root>/<name>` and makes their torrent. */
-export async function bigTorrent(root: string, name: string, sizes: readonly number[]): Promise<BigTorrent> {
+/** Writes files of these sizes below `<root>/<name>` and makes their torrent. `hasher`: used, and not closed. */
+export async function bigTorrent(
+  root: string,
+  name: string,
+  sizes: readonly number[],
+  hasher: Hasher,
+): Promise<BigTorrent> {
   const files = sizes.map((sizeBytes, i) => ({
     path: `20260101/file-${String(i).padStart(3, '0')}`,
     sizeBytes,
@@ -31,14 +36,9 @@ export async function bigTorrent(root: string, name: string, sizes: readonly num
     }
     await handle.close()
   }
-  const hasher = new WorkerHasher()
-  try {
-    const pieceLengthBytes = pieceLengthFor(totalBytes(files))
-    const paths = files.map(({ path }) => join(root, name, path))
-    const { pieces } = await hasher.hash(paths, { pieceLengthBytes })
-    const info = encodeInfo({ name, files, pieceLengthBytes, pieces: pieces ?? new Uint8Array() })
-    return { name, torrent: encodeMetainfo({ info }), sizeBytes: totalBytes(files) }
-  } finally {
-    await hasher.close()
-  }
+  const pieceLengthBytes = pieceLengthFor(totalBytes(files))
+  const paths = files.map(({ path }) => join(root, name, path))
+  const { pieces } = await hasher.hash(paths, { pieceLengthBytes })
+  const info = encodeInfo({ name, files, pieceLengthBytes, pieces: pieces ?? new Uint8Array() })
+  return { name, torrent: encodeMetainfo({ info }), sizeBytes: totalBytes(files) }
 }
