@@ -51,7 +51,9 @@ export function torrentEngineSuite(
   }: EngineTraits = {},
 ): void {
   describe(`torrent engine: ${name}`, () => {
-    const itFetches = it.skipIf(seedsWait)
+    // What does not apply is no test of this engine: a skipped one would say that something is missing.
+    const itWhen = (applies: boolean) => (applies ? it : ((() => {}) as unknown as typeof it))
+    const itFetches = itWhen(!seedsWait)
     let root: string
     const engines: TorrentEngine[] = []
 
@@ -200,7 +202,7 @@ export function torrentEngineSuite(
       expect(await wrongFiles(small, join(root, 'b'))).toEqual([])
     })
 
-    it.runIf(seedsDial)('lets a seed dial a fetcher that cannot dial it', async () => {
+    itWhen(seedsDial)('lets a seed dial a fetcher that cannot dial it', async () => {
       const a = await seeder(small)
       const b = await started()
       const fetching = b.fetch(small.infohash, join(root, 'b'), { peers: [], accept })
@@ -423,7 +425,7 @@ export function torrentEngineSuite(
       expect(a.stats().length).toBe(60)
     })
 
-    it.runIf(listens)('says in one plain sentence that its port is in use', async () => {
+    itWhen(listens)('says in one plain sentence that its port is in use', async () => {
       const a = await started()
       const b = makeEngine({ port: a.port })
       const failure: Error = await b.start().then(
