@@ -2,7 +2,6 @@
  * Held shards whose seed failed: an engine stopped when a file was gone, another program lost or refused a torrent. Their copy is
  * looked at, or read when its bytes are in doubt; what is damaged is repaired, what is whole is seeded again.
  */
-import { setTimeout } from 'node:timers/promises'
 import type { CoreState } from '../../protocol/core/state.ts'
 import type { Infohash } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
@@ -25,28 +24,33 @@ const WAIT_MS_MAX = 3_600_000
 
 export class SeedWatch {
   readonly #parts: SeedWatchParts
-  readonly #stopping = new AbortController()
   readonly #tried = new Map<Infohash, { readonly waitMs: number; readonly dueMs: number }>()
+  #timer: NodeJS.Timeout | null = null
+  #isLooking = false
 
   constructor(parts: SeedWatchParts) {
     this.#parts = parts
   }
 
   start(): void {
-    void this.#run()
+    const { everyMs = 15_000 } = this.#parts
+    this.#timer = setInterval(() => void this.#lookOnce(), everyMs)
+    void this.#lookOnce()
   }
 
   /** Does not wait for a copy that is being read: that may take long, and its end is no news any more. */
   stop(): void {
-    this.#stopping.abort()
+    if (this.#timer !== null) clearInterval(this.#timer)
+    this.#timer = null
   }
 
-  async #run(): Promise<void> {
-    const { everyMs = 15_000 } = this.#parts
-    const { signal } = this.#stopping
-    while (!signal.aborted) {
+  async #lookOnce(): Promise<void> {
+    if (this.#isLooking) return
+    this.#isLooking = true
+    try {
       await this.#look()
-      await setTimeout(everyMs, undefined, { signal }).catch(() => {})
+    } finally {
+      this.#isLooking = false
     }
   }
 
@@ -60,7 +64,7 @@ export class SeedWatch {
     for (const seed of failed) {
       const own = held.get(seed.infohash)
       const before = this.#tried.get(seed.infohash)
-      if (this.#stopping.signal.aborted) return
+      if (this.#timer === null) return
       if (own?.state !== 'held' || (before !== undefined && clock.monotonicMs() < before.dueMs)) continue
       await this.#mend(own.shard, seed)
       const waitMs = before === undefined ? WAIT_MS : Math.min(2 * before.waitMs, WAIT_MS_MAX)

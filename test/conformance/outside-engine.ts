@@ -2,7 +2,7 @@
  * The suite of TorrentEngine where another program seeds: real qBittorrent and Transmission, as Debian has them. They are started
  * once and given back empty, since each test wants up to four. What they do not do is told by the traits.
  */
-import { afterAll, describe, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { OutsideEngine } from '../../node/engines/outside-engine.ts'
 import { QBittorrent } from '../../node/engines/qbittorrent.ts'
 import type { SeedClient } from '../../node/engines/seed-client.ts'
@@ -63,15 +63,25 @@ class Pool {
 }
 
 /** An engine that takes a program from the pool when it starts, and gives it back when it stops. */
-function pooled(pool: Pool, port: number): TorrentEngine & { readonly own: TorrentEngine } {
+function pooled(pool: Pool, port: number): TorrentEngine & { own: TorrentEngine; settled(): Promise<void> } {
   const own = new WebTorrentEngine({ port: 0 })
   let engine: TorrentEngine = own
   let giveBack = async () => {}
+  let states = async (): Promise<string[]> => []
   return {
     own,
+    settled: () =>
+      vi.waitFor(
+        async () => {
+          const wanted = engine.stats().filter((one) => one.state === 'seeding')
+          expect(await states()).toEqual(wanted.map(() => 'seeding'))
+        },
+        { timeout: 25_000, interval: 50 },
+      ),
     start: async () => {
       const { program, client } = await pool.take(port)
       giveBack = () => pool.giveBack(program)
+      states = async () => (await client.list()).map((one) => one.state)
       engine = new OutsideEngine({
         own,
         client,
@@ -101,16 +111,20 @@ function pooled(pool: Pool, port: number): TorrentEngine & { readonly own: Torre
   }
 }
 
-for (const kind of ['qbittorrent', 'transmission'] as const) {
+/** Runs the suite, or says that the program is missing. */
+export function outsideEngineSuite(kind: keyof typeof KINDS): void {
   const missing = missingProgram(PROGRAMS[kind])
   if (missing !== null) {
     describe(`torrent engine: ${kind}`, () => it.skip(`not run: ${missing} is not installed`))
-    continue
+    return
   }
   const pool = new Pool(KINDS[kind])
   afterAll(() => pool.stop())
   torrentEngineSuite(kind, ({ port }) => pooled(pool, port), {
     fetchPort: (engine) => ('own' in engine ? (engine.own as TorrentEngine).port : engine.port),
+    settled: async (engine) => {
+      if ('settled' in engine && typeof engine.settled === 'function') await engine.settled()
+    },
     makeLiar: ({ port }) => new WebTorrentEngine({ port }),
     // qBittorrent does, but comes back only after a minute when the first call ended with the info dictionary.
     seedsDial: false,

@@ -1,0 +1,3 @@
+import { outsideEngineSuite } from './outside-engine.ts'
+
+outsideEngineSuite('qbittorrent')
