@@ -17,6 +17,8 @@ export interface DoorOptions {
   readonly waitingMax?: number
   /** Connections from one address, or one /64 of IPv6. @default 256 */
   readonly perAddressMax?: number
+  /** Of all together; above it the oldest of the address that has most goes. @default 1000 */
+  readonly openMax?: number
 }
 
 export const HANDSHAKE_BYTES = 68
@@ -27,45 +29,48 @@ export class Door {
   readonly #options: Required<DoorOptions>
   /** Whose handshake is not whole yet, the oldest first. */
   readonly #waiting = new Set<Socket>()
-  /** All that came in and are open, by address. */
-  readonly #byAddress = new Map<string, number>()
-  readonly #open = new Set<Socket>()
+  /** All that came in and are open, by address, the oldest first. */
+  readonly #byAddress = new Map<string, Set<Socket>>()
+  #openCount = 0
   #closed = false
 
   constructor(server: Server, options: DoorOptions) {
-    this.#options = { handshakeMs: 10_000, waitingMax: 256, perAddressMax: 256, ...options }
+    this.#options = { handshakeMs: 10_000, waitingMax: 256, perAddressMax: 256, openMax: 1_000, ...options }
     server.on('connection', (socket) => this.#arrive(socket))
-  }
-
-  /** Connections that came in and are open. */
-  get size(): number {
-    return this.#open.size
   }
 
   /** Hangs up on everybody; nobody is let in any more. */
   close(): void {
     this.#closed = true
-    for (const socket of this.#open) socket.destroy()
+    for (const sockets of this.#byAddress.values()) for (const socket of sockets) socket.destroy()
   }
 
   #arrive(socket: Socket): void {
     socket.on('error', () => {}) // a caller's broken connection is no event; its close is
     const address = networkOf(socket.remoteAddress ?? '')
-    const count = (this.#byAddress.get(address) ?? 0) + 1
-    if (this.#closed || address === '' || count > this.#options.perAddressMax) {
+    const sockets = this.#byAddress.get(address) ?? new Set<Socket>()
+    if (this.#closed || address === '' || sockets.size >= this.#options.perAddressMax) {
       socket.destroy()
       return
     }
-    this.#byAddress.set(address, count)
-    this.#open.add(socket)
+    this.#byAddress.set(address, sockets.add(socket))
+    this.#openCount++
     socket.once('close', () => {
-      this.#open.delete(socket)
-      const left = (this.#byAddress.get(address) ?? 1) - 1
-      if (left === 0) this.#byAddress.delete(address)
-      else this.#byAddress.set(address, left)
+      this.#openCount--
+      sockets.delete(socket)
+      if (sockets.size === 0 && this.#byAddress.get(address) === sockets) this.#byAddress.delete(address)
     })
+    if (this.#openCount > this.#options.openMax) this.#oldestOfMost()?.destroy()
     socket.setNoDelay(true)
     this.#wait(socket)
+  }
+
+  /** Whoever has many connections loses one before somebody who has a few. */
+  #oldestOfMost(): Socket | undefined {
+    let most = new Set<Socket>()
+    for (const sockets of this.#byAddress.values()) if (sockets.size > most.size) most = sockets
+    const [oldest] = [...most].filter((socket) => !socket.destroyed)
+    return oldest
   }
 
   #wait(socket: Socket): void {

@@ -34,9 +34,6 @@ export interface WebTorrentEngineOptions {
   readonly log?: Log
 }
 
-/** Incoming connections of all torrents together. */
-const CONNECTIONS_MAX = 1_000
-
 /** Rejects with an Error of one plain sentence when the port is in use or forbidden. */
 export async function listen(options: WebTorrentEngineOptions): Promise<WebTorrent> {
   const { host = '127.0.0.1', port, dht = false, maxConns = 55 } = options
@@ -59,6 +56,5 @@ export async function listen(options: WebTorrentEngineOptions): Promise<WebTorre
     client.once('listening', resolve)
     client.once('error', (error: NodeJS.ErrnoException) => reject(startError(error, host, port)))
   })
-  client._connPool.tcpServer.maxConnections = CONNECTIONS_MAX
   return client
 }

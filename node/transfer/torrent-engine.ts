@@ -33,6 +33,7 @@ import { listen, type WebTorrentEngineOptions } from './torrent-client.ts'
 import { aborted, asTorrentError } from './torrent-errors.ts'
 import { type Opened, openTorrent } from './torrent-opening.ts'
 import { attach, orAbort, type Taker, Transfer, until } from './torrent-transfer.ts'
+import { Outgoing } from './wire-guard.ts'
 
 type FetchOptions = Parameters<TorrentEngine['fetchFile']>[3]
 type Fetched = Awaited<ReturnType<TorrentEngine['fetchFile']>>
@@ -56,8 +57,10 @@ export class WebTorrentEngine implements TorrentEngine {
   constructor(options: WebTorrentEngineOptions) {
     this.#options = options
     this.#pool = new FilePool(options.openFilesMax)
+    const outgoing = new Outgoing()
     this.#seeds = new Seeds({
       run: async (transfer, root, metadata) => {
+        transfer.outgoing = outgoing
         await this.#open(transfer, root, metadata)
         transfer.doneBytes = () => transfer.sizeBytes
       },

@@ -8,7 +8,7 @@ import type { Dialler } from './dialler.ts'
 import { gatherWrites } from './gather-writes.ts'
 import { type MetadataRole, metadataExchange } from './metadata-exchange.ts'
 import type { EngineTorrent, Wire } from './wire.ts'
-import { guardWire } from './wire-guard.ts'
+import { guardWire, Outgoing } from './wire-guard.ts'
 
 /** What asks the wires itself instead of leaving that to the engine's package. */
 export interface Taker {
@@ -18,7 +18,17 @@ export interface Taker {
   stop(): Promise<void>
 }
 
+interface Heard {
+  readBytes: number
+  readAtMs: number
+  writtenBytes: number
+  writtenAtMs: number
+  readonly sinceMs: number
+}
+
 const SILENT_MS_MAX = 180_000
+/** A peer that takes nothing of what it asked for holds memory. */
+const STUCK_MS_MAX = 30_000
 const COMPLETE_MS_MAX = 60_000
 
 export class Transfer {
@@ -35,6 +45,8 @@ export class Transfer {
   /** Monotonic ms of the last block sent or peer met; a seed that is used sleeps later. */
   lastUsedMs = performance.now()
   doneBytes: () => number = () => 0
+  /** Shared by all seeds. */
+  outgoing = new Outgoing()
   torrent: EngineTorrent | null = null
   store: ChunkStore | null = null
   /** Resolves when nothing of it runs any more. */
@@ -42,7 +54,7 @@ export class Transfer {
   readonly end: () => void
   readonly #abort = new AbortController()
   /** What each connection had received when it was last looked at. */
-  readonly #heard = new WeakMap<Socket, { bytes: number; atMs: number; sinceMs: number }>()
+  readonly #heard = new WeakMap<Socket, Heard>()
   #halted = Promise.resolve()
 
   constructor(
@@ -94,12 +106,17 @@ export class Transfer {
   dropIdlers(nowMs: number): void {
     for (const { conn, wire } of [...(this.torrent?._peers?.values() ?? [])]) {
       if (conn === null || wire === null) continue
-      const heard = this.#heard.get(conn) ?? { bytes: -1, atMs: nowMs, sinceMs: nowMs }
-      if (conn.bytesRead !== heard.bytes) heard.atMs = nowMs
-      heard.bytes = conn.bytesRead
+      const heard = this.#heard.get(conn) ?? newlyHeard(nowMs)
+      if (conn.bytesRead !== heard.readBytes) heard.readAtMs = nowMs
+      // What the system took, not what waits in this process.
+      const writtenBytes = conn.bytesWritten - conn.writableLength
+      if (writtenBytes !== heard.writtenBytes || wire._readableState.buffered === 0) heard.writtenAtMs = nowMs
+      heard.readBytes = conn.bytesRead
+      heard.writtenBytes = writtenBytes
       this.#heard.set(conn, heard)
       const isComplete = wire.isSeeder === true && nowMs - heard.sinceMs > COMPLETE_MS_MAX
-      if (isComplete || nowMs - heard.atMs > SILENT_MS_MAX) wire.destroy()
+      const isStuck = nowMs - heard.writtenAtMs > STUCK_MS_MAX
+      if (isComplete || isStuck || nowMs - heard.readAtMs > SILENT_MS_MAX) wire.destroy()
     }
   }
 
@@ -116,6 +133,14 @@ export class Transfer {
   }
 }
 
+const newlyHeard = (nowMs: number): Heard => ({
+  readBytes: -1,
+  readAtMs: nowMs,
+  writtenBytes: -1,
+  writtenAtMs: nowMs,
+  sinceMs: nowMs,
+})
+
 /** The package dials a peer again by itself after 1, 5 and 15 s and then gives up; with this count it leaves that to us. */
 const PACKAGE_RETRIES = 3
 
@@ -124,7 +149,7 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
   const { dialler } = transfer
   const blame = new Blame()
   torrent.on('wire', (wire: Wire, address: string | undefined) => {
-    guardWire(wire, () => torrent.destroyed)
+    guardWire(wire, () => torrent.destroyed, transfer.outgoing)
     wire.use(metadataExchange(role))
     if (transfer.taker !== null) {
       // PROTOCOL 7: anybody may call and send anything; only who was named, and was called by us, is asked.

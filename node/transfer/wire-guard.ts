@@ -9,10 +9,36 @@ import { cutMessages } from './wire-input.ts'
 const MESSAGE_BYTES_MAX = 256 * 1024
 /** Said to the peer (BEP 10 `reqq`): 8 MiB under way are enough for 80 MiB/s at 100 ms. */
 const REQUESTS_MAX = 512
-const OUTGOING_BYTES_MAX = 32 * 1024 * 1024
+const OUTGOING_BYTES_MAX = 16 * 1024 * 1024
+/** Of all wires together. */
+const ALL_OUTGOING_BYTES_MAX = 64 * 1024 * 1024
+/** When that is reached, a wire with no more than this waiting still gets what it asks for. */
+const OUTGOING_BYTES_FAIR = 256 * 1024
+
+/** Bytes that wait for the sockets of many wires: a thousand peers that ask and never read must not each have their fill. */
+export class Outgoing {
+  readonly #byWire = new Map<Wire, number>()
+  #bytes = 0
+
+  /** What waits for this wire now counts. */
+  isFull(wire: Wire): boolean {
+    const { buffered } = wire._readableState
+    const before = this.#byWire.get(wire)
+    if (before === undefined) wire.once('close', () => this.#forget(wire))
+    this.#byWire.set(wire, buffered)
+    this.#bytes += buffered - (before ?? 0)
+    if (buffered > OUTGOING_BYTES_MAX) return true
+    return this.#bytes > ALL_OUTGOING_BYTES_MAX && buffered > OUTGOING_BYTES_FAIR
+  }
+
+  #forget(wire: Wire): void {
+    this.#bytes -= this.#byWire.get(wire) ?? 0
+    this.#byWire.delete(wire)
+  }
+}
 
 /** `isOver`: the torrent is destroyed; the package would then look for its store in vain, and throw. */
-export function guardWire(wire: Wire, isOver: () => boolean): void {
+export function guardWire(wire: Wire, isOver: () => boolean, outgoing = new Outgoing()): void {
   wire.extendedHandshake.reqq = REQUESTS_MAX
 
   const parse = wire._parse.bind(wire)
@@ -31,7 +57,7 @@ export function guardWire(wire: Wire, isOver: () => boolean): void {
   const onRequest = wire._onRequest.bind(wire)
   wire._onRequest = (piece, offset, length) => {
     if (isOver()) return
-    const full = wire.peerRequests.length >= REQUESTS_MAX || wire._readableState.buffered > OUTGOING_BYTES_MAX
+    const full = wire.peerRequests.length >= REQUESTS_MAX || outgoing.isFull(wire)
     if (!full) onRequest(piece, offset, length)
     else if (wire.hasFast)
       wire.reject(piece, offset, length) // BEP 6

@@ -2,7 +2,6 @@
  * What 10,000 held shards of ten small files cost a node that seeds them, in a process of its own: at start, idle, and while
  * 1,000 of them are asked for one after the other by peers on loopback. `SHARDS=1000` makes it smaller.
  */
-import { fork } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -11,7 +10,7 @@ import { join } from 'node:path'
 import { bencode } from '../../protocol/codec/bencode.ts'
 import { leech } from '../support/leecher.ts'
 import { makeShards } from '../support/many-shards.ts'
-import type { Cost, Listening, SeedingTask } from '../support/seeding-child.ts'
+import { type Child, startChild } from '../support/seeding-process.ts'
 import type { Bench, Measure } from './bench.ts'
 
 const SHARDS = Number(process.env.SHARDS ?? 10_000)
@@ -20,39 +19,6 @@ const IDLE_MS = 60_000
 const MIB = 1024 ** 2
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-
-interface Child extends Listening {
-  cost(): Promise<Cost>
-  stop(): Promise<void>
-}
-
-async function startChild(task: SeedingTask): Promise<Child> {
-  const path = new URL('../support/seeding-child.ts', import.meta.url)
-  const child = fork(path, [JSON.stringify(task)], { execArgv: [] })
-  const said = <T>() =>
-    new Promise<T>((resolve, reject) => {
-      const died = (code: number | null) => reject(new Error(`the seeding process ended with ${code}`))
-      child.once('exit', died)
-      child.once('message', (message) => {
-        child.off('exit', died)
-        resolve(message as T)
-      })
-    })
-  const listening = await said<Listening>()
-  return {
-    ...listening,
-    cost: () => {
-      const answer = said<Cost>()
-      child.send('cost')
-      return answer
-    },
-    stop: async () => {
-      const ended = new Promise((resolve) => child.once('exit', resolve))
-      child.send('stop')
-      await ended
-    },
-  }
-}
 
 /** A tracker that asks for the usual half hour, in this process, and counts. */
 async function startTracker(): Promise<{ url: string; readonly announces: number; close(): void }> {

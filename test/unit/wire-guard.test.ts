@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { metadataExchange } from '../../node/transfer/metadata-exchange.ts'
 import type { Extension, Wire } from '../../node/transfer/wire.ts'
-import { guardWire } from '../../node/transfer/wire-guard.ts'
+import { guardWire, Outgoing } from '../../node/transfer/wire-guard.ts'
 import { type Bencodable, bdecodePrefix, bencode } from '../../protocol/codec/bencode.ts'
 import { concatBytes } from '../../protocol/codec/bytes.ts'
 import { infohashOf } from '../../protocol/torrent/info.ts'
@@ -51,6 +51,22 @@ describe('wire guard', () => {
     wire._parse(Number.MAX_VALUE, () => {})
     wire._onRequest(0, 0, 16 * 1024)
     expect(done).toEqual(['parse 4', `parse ${16 * 1024 + 9}`, `parse ${Number.MAX_VALUE}`, 'request'])
+  })
+
+  it('bounds what waits for all peers together, and still serves one that has little waiting', () => {
+    const outgoing = new Outgoing()
+    const ask = (buffered: number) => {
+      const { wire, done } = fakeWire({ _readableState: { buffered } })
+      guardWire(wire, () => false, outgoing)
+      wire._onRequest(0, 0, 16 * 1024)
+      return { wire, served: done.includes('request') }
+    }
+    const hoarders = Array.from({ length: 5 }, () => ask(15 * 1024 * 1024))
+    expect(hoarders.map((one) => one.served)).toEqual([true, true, true, true, false])
+    expect(ask(300 * 1024).served).toBe(false)
+    expect(ask(200 * 1024).served).toBe(true)
+    for (const { wire } of hoarders) wire.emit('close')
+    expect(ask(300 * 1024).served).toBe(true)
   })
 
   it('cuts a peer off that announces a message too long, also when that was read before the guard came', () => {
