@@ -86,7 +86,8 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   const dispatch = runtime.dispatch.bind(runtime)
 
   const copies = new OwnCopies({ state, files, engine, hasher, log, dispatch })
-  const seedWatch = new SeedWatch({ state, engine, copies, clock, log })
+  const looksAtFiles = base.config.engine.kind !== 'own'
+  const seedWatch = new SeedWatch({ state, engine, copies, looksAtFiles, clock, log })
   const strangers = new Set<string>()
   const updates = new UpdateExchange({
     identity,

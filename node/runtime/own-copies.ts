@@ -54,13 +54,18 @@ export class OwnCopies {
     }
   }
 
+  /** Every file is there with its size. */
+  async looksWhole(shard: Shard): Promise<boolean> {
+    return (await wrongSizes(shard, this.#parts.files.mirror)).length === 0
+  }
+
   /**
    * Seeds a held shard again whose seed failed, once its files are found whole: by their sizes, and with `isDoubted` by every byte.
    * False when it is damaged, of which the core is told. Rejects with TorrentError.
    */
   async seedAgain(shard: Shard, { isDoubted }: { isDoubted: boolean }): Promise<boolean> {
     const { state, files, engine } = this.#parts
-    const mustRead = isDoubted || (await wrongSizes(shard, files.mirror)).length > 0
+    const mustRead = isDoubted || !(await this.looksWhole(shard))
     if (mustRead && (await this.check(shard)).length > 0) return false
     const own = state.own.get(shard.key)
     if (own?.state !== 'held' || own.infohash === null) return false
