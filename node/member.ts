@@ -97,7 +97,8 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
 
   const held = await HeldFiles.open(store, log)
   const copies = new OwnCopies({ state, files, held, engine, hasher, clock, log, dispatch })
-  const seedWatch = new SeedWatch({ state, engine, copies, clock, log })
+  const looksAtFiles = base.config.engine.kind !== 'own'
+  const seedWatch = new SeedWatch({ state, engine, copies, looksAtFiles, clock, log })
   const reread = new Reread({
     files,
     held,

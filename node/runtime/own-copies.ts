@@ -82,6 +82,13 @@ export class OwnCopies {
     await this.#parts.held.forget(infohash)
   }
 
+  /** Every file, and the .torrent, is as it was when it was verified, by sizes and times. */
+  async looksWhole(shard: Shard): Promise<boolean> {
+    const { infohash } = this.#parts.state.own.get(shard.key) ?? { infohash: null }
+    if (infohash === null || !(await this.#hasTorrent(infohash))) return false
+    return (await this.#torrent(shard, infohash).changed()).length === 0
+  }
+
   /**
    * Seeds a held shard again whose seed failed, once its files are found whole: by sizes and times, and with `isDoubted` by every byte.
    * False when it is damaged, of which the core is told. Rejects with TorrentError.
@@ -90,12 +97,9 @@ export class OwnCopies {
     const { state, files, engine } = this.#parts
     const own = state.own.get(shard.key)
     if (own?.state !== 'held' || own.infohash === null) return false
-    const torrent = this.#torrent(shard, own.infohash)
-    const mustRead =
-      isDoubted || !(await this.#hasTorrent(own.infohash)) || (await torrent.changed()).length > 0
     // A copy that is read and found whole is seeded by that.
-    if (mustRead) return (await this.check(shard)).length === 0
-    await engine.seed(torrent, files.mirror)
+    if (isDoubted || !(await this.looksWhole(shard))) return (await this.check(shard)).length === 0
+    await engine.seed(this.#torrent(shard, own.infohash), files.mirror)
     return true
   }
 

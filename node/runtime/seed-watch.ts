@@ -1,6 +1,9 @@
 /**
  * Held shards whose seed failed: an engine stopped when a file was gone, another program lost or refused a torrent. Their copy is
  * looked at, or read when its bytes are in doubt; what is damaged is repaired, what is whole is seeded again.
+ *
+ * Another program may lose files without a word (Transmission 3.00 does, also when it is asked for them). So with one the sizes of
+ * all held files are looked at in turn, some with each look.
  */
 import type { CoreState } from '../../protocol/core/state.ts'
 import type { Infohash } from '../../protocol/ids.ts'
@@ -11,7 +14,9 @@ import type { OwnCopies } from './own-copies.ts'
 export interface SeedWatchParts {
   readonly state: Pick<CoreState, 'own'>
   readonly engine: Pick<TorrentEngine, 'stats'>
-  readonly copies: Pick<OwnCopies, 'seedAgain'>
+  readonly copies: Pick<OwnCopies, 'seedAgain' | 'looksWhole'>
+  /** The engine may not notice that files are gone. */
+  readonly looksAtFiles: boolean
   readonly clock: Clock
   readonly log: Log
   /** Between two looks at the engine's own word, which costs nothing. @default 15 s */
@@ -20,6 +25,8 @@ export interface SeedWatchParts {
 
 /** What fails again and again is tried less and less: each time may read the whole shard. */
 const WAIT_MS = 60_000
+/** 5,000 in about an hour. */
+const SHARDS_PER_LOOK = 20
 const WAIT_MS_MAX = 3_600_000
 
 export class SeedWatch {
@@ -27,6 +34,8 @@ export class SeedWatch {
   readonly #tried = new Map<Infohash, { readonly waitMs: number; readonly dueMs: number }>()
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
+  /** Of the shard whose files are looked at next. */
+  #next = 0
 
   constructor(parts: SeedWatchParts) {
     this.#parts = parts
@@ -49,6 +58,7 @@ export class SeedWatch {
     this.#isLooking = true
     try {
       await this.#look()
+      if (this.#parts.looksAtFiles) await this.#lookAtFiles()
     } finally {
       this.#isLooking = false
     }
@@ -72,7 +82,23 @@ export class SeedWatch {
     }
   }
 
-  async #mend(shard: Shard, { infohash, failure }: TorrentStats): Promise<void> {
+  async #lookAtFiles(): Promise<void> {
+    const { state, copies } = this.#parts
+    const all = [...state.own.values()]
+    if (this.#next >= all.length) this.#next = 0
+    const some = all.slice(this.#next, this.#next + SHARDS_PER_LOOK)
+    this.#next += SHARDS_PER_LOOK
+    for (const { state: stands, shard, infohash } of some) {
+      if (this.#timer === null) return
+      if (stands !== 'held' || infohash === null || (await copies.looksWhole(shard))) continue
+      await this.#mend(shard, { infohash, failure: { code: 'engine', detail: 'files are gone or cut' } })
+    }
+  }
+
+  async #mend(
+    shard: Shard,
+    { infohash, failure }: Pick<TorrentStats, 'infohash' | 'failure'>,
+  ): Promise<void> {
     const { copies, log } = this.#parts
     log.warn({ shard: shard.key, infohash, ...failure }, 'a held shard is not seeded')
     try {

@@ -23,7 +23,8 @@ const KINDS = {
   transmission: {
     start: startTransmission,
     client: (url: string): SeedClient => new Transmission({ url, user: null, password: null }),
-    traits: { countsHeads: true, seedsWait: true },
+    // Version 3.00 answers with silence when it cannot read; SeedWatch looks at the files.
+    traits: { countsHeads: true, seedsWait: true, noticesLoss: false },
   },
 } as const
 

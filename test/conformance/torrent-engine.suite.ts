@@ -33,6 +33,8 @@ export interface EngineTraits {
    * whoever seeds, is left out. @default false
    */
   readonly seedsWait?: boolean
+  /** A file that it cannot read fails the seed, without anybody else looking. @default true */
+  readonly noticesLoss?: boolean
   /** It listens itself, and says so when it cannot. @default true */
   readonly listens?: boolean
 }
@@ -52,6 +54,7 @@ export function torrentEngineSuite(
     seedsDial = true,
     countsHeads = false,
     seedsWait = false,
+    noticesLoss = true,
     listens = true,
   }: EngineTraits = {},
 ): void {
@@ -296,7 +299,7 @@ export function torrentEngineSuite(
       })
     })
 
-    it(
+    itWhen(noticesLoss)(
       'says that a seed failed when its file vanishes, and the fetch goes on with another peer',
       PATIENT,
       async () => {

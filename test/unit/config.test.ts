@@ -99,6 +99,43 @@ describe('a setting', () => {
   })
 })
 
+describe('the program that seeds', () => {
+  const SECRET = { WIKISEED_ENGINE_PASSWORD: 'hidden' }
+  const url = 'http://127.0.0.1:9091'
+
+  it('is our own unless told otherwise', () => {
+    expect(node().engine).toEqual({ kind: 'own' })
+    expect(readCoordinatorConfig({ flags: NEEDED, env: {}, file: null }).engine).toEqual({ kind: 'own' })
+  })
+
+  it('is named with its address, a user, and a password that no flag and no configuration file gives', () => {
+    const flags = { engine: 'transmission', engineUrl: url, engineUser: 'me', engineFolder: '/data' }
+    expect(node(flags, SECRET).engine).toEqual({
+      kind: 'transmission',
+      url: `${url}/`,
+      user: 'me',
+      password: 'hidden',
+      folder: '/data',
+    })
+    expect(node({ ...flags, enginePassword: 'seen' }).engine).toMatchObject({ password: null })
+    expect(() => node(flags, {}, file({ enginePassword: 'seen' }))).toThrow('there is no setting')
+    const path = join(folder, 'password')
+    writeFileSync(path, 'from a file\n')
+    expect(node(flags, { WIKISEED_ENGINE_PASSWORD_FILE: path }).engine).toMatchObject({
+      password: 'from a file',
+    })
+  })
+
+  it.each([
+    [{ engine: 'rtorrent' }, {}, '--engine: "rtorrent" is not one of own, qbittorrent, transmission'],
+    [{ engine: 'qbittorrent' }, {}, '--engine-url is needed with --engine qbittorrent'],
+    [{ engineUrl: url }, {}, '--engine-url: --engine says which program is there'],
+    [{ engine: 'qbittorrent', engineUrl: url }, SECRET, '--engine-user is needed with a password'],
+  ])('is refused as %o', (flags, env, words) => {
+    expect(() => node(flags, env)).toThrow(words)
+  })
+})
+
 describe('a wrong setting is one sentence that names its place', () => {
   it.each([
     [{ capacity: '50 parrots' }, '--capacity: "50 parrots" is not a size such as 500MB, 50GB or 20GiB'],

@@ -23,6 +23,7 @@ describe('the watch over seeds', () => {
   let stats: TorrentStats[] = []
   let watch: SeedWatch
   const seedAgain = vi.fn<SeedWatchParts['copies']['seedAgain']>()
+  const looksWhole = vi.fn<SeedWatchParts['copies']['looksWhole']>()
   const own = (infohash: Infohash, state: 'held' | 'claimed') =>
     [`${infohash}` as ShardKey, { state, infohash, shard: { key: infohash } }] as const
 
@@ -31,10 +32,12 @@ describe('the watch over seeds', () => {
     nowMs = 0
     stats = []
     seedAgain.mockReset().mockResolvedValue(true)
+    looksWhole.mockReset().mockResolvedValue(true)
     watch = new SeedWatch({
       state: { own: new Map([own(A, 'held'), own(B, 'claimed')]) } as unknown as SeedWatchParts['state'],
       engine: { stats: () => stats },
-      copies: { seedAgain },
+      copies: { seedAgain, looksWhole },
+      looksAtFiles: true,
       clock: { wallMs: () => nowMs, monotonicMs: () => nowMs },
       log: silentLog,
       everyMs: 1_000,
@@ -81,6 +84,16 @@ describe('the watch over seeds', () => {
     expect(await callsAfter(1_000)).toBe(3)
     stats = [failed(A, 'engine')]
     expect(await callsAfter(1_000)).toBe(4)
+  })
+
+  it('looks at the files of what is held, whatever the engine says', async () => {
+    stats = [{ ...failed(A), state: 'seeding' }]
+    watch.start()
+    expect(await callsAfter(0)).toBe(0)
+    expect(looksWhole).toHaveBeenCalledWith(expect.objectContaining({ key: A }))
+    expect(looksWhole).not.toHaveBeenCalledWith(expect.objectContaining({ key: B }))
+    looksWhole.mockResolvedValue(false)
+    expect(await callsAfter(1_000)).toBe(1)
   })
 
   it('stops', async () => {

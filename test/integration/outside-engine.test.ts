@@ -1,0 +1,197 @@
+/**
+ * A whole node on loopback whose seeds a real qBittorrent or Transmission gives: what it held is seeded at its start, what vanishes
+ * from its disk is noticed, fetched again from another node, and seeded again.
+ */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { createKeys } from '../../coordinator/federation/keys.ts'
+import { createRoot } from '../../coordinator/federation/root.ts'
+import type { EngineChoice } from '../../node/config-engine.ts'
+import { QBittorrent } from '../../node/engines/qbittorrent.ts'
+import { Transmission } from '../../node/engines/transmission.ts'
+import { layoutOf } from '../../node/files/layout.ts'
+import { createIdentity } from '../../node/net/identity.ts'
+import { startNode } from '../../node/node.ts'
+import type { NodeStatus } from '../../node/observe/status.ts'
+import { saveKept } from '../../node/store/kept.ts'
+import { keyOf } from '../../node/store/keyspace.ts'
+import { openLevelStore } from '../../node/store/level-store.ts'
+import { WorkerHasher } from '../../node/transfer/hasher.ts'
+import {
+  CATALOG_INDEX_DOMAIN,
+  CATALOG_INDEX_TYPE,
+  encodeCatalog,
+  encodeCatalogIndex,
+  referenceOf,
+} from '../../protocol/catalog/catalog.ts'
+import { cycleOf, type NodeId } from '../../protocol/ids.ts'
+import { missingProgram } from '../demo/support.ts'
+import { type RealShard, realShard, writeBytes } from '../support/audit-node.ts'
+import { FLEET_PARAMETERS } from '../support/fleet.ts'
+import { testIdentity } from '../support/records.ts'
+import { PROGRAMS, startQBittorrent, startTransmission } from '../support/seed-programs.ts'
+
+vi.setConfig({ testTimeout: 120_000 })
+const eventually = { timeout: 60_000, interval: 200 }
+const COORDINATOR = testIdentity(1_000_001)
+const noLogin = { user: null, password: null }
+
+let folder: string
+let hasher: WorkerHasher
+let real: RealShard
+const closing: (() => Promise<unknown>)[] = []
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wikiseed-outside-'))
+  hasher = new WorkerHasher({ teamsMax: 1 })
+  real = await realShard('tenwiki', [200_000, 150_000], join(folder, 'upstream'), hasher)
+  const root = createRoot({
+    name: 'outside',
+    parameters: FLEET_PARAMETERS,
+    coordinators: [{ nodeId: COORDINATOR.nodeId, operator: 'library', multiaddrs: [] }],
+    nowMs: Date.now(),
+    expiresAtMs: Date.now() + 86_400_000,
+    keys: await createKeys(folder),
+  })
+  await writeFile(join(folder, '1.root.json'), root)
+})
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close()
+})
+afterAll(async () => {
+  await hasher.close()
+  await rm(folder, { recursive: true })
+})
+
+/** The folder of a node that holds the shard. */
+async function holder(name: string): Promise<{ dataDir: string; node: NodeId }> {
+  const dataDir = join(folder, name)
+  const { mirror, torrents, store } = layoutOf(dataDir)
+  for (const one of [mirror, torrents]) await mkdir(one, { recursive: true })
+  const { nodeId } = await createIdentity(dataDir)
+  await writeBytes(real.shard, mirror, real.bytes)
+  await writeFile(join(torrents, `${real.infohash}.torrent`), real.torrent)
+  const level = await openLevelStore(store)
+  const own = {
+    shard: real.shard,
+    state: 'held' as const,
+    infohash: real.infohash,
+    sinceMs: Date.now() - 60_000,
+    doneBytes: real.shard.sizeBytes,
+    promisedUntilMs: 0,
+    repairing: false,
+    led: false,
+    fromOriginBytes: 0,
+    fromSwarmBytes: 0,
+  }
+  await saveKept(level, {
+    sequence: 0,
+    own: [own],
+    refuted: [],
+    audits: [],
+    damages: [],
+    observations: { observedAtMs: 0, counted: [] },
+  })
+  await level.close()
+  return { dataDir, node: nodeId }
+}
+
+/** The coordinator's words, in each of their stores. */
+async function list(holders: readonly { dataDir: string; node: NodeId }[]): Promise<void> {
+  const cycle = cycleOf(real.shard.date)
+  const catalog = encodeCatalog({ cycle, shards: [real.shard] })
+  const reference = referenceOf(cycle, catalog)
+  const index = encodeCatalogIndex({
+    coordinator: COORDINATOR.nodeId,
+    sequence: 1,
+    issuedAtMs: Date.now(),
+    readAtMs: Date.now(),
+    catalogs: [reference],
+    archives: [],
+    operators: holders.map(({ node }) => ({ node, operator: `operator of ${node.slice(-8)}` })),
+  })
+  const sealed = COORDINATOR.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, index)
+  for (const { dataDir } of holders) {
+    const level = await openLevelStore(layoutOf(dataDir).store)
+    await level.batch([
+      { type: 'put', key: keyOf('catalogIndex', COORDINATOR.nodeId), value: sealed },
+      { type: 'put', key: keyOf('catalogs', reference.sha256), value: catalog },
+    ])
+    await level.close()
+  }
+}
+
+async function start(dataDir: string, engine: EngineChoice, peers: readonly string[]) {
+  const node = await startNode({
+    dataDir,
+    engine,
+    peers,
+    rootPath: join(folder, '1.root.json'),
+    originUrl: 'http://127.0.0.1:9/',
+    mirrors: [],
+    archiveSite: 'http://127.0.0.1:9/',
+    fromArchive: false,
+    webLimitBytesPerSecond: null,
+    quietHours: [],
+    monthlyBudgetBytes: null,
+    contact: 'me@example.org',
+    operator: '',
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    announceHost: null,
+    bittorrent: { host: '127.0.0.1', port: 0 },
+    http: { host: '127.0.0.1', port: 0, allowedHosts: [] },
+    bytesTotal: 1e9,
+    languages: [],
+    projects: [],
+    originFallback: true,
+    leave: false,
+    downloadLimitBytesPerSecond: null,
+    uploadLimitBytesPerSecond: null,
+    claimsMax: 4,
+    fetchesMax: 4,
+    logLevel: 'silent',
+  })
+  closing.push(() => node.stop())
+  const url = new URL('api/v1/status', node.httpUrl)
+  return async () => (await (await fetch(url, { signal: AbortSignal.timeout(5_000) })).json()) as NodeStatus
+}
+
+describe.each([
+  ['qbittorrent', startQBittorrent, QBittorrent],
+  ['transmission', startTransmission, Transmission],
+] as const)('a node that seeds with %s', (kind, startProgram, Client) => {
+  const missing = missingProgram(PROGRAMS[kind])
+  const itRuns = missing === null ? it : it.skip
+
+  itRuns('has what it holds seeded, and mends what vanishes from its disk', async () => {
+    const program = await startProgram()
+    closing.push(() => program.stop())
+    const [plain, seeding] = [await holder(`${kind}-plain`), await holder(`${kind}-seeding`)]
+    await list([plain, seeding])
+    const { addresses } = await (await start(plain.dataDir, { kind: 'own' }, []))()
+    const choice = { kind, url: program.url, ...noLogin, folder: null }
+    const status = await start(seeding.dataDir, choice, addresses)
+
+    const client = new Client({ url: program.url, ...noLogin })
+    const isSeeded = () =>
+      vi.waitFor(
+        async () =>
+          expect(await client.find(real.infohash)).toMatchObject({ state: 'seeding', isOurs: true }),
+        eventually,
+      )
+    await isSeeded()
+    expect((await status()).bittorrent).toEqual({
+      port: program.port,
+      engine: expect.stringMatching(new RegExp(`^${kind} \\d`, 'i')),
+    })
+
+    await rm(join(seeding.dataDir, 'mirror', real.shard.wiki), { recursive: true })
+    const damaged = async () => (await status()).problems.find((problem) => problem.code === 'damaged')
+    await vi.waitFor(async () => expect(await damaged()).toBeDefined(), eventually)
+    await vi.waitFor(async () => expect((await damaged())?.resolvedAtMs).toBeTypeOf('number'), eventually)
+    await isSeeded()
+    expect((await status()).problems.filter((problem) => problem.resolvedAtMs === null)).toEqual([])
+  })
+})
