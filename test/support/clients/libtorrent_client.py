@@ -1,7 +1,7 @@
 """libtorrent as a program that is told what to do by lines on standard input (see line-client.ts): `libtorrent_client.py HOST`.
 
 Settings are libtorrent's own, but for what would leave this machine (DHT, LSD, UPnP, NAT-PMP), what would hinder several peers
-on one address, and uTP, which our engine has not.
+on one address or hundreds of torrents, and uTP, which our engine has not.
 """
 
 import json
@@ -25,6 +25,11 @@ def start(host: str) -> libtorrent.session:
             "enable_incoming_utp": False,
             "enable_outgoing_utp": False,
             "allow_multiple_connections_per_ip": True,
+            # By default it makes 30 connections a second and 200 in all, and sends to 8 peers at once: what would be measured
+            # with hundreds of torrents are these.
+            "connection_speed": 1_000,
+            "connections_limit": 10_000,
+            "unchoke_slots_limit": -1,
             # By default 3 torrents download and 5 seed at once.
             "active_downloads": -1,
             "active_seeds": -1,
