@@ -9,7 +9,7 @@ import { startEngine } from './engines/start-engine.ts'
 import { loadRoot } from './federation.ts'
 import { diskSpace } from './files/disk.ts'
 import { type Layout, layoutOf } from './files/layout.ts'
-import { boundYoungGeneration } from './memory.ts'
+import { boundGarbage } from './memory.ts'
 import { serveDialback } from './net/dialback.ts'
 import { createIdentity, type HostIdentity, loadIdentity } from './net/identity.ts'
 import { Libp2pNetwork } from './net/network.ts'
@@ -85,7 +85,7 @@ export type BaseConfig = Pick<
 
 /** Rejects with an Error of one sentence: no root, a folder in use, a port in use, a disk too small. */
 export async function startBase(config: BaseConfig, bytesWanted: number): Promise<Base> {
-  boundYoungGeneration()
+  boundGarbage()
   const stack: (() => Promise<void>)[] = []
   const close = async () => {
     for (const stop of stack.splice(0).reverse()) await stop()

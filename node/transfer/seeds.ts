@@ -23,7 +23,7 @@ export interface SeedsOptions {
 
 /** Dials of a seed to a peer that wants from it: that one dials too. */
 const DIALS_MAX = 6
-const AWAKE_MAX = 256
+const AWAKE_MAX = 128
 const SLEEP_AFTER_MS = 60_000
 /** Above the bound, a seed whose peers were silent for so long makes room for another. */
 const SILENT_AFTER_MS = 30_000

@@ -25,7 +25,7 @@ export interface WebTorrentEngineOptions {
   readonly maxConns?: number
   /** Open files of all torrents together. @default 64 */
   readonly openFilesMax?: number
-  /** Seeds that run at once; the others are dormant. @default 256 */
+  /** Seeds that run at once; the others are dormant. @default 128 */
   readonly seedsAwakeMax?: number
   /** A seed without a peer for so long goes to sleep. @default 60 s */
   readonly sleepAfterMs?: number

@@ -2,6 +2,8 @@
  * One announce to a tracker over HTTP (BEP 3, 7, 23) or UDP (BEP 15). Ours, because the engine's package keeps a client with timers a
  * torrent, reads answers without a bound, and lets one that is cut end the process.
  */
+import http, { type IncomingMessage } from 'node:http'
+import https from 'node:https'
 import { type Bencoded, type BencodedMap, BencodeError, bdecode } from '../../protocol/codec/bencode.ts'
 import { networkOfAddress } from '../../protocol/placement/network.ts'
 import { type Announce, PEERS_WANTED, peersOf, type TrackerAnswer, TrackerError } from './tracker-answer.ts'
@@ -66,16 +68,21 @@ function urlOf(url: string, announce: Announce): string {
   return `${url}${url.includes('?') ? '&' : '?'}${fields.join('&')}`
 }
 
+/** By node:http and not by fetch, which costs several times the memory of it. Redirects are not followed. */
 async function get(url: string, signal: AbortSignal): Promise<Uint8Array> {
-  const response = await fetch(url, { signal })
-  const chunks: Uint8Array[] = []
+  const request = (url.startsWith('https:') ? https : http).get(url, { signal })
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request.once('response', resolve)
+    request.on('error', reject)
+  })
+  const chunks: Buffer[] = []
   let length = 0
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of response as AsyncIterable<Buffer>) {
     length += chunk.length
     if (length > ANSWER_BYTES_MAX) throw new TrackerError('the tracker answers without end')
     chunks.push(chunk)
   }
-  if (response.status !== 200) throw new TrackerError(`the tracker answers with ${response.status}`)
+  if (response.statusCode !== 200) throw new TrackerError(`the tracker answers with ${response.statusCode}`)
   return Buffer.concat(chunks)
 }
 

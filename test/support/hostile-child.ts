@@ -3,6 +3,7 @@
  * answers are never read, messages of 4 GiB, and a thousand connections at once. Ends with its parent.
  */
 import { connect, type Socket } from 'node:net'
+import { setPriority } from 'node:os'
 import type { Infohash } from '../../protocol/ids.ts'
 import { handshakeFor } from './raw-peers.ts'
 
@@ -26,6 +27,8 @@ function requests(count: number): Buffer {
   return Buffer.concat(Array(count).fill(one))
 }
 
+// What the attack costs the attacker is not to be measured: it gets what processor time the others leave.
+setPriority(19)
 const { port, infohash } = JSON.parse(process.argv[2] ?? '{}') as HostileTask
 const flood = requests(2_000)
 const tricks: ((socket: Socket) => void)[] = [

@@ -4,7 +4,7 @@
  */
 import { readdirSync } from 'node:fs'
 import { layoutOf } from '../../node/files/layout.ts'
-import { boundYoungGeneration } from '../../node/memory.ts'
+import { boundGarbage } from '../../node/memory.ts'
 import { systemClock } from '../../node/runtime/clock.ts'
 import { OwnCopies } from '../../node/runtime/own-copies.ts'
 import { HeldFiles } from '../../node/store/held-files.ts'
@@ -39,7 +39,7 @@ export interface Cost {
 }
 
 async function main({ dataDir, trackers }: SeedingTask): Promise<void> {
-  boundYoungGeneration()
+  boundGarbage()
   const layout = layoutOf(dataDir)
   const store = await openLevelStore(layout.store, layout.root)
   const kept = await loadKept(store)
