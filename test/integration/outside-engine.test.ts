@@ -135,6 +135,8 @@ async function start(dataDir: string, engine: EngineChoice, peers: readonly stri
     fromArchive: false,
     webLimitBytesPerSecond: null,
     quietHours: [],
+    trackers: [],
+    rereadLimitBytesPerSecond: 8_000_000,
     monthlyBudgetBytes: null,
     contact: 'me@example.org',
     operator: '',
