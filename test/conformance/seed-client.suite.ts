@@ -208,7 +208,8 @@ export function seedClientSuite(name: string, factory: SeedClientFactory): void 
         expect(await right.connect()).toMatchObject({ port: locked.port })
         await writeSample(small, root)
         await right.add(small.torrent, small.infohash, root)
-        expect(await right.list()).toHaveLength(1)
+        // qBittorrent lists what it took a moment later.
+        await vi.waitFor(async () => expect(await right.list()).toHaveLength(1), PATIENCE)
         for (const login of [undefined, { ...LOGIN, password: 'wrong-secret' }]) {
           const failure = await factory
             .client(locked.url, login)
