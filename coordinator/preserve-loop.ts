@@ -4,6 +4,7 @@
  */
 import type { Clock, Log } from '../node/ports.ts'
 import type { ShardKey } from '../protocol/ids.ts'
+import { itemPath } from '../protocol/shard/archive-item.ts'
 import type { LocalShard } from './merge.ts'
 import { ArchiveError } from './preserve/archive-error.ts'
 import type { InternetArchive } from './preserve/internet-archive.ts'
@@ -65,7 +66,13 @@ export class PreserveLoop {
     try {
       // An upload of what is there already sends nothing and verifies everything: also how an old verification is renewed.
       const { item, verifiedAtMs } = await this.#archive.preserve(
-        { id: shard.id, digest: shard.digest, infohash, name: shard.name, files },
+        {
+          id: shard.id,
+          digest: shard.digest,
+          infohash,
+          name: shard.name,
+          files: files.map((file) => ({ ...file, path: itemPath(shard, file.path) })),
+        },
         { signal },
       )
       await this.#records.set(shard.key, { item, verifiedAtMs })

@@ -12,7 +12,7 @@ import { type ItemSubject, itemHeaders, itemIdentifiers, shardField } from './it
 import { compareFile, type ExpectedFile, type ItemState } from './item-state.ts'
 
 export interface ArchiveFile {
-  /** Key in the item = path in the torrent: `20260101/tenwiki-....bz2`. */
+  /** Key in the item: `tenwiki/20260101/tenwiki-....bz2`. */
   readonly path: string
   readonly sizeBytes: number
   readonly digests: FullDigests

@@ -1,5 +1,6 @@
 /** Files over HTTP: items of the Internet Archive, and mirrors laid out like upstream. The origin's client does it, with its manners. */
 import type { MergedManifestFile } from '../../protocol/manifest/merged-manifest.ts'
+import { itemPath } from '../../protocol/shard/archive-item.ts'
 import { createOrigin, type OriginOptions } from '../origin/origin.ts'
 import { type Origin, OriginError } from '../ports.ts'
 import { isMetadata, mirrorPath } from '../publication/paths.ts'
@@ -28,7 +29,7 @@ export function archiveSource(site: string, options: HttpOptions): FileSource {
         origin = createOrigin({ ...options, baseUrl: `${site}download/${item}/`, redirectHosts })
         items.set(item, origin)
       }
-      await download(origin, gone, file.path, file, path, {
+      await download(origin, gone, itemPath(shard, file.path), file, path, {
         onBytes,
         ...(signal === undefined ? {} : { signal }),
       })

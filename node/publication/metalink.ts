@@ -4,6 +4,7 @@
  */
 import { parseShardId } from '../../protocol/ids.ts'
 import type { MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
+import { itemPath } from '../../protocol/shard/archive-item.ts'
 import { xmlEscape } from '../reading/xml-text.ts'
 import { isMetadata, mirrorPath } from './paths.ts'
 
@@ -45,7 +46,7 @@ function fileOf(
   const { publicUrl, archiveSite, mirrors } = places
   const urls: string[] = []
   if (shard.archive !== null) {
-    const path = file.path.split('/').map(encodeURIComponent).join('/')
+    const path = itemPath(shard, file.path).split('/').map(encodeURIComponent).join('/')
     urls.push(`${archiveSite}download/${encodeURIComponent(shard.archive.item)}/${path}`)
   }
   // Our own three files lie in the torrent and at the Archive only.

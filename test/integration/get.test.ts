@@ -52,6 +52,7 @@ async function uploadToArchive(): Promise<void> {
   if (merged === undefined) throw new Error('fatwiki is not held')
   const files = merged.files.map((file) => ({
     ...file,
+    path: `fatwiki/${file.path}`,
     diskPath: join(published.mirror, 'fatwiki', file.path),
   }))
   await archive.preserve({ ...merged, files })

@@ -102,7 +102,7 @@ describe('the files of a shard over HTTP', () => {
         if (name !== item) return notFound(response)
         if (door === 'download')
           return void response.writeHead(302, { location: `/0/${name}/${path.join('/')}` }).end()
-        const bytes = FILES[`aawiki/${path.join('/')}`]
+        const bytes = FILES[path.join('/')]
         return bytes === undefined ? notFound(response) : serveFile(request, response, { bytes, etag: '"a"' })
       })
       const client = await aFetcher(world, { archiveUrl: archive.baseUrl, isArchived: () => true })
@@ -124,7 +124,7 @@ describe('the files of a shard over HTTP', () => {
         .end(Buffer.from(await answer.arrayBuffer()))
     })
     const archive = await aServer((request, response) => {
-      const bytes = FILES[`aawiki/${(request.url ?? '').split('/').slice(3).join('/')}`]
+      const bytes = FILES[(request.url ?? '').split('/').slice(3).join('/')]
       return bytes === undefined ? notFound(response) : serveFile(request, response, { bytes, etag: '"a"' })
     })
     let isArchived = false

@@ -26,7 +26,7 @@ beforeAll(async () => {
     const file = path
       .replace(/^\/w\//, `${published?.dir}/`)
       .replace(/^\/mirror\//, `${published?.mirror}/`)
-      .replace(/^\/download\/wikiseed-fatwiki-20240920\//, `${published?.mirror}/fatwiki/`)
+      .replace(/^\/download\/wikiseed-fatwiki-20240920\//, `${published?.mirror}/`)
     const facts = path.includes('..') ? undefined : statSync(file, { throwIfNoEntry: false })
     if (facts?.isFile() !== true) return void response.writeHead(404).end()
     const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? []
@@ -94,7 +94,7 @@ print(json.dumps([{'name': f.get('name'), 'size': int(f.find(n+'size').text),
       ])
       const ours = file.path.includes('/wikiseed-')
       expect(files[index].urls).toEqual([
-        `${url}download/wikiseed-fatwiki-20240920/${file.path}`,
+        `${url}download/wikiseed-fatwiki-20240920/${name}`,
         ...(ours ? [] : [`${url}gone/${name}`, `${url}mirror/${name}`]),
       ])
     }
