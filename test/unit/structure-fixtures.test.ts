@@ -54,7 +54,9 @@ describe('real dumps', () => {
     }
   })
 
-  it.skipIf(!existsSync(SHARED)).each(['dumps', 'minidumps'])(
+  // More of the same, where they are: their licences keep them out of the repository. A clone alone has nothing to skip.
+  if (!existsSync(SHARED)) console.log(`not looked at: ${SHARED} is not here`)
+  it.each(existsSync(SHARED) ? ['dumps', 'minidumps'] : [])(
     'of %s beside the repository are whole, but for those that others changed',
     async (folder) => {
       const files = filesBelow(join(SHARED, folder))
