@@ -68,7 +68,10 @@ export class ThreadWalker implements Walker {
     this.#rooms = Array.from({ length: SETS }, (_, set) =>
       Array.from({ length: TOGETHER }, (_, index) => roomOf(memory, set, index, new Uint8Array())),
     )
-    this.#worker = new Worker(new URL('./bzip2-worker.ts', import.meta.url), { workerData: memory })
+    this.#worker = new Worker(new URL('./bzip2-worker.ts', import.meta.url), {
+      workerData: memory,
+      resourceLimits: { maxYoungGenerationSizeMb: 1 },
+    })
     this.#worker.unref()
   }
 

@@ -1,10 +1,12 @@
 /**
  * What the threads of a hashing team do. On two cores, MD5 (which has no processor instructions of its own) takes about as long
  * as SHA-1 and SHA-256 together; the piece hashes go to whichever of the two has time. When the structure is looked at too, that
- * takes longer than all digests, and one thread takes them all. The first lane also reads. All block their thread: for workers.
+ * takes many times as long as all digests: one thread does both, and spares the memory of another. The first lane also reads. All
+ * block their thread: for workers.
  */
 import { createHash, type Hash } from 'node:crypto'
 import { closeSync, openSync, readSync } from 'node:fs'
+import type { Finding } from '../structure/finding.ts'
 import type { HashRing } from './hash-ring.ts'
 
 export interface HashTask {
@@ -13,7 +15,7 @@ export interface HashTask {
   readonly pieceLengthBytes: number | null
   /** The digests of each lane that hashes, the first of which reads. */
   readonly hashLanes: readonly (readonly Algorithm[])[]
-  /** One more lane looks at the structure. */
+  /** The first lane, then the only one, also looks at the structure. */
   readonly structure: boolean
 }
 
@@ -22,20 +24,31 @@ export const READER_LANE = 0
 export const TWO_LANES: HashTask['hashLanes'] = [['sha1', 'sha256'], ['md5']]
 export const ONE_LANE: HashTask['hashLanes'] = [['md5', 'sha1', 'sha256']]
 
-export function laneCount({ hashLanes, structure }: HashTask): number {
-  return hashLanes.length + (structure ? 1 : 0)
-}
-
 export interface LaneFacts {
   /** For each file, in hexadecimal, in the order of the lane's algorithms. */
   readonly digests: string[][]
   readonly sizesBytes: number[]
   /** The pieces that this lane hashed: SHA-1 (BEP 3). */
   readonly pieces: { readonly index: number; readonly sha1: Uint8Array }[]
+  /** For each file, when this lane looked. */
+  readonly findings: Finding[]
 }
 
-/** Hashes all files as they come. The first lane needs `reader`. Throws Stopped, and the reader's errors. */
-export function hashLane(ring: HashRing, lane: number, task: HashTask, reader: FileReader | null): LaneFacts {
+/** Looks at the form of one file as its bytes come by. */
+export interface Look {
+  push(bytes: Uint8Array): Promise<void>
+  end(): Promise<Finding>
+  close(): void
+}
+
+/** Hashes all files as they come. The first lane needs `reader`. Rejects with Stopped, and with the reader's errors. */
+export async function hashLane(
+  ring: HashRing,
+  lane: number,
+  task: HashTask,
+  reader: FileReader | null,
+  lookAt: ((path: string) => Look) | null,
+): Promise<LaneFacts> {
   const algorithms = task.hashLanes[lane] ?? []
   const { pieceLengthBytes, hashLanes } = task
   const isMine = (piece: number, lengthBytes: number) =>
@@ -43,23 +56,31 @@ export function hashLane(ring: HashRing, lane: number, task: HashTask, reader: F
   const pieces = pieceLengthBytes === null ? null : new PieceHashes(pieceLengthBytes, isMine)
   const digests: string[][] = []
   const sizesBytes: number[] = []
-  for (const _file of task.files) {
+  const findings: Finding[] = []
+  for (const path of task.files) {
+    const look = lookAt?.(path) ?? null
     const hashes = algorithms.map((algorithm) => createHash(algorithm))
     let sizeBytes = 0
-    for (let ended = false; !ended; ) {
-      if (reader === null) ring.waitForChunk(lane)
-      else reader.fill()
-      const { bytes, isEndOfFile } = ring.chunk(lane)
-      for (const hash of hashes) hash.update(bytes)
-      pieces?.update(bytes)
-      sizeBytes += bytes.length
-      ended = isEndOfFile
-      ring.done(lane)
+    try {
+      for (let ended = false; !ended; ) {
+        if (reader === null) ring.waitForChunk(lane)
+        else reader.fill()
+        const { bytes, isEndOfFile } = ring.chunk(lane)
+        for (const hash of hashes) hash.update(bytes)
+        pieces?.update(bytes)
+        sizeBytes += bytes.length
+        if (look !== null && bytes.length > 0) await look.push(bytes)
+        ended = isEndOfFile
+        ring.done(lane)
+      }
+      if (look !== null) findings.push(await look.end())
+    } finally {
+      look?.close()
     }
     digests.push(hashes.map((hash) => hash.digest('hex')))
     sizesBytes.push(sizeBytes)
   }
-  return { digests, sizesBytes, pieces: pieces?.finish() ?? [] }
+  return { digests, sizesBytes, pieces: pieces?.finish() ?? [], findings }
 }
 
 /** Reads the files one after the other into the ring. */
@@ -75,7 +96,7 @@ export class FileReader {
     this.#ring = ring
     this.#task = task
     this.#onRead = onRead
-    this.#lanes = laneCount(task)
+    this.#lanes = task.hashLanes.length
   }
 
   /** Fills what room there is; then its own lane has a chunk. */

@@ -4,7 +4,7 @@
  */
 
 export const CHUNK_BYTES = 256 * 1024
-const SLOTS = 32
+const SLOTS = 16
 /** Reader's cell, then one for each lane. */
 const LANES_MAX = 3
 /** Set in every cell on stop, so that nobody begins to wait for a cell that will not change any more. */
@@ -95,14 +95,6 @@ export class HashRing {
   waitForChunk(lane: number): void {
     const done = this.#cell(1 + lane)
     for (let read = this.#cell(0); read <= done; read = this.#cell(0)) Atomics.wait(this.#words, 0, read)
-  }
-
-  /** Like `waitForChunk` for a lane that has an event loop to run. */
-  async chunkComes(lane: number): Promise<void> {
-    const done = this.#cell(1 + lane)
-    for (let read = this.#cell(0); read <= done; read = this.#cell(0)) {
-      await Atomics.waitAsync(this.#words, 0, read).value
-    }
   }
 
   /** The lane's next chunk, which `has` said is there. */

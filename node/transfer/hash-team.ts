@@ -3,10 +3,9 @@ import { basename } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { FileFacts, HashedFile, HashOptions } from '../ports.ts'
 import { kindOf, NO_KIND } from '../structure/check.ts'
-import type { Finding } from '../structure/finding.ts'
-import { type HashTask, type LaneFacts, laneCount, ONE_LANE, TWO_LANES } from './hash-lanes.ts'
+import { type HashTask, type LaneFacts, ONE_LANE, TWO_LANES } from './hash-lanes.ts'
 import { HashRing } from './hash-ring.ts'
-import type { HashAnswer, LaneData, LaneRequest, LaneResult } from './hash-worker.ts'
+import type { HashAnswer, LaneData, LaneRequest } from './hash-worker.ts'
 
 export interface HashFacts {
   readonly files: HashedFile[]
@@ -17,7 +16,7 @@ export interface HashFacts {
 interface Job {
   readonly task: HashTask
   readonly onBytes: ((count: number) => void) | undefined
-  readonly results: Map<number, LaneResult>
+  readonly results: Map<number, LaneFacts>
   readonly settled: Set<number>
   /** The first thing that went wrong; the job ends with it once every thread has let go. */
   failure: { error: unknown } | null
@@ -66,7 +65,7 @@ export class HashTeam {
     this.#ring.reset()
     const abort = () => this.#fail(job, signal?.reason)
     signal?.addEventListener('abort', abort, { once: true })
-    for (let lane = 0; lane < laneCount(task); lane++) this.#give(lane, task)
+    for (let lane = 0; lane < task.hashLanes.length; lane++) this.#give(lane, task)
     await promise
     signal?.removeEventListener('abort', abort)
     this.#job = null
@@ -112,7 +111,7 @@ export class HashTeam {
     if (answer.kind === 'done') job.results.set(lane, answer.result)
     else if (answer.kind === 'failed')
       this.#fail(job, Object.assign(new Error(answer.error.message), answer.error))
-    if (job.settled.size === laneCount(job.task)) job.done()
+    if (job.settled.size === job.task.hashLanes.length) job.done()
   }
 
   #fail(job: Job, error: unknown): void {
@@ -132,12 +131,7 @@ export class HashTeam {
 }
 
 function factsOf({ task, results }: Job, structure: boolean): HashFacts {
-  const lanes: LaneFacts[] = []
-  let findings: Finding[] | null = null
-  for (const [, result] of [...results].sort(([a], [b]) => a - b)) {
-    if ('facts' in result) lanes.push(result.facts)
-    else findings = result.findings
-  }
+  const lanes = [...results].sort(([a], [b]) => a - b).map(([, facts]) => facts)
   const algorithms = task.hashLanes.flat()
   const files = task.files.map((_, file): HashedFile => {
     const hexes = lanes.flatMap(({ digests }) => digests[file] ?? [])
@@ -146,7 +140,7 @@ function factsOf({ task, results }: Job, structure: boolean): HashFacts {
       sizeBytes: lanes[0]?.sizesBytes[file] ?? 0,
       digests: digests as unknown as FileFacts['digests'],
     }
-    return { ...facts, finding: structure ? (findings?.[file] ?? NO_KIND) : null }
+    return { ...facts, finding: structure ? (lanes[0]?.findings[file] ?? NO_KIND) : null }
   })
   return { files, pieces: task.pieceLengthBytes === null ? null : joinPieces(lanes) }
 }

@@ -1,6 +1,5 @@
 /** A worker thread of hasher.ts: one lane of a team, one task at a time; answers `progress`, then `done` or `failed`. */
 import { parentPort, workerData } from 'node:worker_threads'
-import type { Finding } from '../structure/finding.ts'
 import { FileReader, type HashTask, hashLane, type LaneFacts, READER_LANE } from './hash-lanes.ts'
 import { HashRing, type RingMemory, Stopped } from './hash-ring.ts'
 
@@ -12,11 +11,9 @@ export interface LaneRequest {
   readonly task: HashTask
 }
 
-export type LaneResult = { readonly facts: LaneFacts } | { readonly findings: Finding[] }
-
 export type HashAnswer =
   | { readonly kind: 'progress'; readonly count: number }
-  | { readonly kind: 'done'; readonly result: LaneResult }
+  | { readonly kind: 'done'; readonly result: LaneFacts }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'failed'; readonly error: HashFailure }
 
@@ -37,13 +34,10 @@ function answer(message: HashAnswer): void {
   parentPort?.postMessage(message)
 }
 
-async function work({ lane, task }: LaneRequest): Promise<LaneResult> {
-  if (lane === task.hashLanes.length) {
-    // Half of the program's decoders: only in the thread that needs them.
-    const { structureLane } = await import('./structure-lane.ts')
-    return { findings: await structureLane(ring, task) }
-  }
-  if (lane !== READER_LANE) return { facts: hashLane(ring, lane, task, null) }
+async function work({ lane, task }: LaneRequest): Promise<LaneFacts> {
+  if (lane !== READER_LANE) return hashLane(ring, lane, task, null, null)
+  // Half of the program's decoders: only in a thread that needs them.
+  const lookAt = task.structure ? (await import('./structure-lane.ts')).lookAt : null
   let unsaid = 0
   const say = () => {
     if (unsaid > 0) answer({ kind: 'progress', count: unsaid })
@@ -54,9 +48,9 @@ async function work({ lane, task }: LaneRequest): Promise<LaneResult> {
     if (unsaid >= PROGRESS_BYTES) say()
   })
   try {
-    const facts = hashLane(ring, lane, task, reader)
+    const facts = await hashLane(ring, lane, task, reader, lookAt)
     say()
-    return { facts }
+    return facts
   } finally {
     reader.close()
   }
