@@ -1,5 +1,5 @@
-/** Room on the disk, as the file system sees it. */
-import { statfs } from 'node:fs/promises'
+/** Room on the disk and sizes of files, as the file system sees them. */
+import { stat, statfs } from 'node:fs/promises'
 
 export interface DiskSpace {
   /** What this process may still write; less than what is free when the system keeps a reserve. */
@@ -11,6 +11,14 @@ export interface DiskSpace {
 export async function diskSpace(path: string): Promise<DiskSpace> {
   const facts = await statfs(path, { bigint: true })
   return { freeBytes: toNumber(facts.bavail * facts.bsize), totalBytes: toNumber(facts.blocks * facts.bsize) }
+}
+
+/** Bytes of a plain file; 0 when there is none. */
+export async function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    (facts) => (facts.isFile() ? facts.size : 0),
+    () => 0,
+  )
 }
 
 function toNumber(bytes: bigint): number {

@@ -3,12 +3,12 @@
  * manifest is held against the bytes before a file gets its name. What is whole already is not fetched again, what is partial is gone
  * on from.
  */
-import { mkdir, rm, stat } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { parseShardId } from '../../protocol/ids.ts'
 import type { MergedManifestFile, MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
 import { runFolder, torrentName } from '../../protocol/shard/paths.ts'
-import { diskSpace } from '../files/disk.ts'
+import { diskSpace, sizeOf } from '../files/disk.ts'
 import { moveFile } from '../files/durable.ts'
 import { safeJoin } from '../files/layout.ts'
 import { metaPath } from '../origin/partial-file.ts'
@@ -155,13 +155,6 @@ async function wrong(path: string, file: MergedManifestFile, options: GetOptions
   const { hasher, signal } = options
   const { files } = await hasher.hash([path], signal === undefined ? {} : { signal })
   return differs(file.size, file, files[0])
-}
-
-async function sizeOf(path: string): Promise<number> {
-  return stat(path).then(
-    (facts) => (facts.isFile() ? facts.size : 0),
-    () => 0,
-  )
 }
 
 async function refuseFullDisk(places: readonly Place[], to: string): Promise<void> {

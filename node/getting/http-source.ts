@@ -1,6 +1,6 @@
 /** Files over HTTP: items of the Internet Archive, and mirrors laid out like upstream. The origin's client does it, with its manners. */
 import type { MergedManifestFile } from '../../protocol/manifest/merged-manifest.ts'
-import { itemPath } from '../../protocol/shard/archive-item.ts'
+import { downloadPath } from '../../protocol/shard/archive-item.ts'
 import { createOrigin, type OriginOptions } from '../origin/origin.ts'
 import { type Origin, OriginError } from '../ports.ts'
 import { isMetadata, mirrorPath } from '../publication/paths.ts'
@@ -13,30 +13,21 @@ export type HttpOptions = Pick<
 
 /** `site` with `/` at its end: https://archive.org/ */
 export function archiveSource(site: string, options: HttpOptions): FileSource {
-  const items = new Map<string, Origin>()
   const gone = { isIt: false }
   const host = new URL(site).host
   // Downloads are redirected to the machine that holds the item.
   const redirectHosts = host === 'archive.org' ? ['archive.org', '*.archive.org'] : []
+  const origin = createOrigin({ ...options, baseUrl: site, redirectHosts })
   return {
     kind: 'archive',
     name: host,
     offers: (shard) => !gone.isIt && shard.archive !== null && IDENTIFIER.test(shard.archive.item),
-    async fetch(shard, file, path, { onBytes, signal }) {
-      const item = shard.archive?.item ?? ''
-      let origin = items.get(item)
-      if (origin === undefined) {
-        origin = createOrigin({ ...options, baseUrl: `${site}download/${item}/`, redirectHosts })
-        items.set(item, origin)
-      }
-      await download(origin, gone, itemPath(shard, file.path), file, path, {
+    fetch: (shard, file, path, { onBytes, signal }) =>
+      download(origin, gone, downloadPath(shard.archive?.item ?? '', shard, file.path), file, path, {
         onBytes,
         ...(signal === undefined ? {} : { signal }),
-      })
-    },
-    close: async () => {
-      await Promise.all([...items.values()].map((origin) => origin.close()))
-    },
+      }),
+    close: () => origin.close(),
   }
 }
 

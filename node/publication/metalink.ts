@@ -4,7 +4,7 @@
  */
 import { parseShardId } from '../../protocol/ids.ts'
 import type { MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
-import { itemPath } from '../../protocol/shard/archive-item.ts'
+import { downloadPath } from '../../protocol/shard/archive-item.ts'
 import { xmlEscape } from '../reading/xml-text.ts'
 import { isMetadata, mirrorPath } from './paths.ts'
 
@@ -46,8 +46,8 @@ function fileOf(
   const { publicUrl, archiveSite, mirrors } = places
   const urls: string[] = []
   if (shard.archive !== null) {
-    const path = itemPath(shard, file.path).split('/').map(encodeURIComponent).join('/')
-    urls.push(`${archiveSite}download/${encodeURIComponent(shard.archive.item)}/${path}`)
+    const path = downloadPath(shard.archive.item, shard, file.path)
+    urls.push(archiveSite + path.split('/').map(encodeURIComponent).join('/'))
   }
   // Our own three files lie in the torrent and at the Archive only.
   if (!isMetadata(file)) for (const base of mirrors) urls.push(`${base}${mirrorPath(shard, file)}`)

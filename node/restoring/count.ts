@@ -1,5 +1,6 @@
 /** How many pages and revisions a dump holds, by reading it to its end. A `<` of the text stands there as `&lt;`: tags are tags. */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
+import { readAt } from '../files/read-at.ts'
 import type { ByteSource } from '../reading/byte-source.ts'
 import { chunksOf } from '../reading/chunks.ts'
 import { DumpFormatError } from '../reading/multistream.ts'
@@ -85,21 +86,14 @@ function decoderOf(name: string, path: string, sizeBytes: number, give: Sink): D
   if (name.endsWith('.bz2')) return plainBzip2Decoder(give)
   if (name.endsWith('.gz')) return new GzipDecoder(give)
   if (name.endsWith('.7z'))
-    return new SevenZipDecoder((at, length) => readAt(path, at, length), sizeBytes, give)
+    return new SevenZipDecoder((at, length) => readFrom(path, at, length), sizeBytes, give)
   throw new DumpFormatError(`${name} is packed in a way that is not read here`)
 }
 
-function readAt(path: string, offsetBytes: number, lengthBytes: number): Uint8Array {
-  const bytes = new Uint8Array(lengthBytes)
+function readFrom(path: string, offsetBytes: number, lengthBytes: number): Uint8Array {
   const file = openSync(path, 'r')
   try {
-    let at = 0
-    while (at < lengthBytes) {
-      const read = readSync(file, bytes, at, lengthBytes - at, offsetBytes + at)
-      if (read === 0) break
-      at += read
-    }
-    return bytes.subarray(0, at)
+    return readAt(file, offsetBytes, lengthBytes)
   } finally {
     closeSync(file)
   }

@@ -2,6 +2,7 @@
  * The shards that this node holds: seeded again at start, looked at by sizes and times, read again when somebody doubts them
  * or the engine found one changed.
  */
+import { readFile } from 'node:fs/promises'
 import type { Event } from '../../protocol/core/event.ts'
 import type { CoreState } from '../../protocol/core/state.ts'
 import type { Infohash, ShardKey } from '../../protocol/ids.ts'
@@ -216,15 +217,7 @@ export class OwnCopies {
   }
 
   async #hasTorrent(infohash: Infohash): Promise<boolean> {
-    const bytes = await this.#torrentBytes(infohash)
+    const bytes = await readFile(this.#parts.files.torrentPath(infohash)).catch(() => null)
     return bytes !== null && decodeMetainfo(bytes)?.infohash === infohash
-  }
-
-  #torrentBytes(infohash: Infohash): Promise<Uint8Array | null> {
-    const shard = this.#shards.get(infohash)
-    if (shard === undefined) return Promise.resolve(null)
-    return this.#torrent(shard, infohash)
-      .torrent()
-      .catch(() => null)
   }
 }

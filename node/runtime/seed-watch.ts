@@ -25,9 +25,9 @@ export interface SeedWatchParts {
 
 /** What fails again and again is tried less and less: each time may read the whole shard. */
 const WAIT_MS = 60_000
+const WAIT_MS_MAX = 3_600_000
 /** 5,000 in about an hour. */
 const SHARDS_PER_LOOK = 20
-const WAIT_MS_MAX = 3_600_000
 
 export class SeedWatch {
   readonly #parts: SeedWatchParts

@@ -1,5 +1,5 @@
 /** Where one file of a shard may be had over HTTP, in the order in which it is asked for (PROTOCOL 6). Pure. */
-import { itemNames, itemPath } from '../../protocol/shard/archive-item.ts'
+import { downloadPath, itemNames } from '../../protocol/shard/archive-item.ts'
 import { originPath } from '../../protocol/shard/paths.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import type { DownloadPlace } from '../ports.ts'
@@ -36,11 +36,7 @@ export function placesOf(sources: KnownSources, shard: Shard, path: string, isAr
       ? []
       : itemNames(shard).map((item): Place => {
           const label = `${new URL(archiveUrl).host}/${item}`
-          return {
-            from: { baseUrl: archiveUrl, label },
-            label,
-            path: `download/${item}/${itemPath(shard, path)}`,
-          }
+          return { from: { baseUrl: archiveUrl, label }, label, path: downloadPath(item, shard, path) }
         })
   const below = originPath(shard, path)
   const mirrors = sources.mirrors.map((mirror) => place(mirror, below))

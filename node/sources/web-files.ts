@@ -2,9 +2,9 @@
  * The dump files of a shard over HTTP: each from the first place that has it with the right size, going on elsewhere in the middle of
  * a file when a place fails. A place whose bytes had the wrong digest is dropped for that file and named.
  */
-import { stat } from 'node:fs/promises'
 import type { ShardKey } from '../../protocol/ids.ts'
 import type { Shard, ShardFile } from '../../protocol/shard/shard.ts'
+import { sizeOf } from '../files/disk.ts'
 import { type Clock, type Log, type Origin, OriginError, type OriginErrorCode } from '../ports.ts'
 import { type KnownSources, type Place, placesOf } from './places.ts'
 
@@ -139,10 +139,3 @@ export class WebFiles {
 
 /** Two items of the Archive are one host. */
 const hostOf = ({ label }: Place): string => label.split('/')[0] ?? label
-
-async function sizeOf(path: string): Promise<number> {
-  return stat(path).then(
-    (stats) => stats.size,
-    () => 0,
-  )
-}

@@ -30,8 +30,8 @@ export async function checkShard(
   return damaged
 }
 
-/** What can be said without reading: also run at start for everything that was held. */
-export async function wrongSizes(shard: Shard, root: string): Promise<string[]> {
+/** What can be said without reading. */
+async function wrongSizes(shard: Shard, root: string): Promise<string[]> {
   const wrong: string[] = []
   for (const file of torrentFiles(shard)) {
     const size = await stat(dumpPath(shard, root, file.path)).then(

@@ -1,14 +1,14 @@
 /**
  * Hasher over a few teams of worker threads, so that the event loop stays free while gigabytes are read: libp2p drops a peer
  * whose loop stands still for seconds. A job is one team's from its first file to its last: two threads that hash, or one
- * that hashes and one that looks at the structure (hash-lanes.ts).
+ * that hashes and looks at the structure, with another beside it for bzip2 (hash-lanes.ts).
  */
 import { availableParallelism } from 'node:os'
 import type { Hasher, HashOptions } from '../ports.ts'
 import { type HashFacts, HashTeam } from './hash-team.ts'
 
 export interface WorkerHasherOptions {
-  /** Teams at most, each of two threads, or three for bzip2; they start when first needed. @default half the processors, within 1..4 */
+  /** Teams at most, each of two threads; they start when first needed. @default half the processors, within 1..4 */
   readonly teamsMax?: number
   /** Jobs that may wait; more reject with a RangeError. @default 1024 */
   readonly waitingMax?: number

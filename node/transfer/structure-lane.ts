@@ -1,6 +1,7 @@
 /** What a thread of a hashing team needs to look at the form of files as their bytes come by. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, fstatSync, openSync } from 'node:fs'
 import { basename } from 'node:path'
+import { readAt } from '../files/read-at.ts'
 import { ThreadWalker } from '../structure/bzip2-thread.ts'
 import { StructureCheck } from '../structure/check.ts'
 import type { Look } from './hash-lanes.ts'
@@ -26,15 +27,4 @@ export function lookAt(path: string): Look {
       closeSync(descriptor)
     },
   }
-}
-
-function readAt(descriptor: number, offsetBytes: number, lengthBytes: number): Uint8Array {
-  const bytes = new Uint8Array(lengthBytes)
-  let done = 0
-  while (done < lengthBytes) {
-    const count = readSync(descriptor, bytes, done, lengthBytes - done, offsetBytes + done)
-    if (count === 0) break
-    done += count
-  }
-  return bytes.subarray(0, done)
 }

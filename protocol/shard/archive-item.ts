@@ -19,3 +19,8 @@ export function itemNames(shard: { readonly id: ShardId; readonly digest: ShardD
 export function itemPath(shard: { readonly name: string }, path: string): string {
   return `${shard.name}/${path}`
 }
+
+/** The same below the Archive's site: https://archive.org/ */
+export function downloadPath(item: string, shard: { readonly name: string }, path: string): string {
+  return `download/${item}/${itemPath(shard, path)}`
+}

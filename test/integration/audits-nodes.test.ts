@@ -29,6 +29,7 @@ import { cycleOf, type NodeId } from '../../protocol/ids.ts'
 import type { Parameters } from '../../protocol/parameters.ts'
 import { type Bytes, type RealShard, realShard, writeBytes } from '../support/audit-node.ts'
 import { FLEET_PARAMETERS } from '../support/fleet.ts'
+import { QUIET_NODE } from '../support/node-config.ts'
 import { testIdentity } from '../support/records.ts'
 
 vi.setConfig({ testTimeout: 90_000 })
@@ -156,37 +157,7 @@ async function run({ dataDir, node, bytesTotal }: Disk): Promise<Running> {
 }
 
 function configOf(dataDir: string, bytesTotal: number, peers: readonly string[]): NodeConfig {
-  return {
-    dataDir,
-    rootPath: join(folder, '1.root.json'),
-    peers,
-    originUrl: 'http://127.0.0.1:9/',
-    mirrors: [],
-    archiveSite: 'http://127.0.0.1:9/',
-    fromArchive: false,
-    webLimitBytesPerSecond: null,
-    quietHours: [],
-    monthlyBudgetBytes: null,
-    contact: 'me@example.org',
-    operator: '',
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    announceHost: null,
-    bittorrent: { host: '127.0.0.1', port: 0 },
-    engine: { kind: 'own' },
-    http: { host: '127.0.0.1', port: 0, allowedHosts: [] },
-    bytesTotal,
-    languages: [],
-    projects: [],
-    originFallback: true,
-    leave: false,
-    downloadLimitBytesPerSecond: null,
-    uploadLimitBytesPerSecond: null,
-    trackers: [],
-    rereadLimitBytesPerSecond: 8_000_000,
-    claimsMax: 4,
-    fetchesMax: 4,
-    logLevel: 'silent',
-  }
+  return { ...QUIET_NODE, dataDir, rootPath: join(folder, '1.root.json'), peers, bytesTotal }
 }
 
 async function ask<T>(url: string, path: string): Promise<T> {

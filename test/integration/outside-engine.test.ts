@@ -30,6 +30,7 @@ import { cycleOf, type NodeId } from '../../protocol/ids.ts'
 import { missingProgram } from '../demo/support.ts'
 import { type RealShard, realShard, writeBytes } from '../support/audit-node.ts'
 import { FLEET_PARAMETERS } from '../support/fleet.ts'
+import { QUIET_NODE } from '../support/node-config.ts'
 import { testIdentity } from '../support/records.ts'
 import { PROGRAMS, startQBittorrent, startTransmission } from '../support/seed-programs.ts'
 
@@ -124,37 +125,8 @@ async function list(holders: readonly { dataDir: string; node: NodeId }[]): Prom
 }
 
 async function start(dataDir: string, engine: EngineChoice, peers: readonly string[]) {
-  const node = await startNode({
-    dataDir,
-    engine,
-    peers,
-    rootPath: join(folder, '1.root.json'),
-    originUrl: 'http://127.0.0.1:9/',
-    mirrors: [],
-    archiveSite: 'http://127.0.0.1:9/',
-    fromArchive: false,
-    webLimitBytesPerSecond: null,
-    quietHours: [],
-    trackers: [],
-    rereadLimitBytesPerSecond: 8_000_000,
-    monthlyBudgetBytes: null,
-    contact: 'me@example.org',
-    operator: '',
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    announceHost: null,
-    bittorrent: { host: '127.0.0.1', port: 0 },
-    http: { host: '127.0.0.1', port: 0, allowedHosts: [] },
-    bytesTotal: 1e9,
-    languages: [],
-    projects: [],
-    originFallback: true,
-    leave: false,
-    downloadLimitBytesPerSecond: null,
-    uploadLimitBytesPerSecond: null,
-    claimsMax: 4,
-    fetchesMax: 4,
-    logLevel: 'silent',
-  })
+  const rootPath = join(folder, '1.root.json')
+  const node = await startNode({ ...QUIET_NODE, dataDir, engine, peers, rootPath, bytesTotal: 1e9 })
   closing.push(() => node.stop())
   const url = new URL('api/v1/status', node.httpUrl)
   return async () => (await (await fetch(url, { signal: AbortSignal.timeout(5_000) })).json()) as NodeStatus

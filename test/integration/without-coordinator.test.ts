@@ -27,6 +27,7 @@ import type { Parameters } from '../../protocol/parameters.ts'
 import { silentLog } from '../conformance/silent-log.ts'
 import { testShard } from '../support/cores.ts'
 import { FLEET_PARAMETERS } from '../support/fleet.ts'
+import { QUIET_MEMBER, QUIET_NODE } from '../support/node-config.ts'
 import { testIdentity } from '../support/records.ts'
 import { startWorld, type World } from '../world/world.ts'
 import { noise } from './world-support.ts'
@@ -129,31 +130,15 @@ async function prepare(nodes: number): Promise<{ coordinator: CoordinatorConfig;
 }
 
 function baseOf(dataDir: string, peers: readonly string[]) {
+  const bytesTotal = ROOMY
   return {
+    ...QUIET_MEMBER,
     dataDir,
     rootPath: at('1.root.json'),
     peers,
     originUrl: `${world.url}/`,
-    mirrors: [],
-    archiveSite: 'http://127.0.0.1:9/',
-    fromArchive: false,
-    webLimitBytesPerSecond: null,
-    quietHours: [],
-    monthlyBudgetBytes: null,
-    contact: 'me@example.org',
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    announceHost: null,
-    bittorrent: { host: '127.0.0.1', port: 0 },
-    engine: { kind: 'own' },
-    http: { host: '127.0.0.1', port: 0, allowedHosts: [] },
-    bytesTotal: ROOMY,
-    fetchesMax: 4,
-    downloadLimitBytesPerSecond: null,
-    uploadLimitBytesPerSecond: null,
-    trackers: [],
-    rereadLimitBytesPerSecond: 8_000_000,
-    logLevel: 'silent',
-  } as const
+    bytesTotal,
+  }
 }
 
 async function begin(started: { httpUrl: string; stop(): Promise<void> }): Promise<Running> {
@@ -166,8 +151,7 @@ async function begin(started: { httpUrl: string; stop(): Promise<void> }): Promi
 /** Each knows those that run already. */
 async function runNode(dataDir: string, operator: string): Promise<Running> {
   const peers = running.flatMap((one) => one.addresses)
-  const own = { operator, languages: [], projects: [], originFallback: true, leave: false, claimsMax: 4 }
-  return begin(await startNode({ ...baseOf(dataDir, peers), ...own }))
+  return begin(await startNode({ ...QUIET_NODE, ...baseOf(dataDir, peers), operator }))
 }
 
 async function stop(one: Running): Promise<void> {
