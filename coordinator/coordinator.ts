@@ -178,7 +178,8 @@ async function assemble(
     })
   const http = await startHttp({
     ...config.http,
-    status: () => nodeStatus(member.state, { ...member.statusExtra(), problems: problems(), outside }),
+    status: async () =>
+      nodeStatus(member.state, { ...(await member.statusExtra()), problems: problems(), outside }),
     shards: () =>
       shardStatuses(state, clock.wallMs(), { outside, structureOf: (shard) => member.findings.of(shard) }),
     receipts: () => receiptsStatus(member.receipts),

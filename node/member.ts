@@ -49,7 +49,7 @@ export interface Member {
   /** What the form of the dump files says that were fetched since the start. */
   readonly findings: Findings
   /** What status needs besides the state. */
-  statusExtra(): StatusExtra
+  statusExtra(): Promise<StatusExtra>
   /** Hands everything over (PROTOCOL 8); resolves when nothing is left here. */
   leave(): Promise<void>
   /** Never resolves; rejects with the error that stopped the core. */
@@ -279,7 +279,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
       dispatch({ kind: 'leave' })
       return left.promise
     },
-    statusExtra: () => ({
+    statusExtra: async () => ({
       version: VERSION,
       role: settings.role === 'collector' ? 'coordinator' : 'node',
       federation: root.federationId,
@@ -299,7 +299,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
         monthlyBudgetBytes: base.config.monthlyBudgetBytes,
       },
       badSources: web.bad,
-      torrents: engine.stats(),
+      torrents: await engine.stats(),
       engine: base.engineAbout(),
     }),
     stop: async () => {

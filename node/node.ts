@@ -31,7 +31,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
   try {
     const http = await startHttp({
       ...config.http,
-      status: () => nodeStatus(member.state, member.statusExtra()),
+      status: async () => nodeStatus(member.state, await member.statusExtra()),
       shards: () =>
         shardStatuses(member.state, member.base.clock.wallMs(), {
           structureOf: (shard) => member.findings.of(shard),

@@ -280,7 +280,7 @@ export interface TorrentEngine {
     root: string,
     options: {
       peers: readonly TorrentPeer[]
-      accept: (info: Uint8Array) => boolean
+      accept: (info: Uint8Array) => boolean | Promise<boolean>
       onProgress?: (stats: TorrentStats) => void
       signal?: AbortSignal
     },
@@ -296,7 +296,7 @@ export interface TorrentEngine {
     path: string,
     options: {
       peers: readonly TorrentPeer[]
-      accept: (info: Uint8Array) => boolean
+      accept: (info: Uint8Array) => boolean | Promise<boolean>
       signal?: AbortSignal
     },
   ): Promise<{ info: Uint8Array; downloadedBytes: number }>
@@ -308,7 +308,7 @@ export interface TorrentEngine {
     infohash: Infohash,
     options: {
       peers: readonly TorrentPeer[]
-      accept: (info: Uint8Array) => boolean
+      accept: (info: Uint8Array) => boolean | Promise<boolean>
       info?: Uint8Array
       patienceMs?: number
       signal?: AbortSignal
@@ -318,7 +318,8 @@ export interface TorrentEngine {
   addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void
   /** Stops and forgets one torrent; files stay. */
   remove(infohash: Infohash): Promise<void>
-  stats(): TorrentStats[]
+  /** Of all that it has. While it starts again, what it had. */
+  stats(): Promise<TorrentStats[]>
   stop(): Promise<void>
 }
 

@@ -100,7 +100,7 @@ export class OutsideEngine implements TorrentEngine {
     if (this.#version === '' || this.#stopping.signal.aborted)
       throw new TorrentError('engine', 'the BitTorrent engine is not running')
     if (this.#seeds.get(infohash)?.stats.state === 'seeding') return
-    if (own.stats().some((one) => one.infohash === infohash))
+    if ((await own.stats()).some((one) => one.infohash === infohash))
       throw new TorrentError('engine', `${infohash} is active already`)
     await checkSizes(root, info).catch((error: unknown) => {
       throw asTorrentError(error)
@@ -149,8 +149,8 @@ export class OutsideEngine implements TorrentEngine {
     )
   }
 
-  stats(): TorrentStats[] {
-    return [...this.#options.own.stats(), ...[...this.#seeds.values()].map((seed) => seed.stats)]
+  async stats(): Promise<TorrentStats[]> {
+    return [...(await this.#options.own.stats()), ...[...this.#seeds.values()].map((seed) => seed.stats)]
   }
 
   /** The program goes on seeding: it is there for that. */

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import type { BaseConfig } from '../base.ts'
 import type { EngineAbout, Log, TorrentEngine, TorrentPeer } from '../ports.ts'
-import { WebTorrentEngine } from '../transfer/torrent-engine.ts'
+import { EngineProcess } from '../transfer/engine-process.ts'
 import { VERSION } from '../version.ts'
 import { OutsideEngine } from './outside-engine.ts'
 import { QBittorrent } from './qbittorrent.ts'
@@ -19,20 +19,21 @@ export interface StartedEngine {
 /** Rejects with an Error of one sentence: a port in use, or a program that does not answer. */
 export async function startEngine(config: BaseConfig, log: Log): Promise<StartedEngine> {
   const { bittorrent, engine: choice } = config
-  const own = new WebTorrentEngine({
+  const own = new EngineProcess({
     host: bittorrent.host,
     port: bittorrent.port,
     // A program that seeds announces what it seeds by itself.
     trackers: choice.kind === 'own' ? config.trackers : [],
     ...(config.announceHost === null ? {} : { announceHost: config.announceHost }),
     ...limits(config),
+    isDebug: config.logLevel === 'debug',
     log,
   })
   const host = config.announceHost ?? bittorrent.host
   if (choice.kind === 'own') {
     await own.start()
-    const about = { name: 'own', version: VERSION, problem: null }
-    return { engine: own, endpoints: [{ host, port: own.port }], about: () => about }
+    const about = () => ({ name: 'own', version: VERSION, problem: own.problem })
+    return { engine: own, endpoints: [{ host, port: own.port }], about }
   }
   const client: SeedClient =
     choice.kind === 'qbittorrent' ? new QBittorrent(choice) : new Transmission(choice)

@@ -25,7 +25,7 @@ export interface HttpOptions {
   readonly port: number
   /** Host headers that are answered besides the loopback ones, each with a port or for all ports. */
   readonly allowedHosts?: readonly string[]
-  readonly status: () => NodeStatus
+  readonly status: () => NodeStatus | Promise<NodeStatus>
   readonly shards: () => readonly ShardStatus[]
   readonly receipts: () => Promise<ReceiptsStatus>
   /** Folder of the status page. @default the one of this package */
@@ -143,7 +143,7 @@ function addRoutes(app: FastifyInstance, { status, shards, receipts }: HttpOptio
   })
   app.get('/healthz', { schema: answers(HEALTH_SCHEMA) }, async (_request, reply) => {
     fresh(reply)
-    const { version, role, peers } = status()
+    const { version, role, peers } = await status()
     return { ok: true, version, role, peers }
   })
   app.get('/metrics', async (_request, reply) => {

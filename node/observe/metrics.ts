@@ -146,7 +146,7 @@ const FAMILIES: readonly Family[] = [
   },
 ]
 
-export function createMetrics(status: () => NodeStatus): Metrics {
+export function createMetrics(status: () => NodeStatus | Promise<NodeStatus>): Metrics {
   const registry = new Registry()
   const families = FAMILIES.map((family) => {
     const { name, help, type, labels = [] } = family
@@ -156,7 +156,7 @@ export function createMetrics(status: () => NodeStatus): Metrics {
   return {
     contentType: registry.contentType,
     async text() {
-      const now = status()
+      const now = await status()
       for (const { family, metric } of families) {
         metric.reset()
         for (const { labels, value } of family.samples(now)) metric.inc(labels, value)

@@ -25,6 +25,9 @@ export interface OwnCopiesParts {
   readonly dispatch: (event: Event) => void
 }
 
+/** Told to the engine together at start. */
+const SEEDS_AT_ONCE = 512
+
 export class OwnCopies {
   readonly #parts: OwnCopiesParts
   readonly #checks = new Map<ShardKey, Promise<readonly string[]>>()
@@ -50,17 +53,15 @@ export class OwnCopies {
    * is served. What does not fit is read again, and repaired.
    */
   async resume(): Promise<void> {
-    const { state, engine, files, log } = this.#parts
+    const { state } = this.#parts
     const torrents: HeldTorrent[] = []
     for (const own of [...state.own.values()]) {
       if (own.state !== 'held' || own.infohash === null) continue
-      const torrent = this.#torrent(own.shard, own.infohash)
-      await engine.seed(torrent, files.mirror).catch((error: unknown) => {
-        if (!(error instanceof TorrentError)) throw error
-        // What is wrong with its files the look finds; what is wrong with the engine, SeedWatch.
-        log.warn({ shard: own.shard.key, error: error.message }, 'a held shard is not seeded')
-      })
-      torrents.push(torrent)
+      torrents.push(this.#torrent(own.shard, own.infohash))
+    }
+    for (let at = 0; at < torrents.length; at += SEEDS_AT_ONCE) {
+      const some = torrents.slice(at, at + SEEDS_AT_ONCE)
+      await Promise.all(some.map((torrent) => this.#seedHeld(torrent)))
     }
     this.#looking = this.#look(torrents)
   }
@@ -173,6 +174,15 @@ export class OwnCopies {
     }
     this.#doubted = this.#doubted.then(read).catch((error: unknown) => {
       this.#parts.log.error({ shard: shard.key, error: String(error) }, 'a held shard could not be looked at')
+    })
+  }
+
+  async #seedHeld(torrent: HeldTorrent): Promise<void> {
+    const { engine, files, log } = this.#parts
+    await engine.seed(torrent, files.mirror).catch((error: unknown) => {
+      if (!(error instanceof TorrentError)) throw error
+      // What is wrong with its files the look finds; what is wrong with the engine, SeedWatch.
+      log.warn({ infohash: torrent.infohash, error: error.message }, 'a held shard is not seeded')
     })
   }
 

@@ -66,7 +66,7 @@ export class SeedWatch {
 
   async #look(): Promise<void> {
     const { state, engine, clock } = this.#parts
-    const failed = engine.stats().filter((one) => one.state === 'failed')
+    const failed = (await engine.stats()).filter((one) => one.state === 'failed')
     const names = new Set(failed.map((one) => one.infohash))
     for (const infohash of this.#tried.keys()) if (!names.has(infohash)) this.#tried.delete(infohash)
     if (failed.length === 0) return

@@ -185,7 +185,7 @@ export class WebTorrentEngine implements TorrentEngine {
     await transfer.ended
   }
 
-  stats(): TorrentStats[] {
+  async stats(): Promise<TorrentStats[]> {
     return [...this.#seeds.stats(), ...[...this.#transfers.values()].map((transfer) => transfer.stats())]
   }
 
@@ -260,7 +260,8 @@ export class WebTorrentEngine implements TorrentEngine {
       transfer.dialler.addPeers(options.peers.filter((peer) => !this.#isSelf(peer)))
       const raw = await this.#fetchInfo(transfer, options.info)
       const info = decodeInfo(raw)
-      if (info === null || !options.accept(raw)) {
+      const isWanted = info !== null && (await orAbort(Promise.resolve(options.accept(raw)), transfer.signal))
+      if (info === null || !isWanted) {
         const detail = `the info dictionary of ${infohash} is not what was expected`
         throw new TorrentError('metadata-mismatch', detail)
       }

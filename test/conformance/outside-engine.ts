@@ -74,7 +74,7 @@ function pooled(pool: Pool, port: number): TorrentEngine & { own: TorrentEngine;
     settled: () =>
       vi.waitFor(
         async () => {
-          const wanted = engine.stats().filter((one) => one.state === 'seeding')
+          const wanted = (await engine.stats()).filter((one) => one.state === 'seeding')
           expect(await states()).toEqual(wanted.map(() => 'seeding'))
         },
         { timeout: 25_000, interval: 50 },

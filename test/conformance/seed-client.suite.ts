@@ -121,9 +121,9 @@ export function seedClientSuite(name: string, factory: SeedClientFactory): void 
       expect(await client.list()).toEqual([])
       const a = await engine()
       await expect(a.seed(other.torrent, root)).rejects.toMatchObject({ code: 'engine' })
-      expect(a.stats()).toMatchObject([{ state: 'failed', failure: { code: 'engine' } }])
+      expect(await a.stats()).toMatchObject([{ state: 'failed', failure: { code: 'engine' } }])
       await a.remove(other.infohash)
-      expect(a.stats()).toEqual([])
+      expect(await a.stats()).toEqual([])
       expect(await client.find(other.infohash)).toMatchObject({ isOurs: false })
       expect(await wrongFiles(other, root)).toEqual([])
     })
@@ -137,7 +137,7 @@ export function seedClientSuite(name: string, factory: SeedClientFactory): void 
       expect(await client.find(small.infohash)).toMatchObject({ state: 'seeding' })
       const b = await engine()
       await b.seed(small.torrent, root)
-      expect(b.stats()).toMatchObject([{ infohash: small.infohash, state: 'seeding' }])
+      expect(await b.stats()).toMatchObject([{ infohash: small.infohash, state: 'seeding' }])
       await b.remove(small.infohash)
       await vi.waitFor(async () => expect(await client.find(small.infohash)).toBeNull(), PATIENCE)
     })
@@ -149,12 +149,12 @@ export function seedClientSuite(name: string, factory: SeedClientFactory): void 
       await reaches(small, 'seeding')
       await client.remove([small.infohash])
       await vi.waitFor(
-        () => expect(a.stats()).toMatchObject([{ state: 'failed', failure: { code: 'engine' } }]),
+        async () => expect(await a.stats()).toMatchObject([{ state: 'failed', failure: { code: 'engine' } }]),
         PATIENCE,
       )
       await a.seed(small.torrent, root)
       await reaches(small, 'seeding')
-      expect(a.stats()).toMatchObject([{ state: 'seeding' }])
+      expect(await a.stats()).toMatchObject([{ state: 'seeding' }])
     })
 
     it('fails a seed whose files the program does not see, and takes it out of the program', async () => {
@@ -166,7 +166,7 @@ export function seedClientSuite(name: string, factory: SeedClientFactory): void 
       await a.start()
       await a.seed(small.torrent, root)
       await vi.waitFor(
-        () => expect(a.stats()).toMatchObject([{ state: 'failed', failure: { code: 'engine' } }]),
+        async () => expect(await a.stats()).toMatchObject([{ state: 'failed', failure: { code: 'engine' } }]),
         PATIENCE,
       )
       await vi.waitFor(async () => expect(await client.find(small.infohash)).toBeNull(), PATIENCE)
@@ -195,7 +195,7 @@ export function seedClientSuite(name: string, factory: SeedClientFactory): void 
         await vi.waitFor(() => expect(a.about.problem).toMatch(/ECONNREFUSED|broke/), PATIENCE)
         // Nothing is thrown at whoever drops a shard meanwhile.
         await a.remove(small.infohash)
-        expect(a.stats()).toEqual([])
+        expect(await a.stats()).toEqual([])
       } finally {
         await second.stop()
       }
@@ -242,7 +242,7 @@ export function seedClientSuite(name: string, factory: SeedClientFactory): void 
       await writeFile(path, wrong)
       await recheck(program, name, small.infohash)
       await vi.waitFor(
-        () => expect(a.stats()).toMatchObject([{ state: 'failed', failure: { code: 'disk' } }]),
+        async () => expect(await a.stats()).toMatchObject([{ state: 'failed', failure: { code: 'disk' } }]),
         PATIENCE,
       )
       await vi.waitFor(async () => expect(await client.find(small.infohash)).toBeNull(), PATIENCE)

@@ -76,7 +76,7 @@ describe('dormant seeds', () => {
     const source = sourceOf(sample)
     await a.seed(source, root)
     expect(source.reads).toBe(0)
-    expect(a.stats()).toMatchObject([{ state: 'seeding', dormant: true, doneBytes: sample.sizeBytes }])
+    expect(await a.stats()).toMatchObject([{ state: 'seeding', dormant: true, doneBytes: sample.sizeBytes }])
     await writeSample(sample, root)
     await fetchFrom(a, sample, 'b')
     expect(source.reads).toBe(1)
@@ -89,8 +89,8 @@ describe('dormant seeds', () => {
     await a.seed(source, root)
     for (const times of [1, 2]) {
       await fetchFrom(a, sample, `b${times}`)
-      await expect.poll(() => a.stats()[0]?.dormant).toBe(true)
-      expect(a.stats()[0]?.uploadedBytes).toBe(times * sample.sizeBytes)
+      await expect.poll(async () => (await a.stats())[0]?.dormant).toBe(true)
+      expect((await a.stats())[0]?.uploadedBytes).toBe(times * sample.sizeBytes)
     }
     expect(source.reads).toBe(2)
   })
@@ -108,7 +108,7 @@ describe('dormant seeds', () => {
       expect(answer.toString('hex', 28, 48)).toBe(sample.infohash)
     }
     expect(source.reads).toBe(1)
-    await expect.poll(() => a.stats()[0]?.peers).toBe(20)
+    await expect.poll(async () => (await a.stats())[0]?.peers).toBe(20)
   })
 
   it('understands a handshake that comes byte by byte', async () => {
@@ -139,7 +139,7 @@ describe('dormant seeds', () => {
     const source = sourceOf(sample)
     await a.seed(source, root)
     a.addPeers(sample.infohash, [{ host: '127.0.0.1', port: a.port }])
-    expect(a.stats()[0]?.dormant).toBe(true)
+    expect((await a.stats())[0]?.dormant).toBe(true)
     expect(source.reads).toBe(0)
   })
 
@@ -176,7 +176,7 @@ describe('dormant seeds', () => {
     const removed = a.remove(sample.infohash)
     bytes.resolve(sample.torrent)
     await removed
-    expect(a.stats()).toEqual([])
+    expect(await a.stats()).toEqual([])
     expect(await caller.closed).toHaveLength(0)
     await a.seed(sourceOf(sample), root)
     await fetchFrom(a, sample, 'b')
@@ -191,10 +191,12 @@ describe('dormant seeds', () => {
     }
     for (const one of samples) {
       await fetchFrom(a, one, `b-${one.name}`)
-      await expect.poll(() => a.stats().filter((seed) => seed.peers > 0).length).toBe(0)
+      await expect.poll(async () => (await a.stats()).filter((seed) => seed.peers > 0).length).toBe(0)
     }
-    await expect.poll(() => a.stats().filter((seed) => seed.dormant === false).length).toBeLessThanOrEqual(2)
-    expect(a.stats().every((seed) => seed.uploadedBytes > 0)).toBe(true)
+    await expect
+      .poll(async () => (await a.stats()).filter((seed) => seed.dormant === false).length)
+      .toBeLessThanOrEqual(2)
+    expect((await a.stats()).every((seed) => seed.uploadedBytes > 0)).toBe(true)
   })
 
   it.each<[string, Partial<SeedSource>]>([
@@ -210,7 +212,7 @@ describe('dormant seeds', () => {
     expect(await call(a).closed).toHaveLength(0)
     expect(await call(a).closed).toHaveLength(0)
     expect(failed).toEqual([sample.infohash])
-    expect(a.stats()).toMatchObject([{ state: 'failed', dormant: true }])
+    expect(await a.stats()).toMatchObject([{ state: 'failed', dormant: true }])
     await a.seed(sourceOf(sample), root)
     await fetchFrom(a, sample, 'b')
   })

@@ -3,13 +3,19 @@ import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
+import { EngineProcess } from '../../node/transfer/engine-process.ts'
 import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
 import { bencode } from '../../protocol/codec/bencode.ts'
 import { infohashOf } from '../../protocol/torrent/info.ts'
 import { sampleTorrent, writeSample, wrongFiles } from '../support/torrents.ts'
+import { silentLog } from './silent-log.ts'
 import { torrentEngineSuite } from './torrent-engine.suite.ts'
 
 torrentEngineSuite('WebTorrent', ({ port }) => new WebTorrentEngine({ port }))
+torrentEngineSuite(
+  'WebTorrent in a process of its own',
+  ({ port }) => new EngineProcess({ port, log: silentLog }),
+)
 torrentEngineSuite(
   'WebTorrent with two open files',
   ({ port }) => new WebTorrentEngine({ port, openFilesMax: 2 }),

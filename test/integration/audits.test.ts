@@ -73,16 +73,17 @@ async function intruder(): Promise<WebTorrentEngine> {
   return engine
 }
 
-const uploaded = (one: { engine: AuditNode['engine'] }) => one.engine.stats()[0]?.uploadedBytes ?? 0
+const uploaded = async (one: { engine: AuditNode['engine'] }) =>
+  (await one.engine.stats())[0]?.uploadedBytes ?? 0
 
 describe('an audit by one whole file', () => {
   it('passes a node that has it: so many bytes travel, and nothing stays', async () => {
     const [auditor, holder] = (await started(2)) as [AuditNode, AuditNode]
     await holder.hold(real)
     expect(await auditor.auditByFile(real, holder)).toBe('pass')
-    expect(SIZES.filter((size) => size > 0)).toContain(uploaded(holder))
+    expect(SIZES.filter((size) => size > 0)).toContain(await uploaded(holder))
     expect(await auditor.staged()).toEqual([])
-    expect(auditor.engine.stats()).toEqual([])
+    expect(await auditor.engine.stats()).toEqual([])
     expect(auditor.receipts.failures()).toEqual([])
   })
 
@@ -131,7 +132,7 @@ describe('an audit by one whole file', () => {
     await holder.hold(other)
     const claimed = { shard: real.shard, infohash: other.infohash }
     expect(await auditor.auditByFile(claimed, holder)).toBe('unknown')
-    expect(uploaded(holder)).toBe(0)
+    expect(await uploaded(holder)).toBe(0)
     expect(auditor.receipts.failures()).toEqual([])
     expect(await auditor.staged()).toEqual([])
   })
@@ -148,11 +149,11 @@ describe('an audit by one whole file', () => {
     await holder.hold(real)
     await holder.engine.remove(real.infohash)
     const audit = auditor.auditByFile(real, holder)
-    await vi.waitFor(() => expect(auditor.engine.stats()).toHaveLength(1), 5_000)
+    await vi.waitFor(async () => expect(await auditor.engine.stats()).toHaveLength(1), 5_000)
     const startMs = performance.now()
     await auditor.fileAuditor.giveWay(real.shard.key)
     expect(performance.now() - startMs).toBeLessThan(1_000)
-    expect(auditor.engine.stats()).toEqual([])
+    expect(await auditor.engine.stats()).toEqual([])
     expect(await audit).toBe('unknown')
   })
 })
@@ -164,13 +165,13 @@ describe('somebody who wants a node to fail', () => {
     await holder.hold(real)
     await holder.engine.remove(real.infohash)
     const audit = auditor.auditByFile(real, holder)
-    await vi.waitFor(() => expect(auditor.engine.stats()).toHaveLength(1), 5_000)
+    await vi.waitFor(async () => expect(await auditor.engine.stats()).toHaveLength(1), 5_000)
     villain.addPeers(real.infohash, [auditor.endpoint])
     await new Promise((resolve) => setTimeout(resolve, 1_000))
     // The intruder has been at the door all the time when the node itself begins to serve.
     await holder.engine.seed(real.torrent, holder.files.mirror)
     expect(await audit).toBe('pass')
-    expect(villain.stats()[0]?.uploadedBytes).toBe(0)
+    expect((await villain.stats())[0]?.uploadedBytes).toBe(0)
   })
 
   it('and sits at its address sends what it did not sign for, which proves nothing', async () => {
@@ -179,7 +180,7 @@ describe('somebody who wants a node to fail', () => {
     await holder.hold(real)
     const peers = [{ host: '127.0.0.1', port: villain.port }]
     expect(await auditor.auditByFile(real, holder, { peers })).toBe('unknown')
-    expect(villain.stats()[0]?.uploadedBytes).toBeGreaterThan(0)
+    expect((await villain.stats())[0]?.uploadedBytes).toBeGreaterThan(0)
     expect(auditor.receipts.failures()).toEqual([])
     expect(await auditor.auditByFile(real, holder)).toBe('pass')
   })

@@ -141,7 +141,7 @@ describe('own copies', () => {
     await expect
       .poll(() => first.events, { timeout: 10_000 })
       .toMatchObject([{ kind: 'checked', damaged: [expect.stringContaining('part-0.sql.gz')] }])
-    expect(first.engine.stats()).toEqual([])
+    expect(await first.engine.stats()).toEqual([])
   })
 
   it.each([
@@ -155,7 +155,7 @@ describe('own copies', () => {
     await expect
       .poll(() => one.events, { timeout: 10_000 })
       .toMatchObject([{ kind: 'checked', damaged: [expect.stringContaining(reason)] }])
-    expect(one.engine.stats()).toEqual([])
+    expect(await one.engine.stats()).toEqual([])
   })
 
   it('are repaired when the .torrent is gone or another', async () => {

@@ -80,7 +80,7 @@ describe.each(OTHERS.map((driver) => ({ name: driver.name, driver })))('$name', 
         other.leech(magnetLink({ infohash, name: DUMP_WIKI }), root, peers, call(infohash)),
         other.leech(many.torrent, root, peers, call(many.infohash)),
       ])
-      for (const { uploadedBytes } of engine.stats()) expect(uploadedBytes).toBeGreaterThan(0)
+      for (const { uploadedBytes } of await engine.stats()) expect(uploadedBytes).toBeGreaterThan(0)
     })
     expect(await wrongDumps(root)).toEqual([])
     const empty = many.files.filter(({ bytes }) => bytes.length === 0).map(({ path }) => path)

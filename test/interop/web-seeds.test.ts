@@ -99,7 +99,7 @@ async function download(
       const [expected, got] = await Promise.all([mirror, root].map((dir) => readFile(join(dir, WIKI, path))))
       expect(got?.equals(expected ?? Buffer.alloc(0)), path).toBe(true)
     }
-    return engine.stats()[0]?.uploadedBytes ?? 0
+    return (await engine.stats())[0]?.uploadedBytes ?? 0
   } finally {
     await client.stop()
     await engine.stop()

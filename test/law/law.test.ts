@@ -121,6 +121,7 @@ describe('reading sources', () => {
       export { e } from './e.ts'
       const f = await import('./f.ts')
       const w = new Worker(new URL('./w.ts', import.meta.url))
+      const p = fork(new URL('./p.ts', import.meta.url), [])
       // import './no.ts'
       const text = "import './no.ts'"
       const form = /import '.\\/no.ts'/
@@ -135,6 +136,7 @@ describe('reading sources', () => {
       './e.ts',
       './f.ts',
       './w.ts',
+      './p.ts',
       './t.ts',
     ])
     expect(

@@ -15,13 +15,13 @@ export function codeOnly(source: string): string {
   return scan(source).code
 }
 
-/** All imports and re-exports, dynamic ones and `new Worker(new URL('./x.ts', import.meta.url))` included. */
+/** All imports and re-exports, dynamic ones included, and what is started with `new URL('./x.ts', import.meta.url)` as a Worker or by `fork`. */
 export function importsOf(source: string): Import[] {
   const { code, strings } = scan(source)
   const found: Import[] = []
   // Each string is `"<n>"` in the code, so nothing inside a comment or a string can look like an import.
   const form =
-    /\b(import|export)\b(\s+type\b)?(?:[^"'();=]*?\bfrom\s*|\s*)"(\d+)"|\bimport\s*\(\s*"(\d+)"|\bnew Worker\(\s*new URL\(\s*"(\d+)"/g
+    /\b(import|export)\b(\s+type\b)?(?:[^"'();=]*?\bfrom\s*|\s*)"(\d+)"|\bimport\s*\(\s*"(\d+)"|\b(?:new Worker|fork)\(\s*new URL\(\s*"(\d+)"/g
   for (const match of code.matchAll(form)) {
     const from = strings[Number(match[3] ?? match[4] ?? match[5])] ?? ''
     found.push({ from, typeOnly: match[2] !== undefined })

@@ -58,7 +58,7 @@ async function main({ dataDir, trackers }: SeedingTask): Promise<void> {
   await engine.start()
   await copies.resume()
   process.send?.({ port: engine.port, startMs: performance.now() } satisfies Listening)
-  process.on('message', (message) => {
+  process.on('message', async (message) => {
     if (message === 'stop') {
       void copies
         .stop()
@@ -68,7 +68,7 @@ async function main({ dataDir, trackers }: SeedingTask): Promise<void> {
       return
     }
     const { user, system } = process.cpuUsage()
-    const stats = engine.stats()
+    const stats = await engine.stats()
     process.send?.({
       rssBytes: process.memoryUsage.rss(),
       openFiles: readdirSync('/proc/self/fd').length,

@@ -35,7 +35,7 @@ describe('the watch over seeds', () => {
     looksWhole.mockReset().mockResolvedValue(true)
     watch = new SeedWatch({
       state: { own: new Map([own(A, 'held'), own(B, 'claimed')]) } as unknown as SeedWatchParts['state'],
-      engine: { stats: () => stats },
+      engine: { stats: async () => stats },
       copies: { seedAgain, looksWhole },
       looksAtFiles: true,
       clock: { wallMs: () => nowMs, monotonicMs: () => nowMs },
