@@ -34,7 +34,7 @@ import { SeedWatch } from './runtime/seed-watch.ts'
 import { UpdateExchange } from './runtime/updates.ts'
 import { WebFiles } from './sources/web-files.ts'
 import { HeldFiles } from './store/held-files.ts'
-import { loadKept } from './store/kept.ts'
+import { KeptStore } from './store/kept.ts'
 import { ReceiptStore } from './store/receipts.ts'
 import { ShardFetcher } from './transfer/fetch-shard.ts'
 import { Observer } from './upstream/observer.ts'
@@ -89,7 +89,8 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     schedule: root.parameterChanges,
     settings,
   }
-  const state = initialState(init, await loadKept(store), now)
+  const kept = new KeptStore(store)
+  const state = initialState(init, await kept.load(), now)
   // They change at a time that the root names; the core says which hold now.
   const parameters = () => state.parameters
   const runtime = new Runtime({ state, clock, log, tickMs: TICK_MS, onFatal: fatal.reject })
@@ -213,7 +214,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   const promises = new Promises({ identity, network, auditor, log, dispatch })
   const performer = new Performer({
     network,
-    store,
+    kept,
     engine,
     files,
     fetcher,

@@ -334,13 +334,15 @@ export interface EngineAbout {
 
 // ---------------------------------------------------------------- store
 
+export type StoreOperation =
+  | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array }
+  | { readonly type: 'del'; readonly key: string }
+
 /** Ordered key-value store; values are checksummed by the adapter. Keys are ASCII. */
 export interface Store {
   get(key: string): Promise<Uint8Array | null>
   /** All or nothing; durable (synced) when it resolves. */
-  batch(
-    operations: readonly ({ type: 'put'; key: string; value: Uint8Array } | { type: 'del'; key: string })[],
-  ): Promise<void>
+  batch(operations: readonly StoreOperation[]): Promise<void>
   /** Entries whose key starts with the prefix, in key order. */
   list(prefix: string): AsyncIterable<{ key: string; value: Uint8Array }>
   close(): Promise<void>

@@ -7,8 +7,8 @@ import type { Auditor } from '../audit/auditor.ts'
 import type { FileAuditor } from '../audit/file-auditor.ts'
 import type { Promises } from '../audit/promises.ts'
 import type { Receipts } from '../audit/receipts.ts'
-import type { Log, Network, Store, TorrentEngine } from '../ports.ts'
-import { saveKept } from '../store/kept.ts'
+import type { Log, Network, TorrentEngine } from '../ports.ts'
+import type { KeptStore } from '../store/kept.ts'
 import { FetchError } from '../transfer/fetch-error.ts'
 import type { ShardFetcher } from '../transfer/fetch-shard.ts'
 import type { ShardFiles } from '../transfer/shard-files.ts'
@@ -18,7 +18,7 @@ import type { UpdateExchange } from './updates.ts'
 
 export interface PerformParts {
   readonly network: Network
-  readonly store: Store
+  readonly kept: Pick<KeptStore, 'save'>
   readonly engine: TorrentEngine
   readonly files: ShardFiles
   readonly fetcher: ShardFetcher
@@ -50,10 +50,10 @@ export class Performer {
   }
 
   async perform(effect: Effect): Promise<void> {
-    const { store, log, updates, promises } = this.#parts
+    const { kept, log, updates, promises } = this.#parts
     switch (effect.kind) {
       case 'persist':
-        return saveKept(store, effect.kept)
+        return kept.save(effect.kept)
       case 'publish':
         this.#publish(effect)
         return

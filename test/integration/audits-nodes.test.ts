@@ -12,7 +12,7 @@ import { verifyEd25519 } from '../../node/net/signature.ts'
 import { startNode } from '../../node/node.ts'
 import type { ReceiptsStatus } from '../../node/observe/receipts-status.ts'
 import type { NodeStatus, ShardStatus } from '../../node/observe/status.ts'
-import { saveKept } from '../../node/store/kept.ts'
+import { KeptStore } from '../../node/store/kept.ts'
 import { keyOf } from '../../node/store/keyspace.ts'
 import { openLevelStore } from '../../node/store/level-store.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
@@ -108,7 +108,7 @@ async function prepare(options: { bytesTotal: number; holds?: Bytes }): Promise<
       fromOriginBytes: 0,
       fromSwarmBytes: 0,
     }
-    await saveKept(level, {
+    await new KeptStore(level).save({
       sequence: 0,
       own: [held],
       refuted: [],

@@ -1,7 +1,7 @@
 /** Up to 30 real nodes over libp2p on loopback: what PROTOCOL 4 and 10 promise, with real sockets and real time. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { SCORE_THRESHOLDS } from '../../node/net/rules.ts'
-import { saveKept } from '../../node/store/kept.ts'
+import { KeptStore } from '../../node/store/kept.ts'
 import type { Kept } from '../../protocol/core/kept.ts'
 import type { Infohash } from '../../protocol/ids.ts'
 import { GOSSIP_BYTES_MAX, NODE_UPDATE_BYTES_MAX, STREAM_MESSAGE_BYTES_MAX } from '../../protocol/limits.ts'
@@ -130,7 +130,7 @@ describe('a fleet of nodes over libp2p', () => {
     const [big] = await fleet.add(1, (node) => {
       // Full: a node may not say more than 10,000 entries.
       node.bytesTotal = 1e10
-      return saveKept(node.store, keptOf(10_000))
+      return new KeptStore(node.store).save(keptOf(10_000))
     })
     await until(() => everyShardHas(3, fleet) && agreed(fleet.nodes), 'all know all')
     const [late] = await fleet.add(1)

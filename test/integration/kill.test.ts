@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FETCH_STEPS } from '../../node/files/steps.ts'
-import { loadKept } from '../../node/store/kept.ts'
+import { KeptStore } from '../../node/store/kept.ts'
 import { openLevelStore } from '../../node/store/level-store.ts'
 import type { ChildTask } from '../support/fetching-child.ts'
 import { startWorld, type World } from '../world/world.ts'
@@ -122,7 +122,7 @@ async function look(): Promise<ReadonlySet<string>> {
   }
   if (!existsSync(join(dataDir, 'store.created'))) return new Set()
   const store = await openLevelStore(join(dataDir, 'store'))
-  const kept = await loadKept(store)
+  const kept = await new KeptStore(store).load()
   await store.close()
   const held = (kept?.own ?? []).filter((row) => row.state === 'held')
   for (const { shard, infohash } of held) {

@@ -15,7 +15,7 @@ import { layoutOf } from '../../node/files/layout.ts'
 import { createIdentity } from '../../node/net/identity.ts'
 import { startNode } from '../../node/node.ts'
 import type { NodeStatus } from '../../node/observe/status.ts'
-import { saveKept } from '../../node/store/kept.ts'
+import { KeptStore } from '../../node/store/kept.ts'
 import { keyOf } from '../../node/store/keyspace.ts'
 import { openLevelStore } from '../../node/store/level-store.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
@@ -87,7 +87,7 @@ async function holder(name: string): Promise<{ dataDir: string; node: NodeId }> 
     fromOriginBytes: 0,
     fromSwarmBytes: 0,
   }
-  await saveKept(level, {
+  await new KeptStore(level).save({
     sequence: 0,
     own: [own],
     refuted: [],

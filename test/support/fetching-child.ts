@@ -13,7 +13,7 @@ import { FetchGate } from '../../node/pace/gate.ts'
 import type { TorrentEngine } from '../../node/ports.ts'
 import { systemClock } from '../../node/runtime/clock.ts'
 import { WebFiles } from '../../node/sources/web-files.ts'
-import { loadKept, saveKept } from '../../node/store/kept.ts'
+import { KeptStore } from '../../node/store/kept.ts'
 import { openLevelStore } from '../../node/store/level-store.ts'
 import { ShardFetcher } from '../../node/transfer/fetch-shard.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
@@ -89,7 +89,8 @@ async function main({ dataDir, originUrl, runs, killAt }: ChildTask): Promise<vo
     onStep,
   })
 
-  let kept = await loadKept(store)
+  const keptStore = new KeptStore(store)
+  let kept = await keptStore.load()
   if (kept === null) {
     const shards: Shard[] = []
     for (const run of runs) {
@@ -99,7 +100,7 @@ async function main({ dataDir, originUrl, runs, killAt }: ChildTask): Promise<vo
       shards.push(...upstream.shards)
     }
     kept = emptyKept(shards)
-    await saveKept(store, kept)
+    await keptStore.save(kept)
     onStep('claimed')
   }
   const claimed = kept.own.filter((row) => row.state === 'claimed').map((row) => row.shard)
@@ -113,7 +114,7 @@ async function main({ dataDir, originUrl, runs, killAt }: ChildTask): Promise<vo
         row.shard.key === shard.key ? { ...row, state: 'held', infohash: fetched.infohash } : row,
     )
     kept = { ...kept, own }
-    await saveKept(store, kept)
+    await keptStore.save(kept)
     onStep('held')
   }
   await origin.close()

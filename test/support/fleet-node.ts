@@ -12,7 +12,7 @@ import { Neighbours } from '../../node/runtime/neighbours.ts'
 import { ObservationExchange } from '../../node/runtime/observations.ts'
 import { Runtime } from '../../node/runtime/runtime.ts'
 import { UpdateExchange } from '../../node/runtime/updates.ts'
-import { loadKept, saveKept } from '../../node/store/kept.ts'
+import { KeptStore } from '../../node/store/kept.ts'
 import { createMemoryStore } from '../../node/store/memory-store.ts'
 import { observerClass } from '../../protocol/catalog/observers.ts'
 import type { Effect } from '../../protocol/core/effect.ts'
@@ -177,7 +177,7 @@ export class FleetNode {
           originFallback: true,
         },
       },
-      await loadKept(store),
+      await new KeptStore(store).load(),
       { wallMs: systemClock.wallMs(), monotonicMs: systemClock.monotonicMs() },
     )
     const runtime = new Runtime({
@@ -239,7 +239,7 @@ export class FleetNode {
     const { find, failed } = this.#around
     switch (effect.kind) {
       case 'persist':
-        return saveKept(this.store, effect.kept)
+        return new KeptStore(this.store).save(effect.kept)
       case 'publish':
         updates.publish(effect.statement).catch((error: unknown) => {
           if (this.#life === life) failed(error)

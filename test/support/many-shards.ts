@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { layoutOf } from '../../node/files/layout.ts'
 import { HeldFiles } from '../../node/store/held-files.ts'
-import { saveKept } from '../../node/store/kept.ts'
+import { KeptStore } from '../../node/store/kept.ts'
 import { openLevelStore } from '../../node/store/level-store.ts'
 import { dumpPath } from '../../node/transfer/build-shard.ts'
 import { timesOf } from '../../node/transfer/held-torrent.ts'
@@ -90,7 +90,7 @@ export async function makeShards(
       }),
     )
   }
-  await saveKept(store, {
+  await new KeptStore(store).save({
     sequence: 1,
     own,
     refuted: [],

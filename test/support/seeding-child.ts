@@ -2,19 +2,19 @@
  * A process that holds shards and seeds them: a node's store, kept state, own copies and engine, without the network. Its
  * parent asks it over IPC what it costs.
  */
-import { readdirSync } from 'node:fs'
 import { layoutOf } from '../../node/files/layout.ts'
 import { boundGarbage } from '../../node/memory.ts'
 import { systemClock } from '../../node/runtime/clock.ts'
 import { OwnCopies } from '../../node/runtime/own-copies.ts'
 import { HeldFiles } from '../../node/store/held-files.ts'
-import { loadKept } from '../../node/store/kept.ts'
+import { KeptStore } from '../../node/store/kept.ts'
 import { openLevelStore } from '../../node/store/level-store.ts'
+import { EngineProcess } from '../../node/transfer/engine-process.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
 import { ShardFiles } from '../../node/transfer/shard-files.ts'
-import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
 import type { CoreState } from '../../protocol/core/state.ts'
 import { silentLog } from '../conformance/silent-log.ts'
+import { cpuSeconds, memoryOf, openFiles } from './clients/usage.ts'
 
 export interface SeedingTask {
   readonly dataDir: string
@@ -29,9 +29,13 @@ export interface Listening {
 }
 
 export interface Cost {
+  /** Of the process with store and records. */
   readonly rssBytes: number
+  readonly engineRssBytes: number
+  /** Of both, what they share counted once. */
+  readonly pssBytes: number
   readonly openFiles: number
-  /** Of the processor, user and system, since the process began. */
+  /** Of the processor, user and system, since both began. */
   readonly cpuMs: number
   readonly awake: number
   readonly seeds: number
@@ -42,9 +46,9 @@ async function main({ dataDir, trackers }: SeedingTask): Promise<void> {
   boundGarbage()
   const layout = layoutOf(dataDir)
   const store = await openLevelStore(layout.store, layout.root)
-  const kept = await loadKept(store)
+  const kept = await new KeptStore(store).load()
   const own = new Map((kept?.own ?? []).map((one) => [one.shard.key, one]))
-  const engine = new WebTorrentEngine({ port: 0, trackers })
+  const engine = new EngineProcess({ port: 0, trackers, log: silentLog })
   const copies = new OwnCopies({
     state: { own } as unknown as CoreState,
     files: new ShardFiles(layout),
@@ -67,12 +71,16 @@ async function main({ dataDir, trackers }: SeedingTask): Promise<void> {
         .then(() => process.exit(0))
       return
     }
-    const { user, system } = process.cpuUsage()
+    const pids = [process.pid, engine.processId ?? Number.NaN]
+    const [own, engines] = pids.map(memoryOf)
+    const sum = (of: (pid: number) => number) => pids.reduce((total, pid) => total + of(pid), 0)
     const stats = await engine.stats()
     process.send?.({
-      rssBytes: process.memoryUsage.rss(),
-      openFiles: readdirSync('/proc/self/fd').length,
-      cpuMs: (user + system) / 1_000,
+      rssBytes: own?.rssBytes ?? 0,
+      engineRssBytes: engines?.rssBytes ?? 0,
+      pssBytes: sum((pid) => memoryOf(pid).pssBytes),
+      openFiles: sum(openFiles),
+      cpuMs: sum(cpuSeconds) * 1_000,
       awake: stats.filter((seed) => seed.dormant === false).length,
       seeds: stats.length,
       failed: stats.filter((seed) => seed.state === 'failed').length,

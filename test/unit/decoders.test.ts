@@ -2,7 +2,7 @@
 import { performance } from 'node:perf_hooks'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { loadKept, saveKept } from '../../node/store/kept.ts'
+import { KeptStore } from '../../node/store/kept.ts'
 import { keyOf } from '../../node/store/keyspace.ts'
 import { createMemoryStore } from '../../node/store/memory-store.ts'
 import {
@@ -42,7 +42,7 @@ const KEPT = keyOf('own', 'kept')
 type Decode = (bytes: Uint8Array) => unknown
 const keptGood = async (): Promise<Uint8Array> => {
   const store = createMemoryStore()
-  await saveKept(store, {
+  await new KeptStore(store).save({
     sequence: 3,
     own: [
       {
@@ -68,7 +68,7 @@ const keptGood = async (): Promise<Uint8Array> => {
 const decodeKept = async (bytes: Uint8Array) => {
   const store = createMemoryStore()
   await store.batch([{ type: 'put', key: KEPT, value: bytes }])
-  return loadKept(store)
+  return new KeptStore(store).load()
 }
 /** Nobody but a coordinator can say a reference: the fuzz speaks as one. */
 const decodeCatalog: Decode = (bytes) => openCatalog(bytes, referenceOf(CYCLE as never, bytes))

@@ -1,5 +1,5 @@
 /** Processor time and memory of another process, from Linux's /proc (proc(5)). */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /** USER_HZ, which is 100 on every Linux of today. */
 const TICKS_PER_SECOND = 100
@@ -13,23 +13,33 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
 }
 
-/** Bytes that no other process shares. */
-export function privateBytes(pid: number): number {
+/** Resident bytes; the same with what n processes share counted as an n-th; and what no other process shares. */
+export function memoryOf(pid: number): { rssBytes: number; pssBytes: number; privateBytes: number } {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1')
-  const kib = (name: string) => Number(new RegExp(`^${name}: +([0-9]+) kB$`, 'm').exec(text)?.[1] ?? 0)
-  return (kib('Private_Clean') + kib('Private_Dirty')) * 1024
+  const bytes = (name: string) =>
+    1024 * Number(new RegExp(`^${name}: +([0-9]+) kB$`, 'm').exec(text)?.[1] ?? 0)
+  return {
+    rssBytes: bytes('Rss'),
+    pssBytes: bytes('Pss'),
+    privateBytes: bytes('Private_Clean') + bytes('Private_Dirty'),
+  }
+}
+
+export function openFiles(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length
 }
 
 /** The most private memory that it had, looked at ten times a second until `stop`. */
 export function watchMemory(pid: number): { stop(): number } {
-  let most = privateBytes(pid)
+  const now = () => memoryOf(pid).privateBytes
+  let most = now()
   const timer = setInterval(() => {
-    most = Math.max(most, privateBytes(pid))
+    most = Math.max(most, now())
   }, SAMPLE_MS)
   return {
     stop() {
       clearInterval(timer)
-      return Math.max(most, privateBytes(pid))
+      return Math.max(most, now())
     },
   }
 }
