@@ -18,15 +18,16 @@ export function engineProblem({
     { shard: null, code, detail, files: [], atMs: nowMs, resolvedAtMs: null },
   ]
   const silent =
-    engine.problem === null
-      ? []
-      : problem(
-          'engine-silent',
-          `${engine.name} cannot be asked: ${engine.problem}. What it seeds now is not known.`,
-        )
+    engine.problem === null ? [] : problem('engine-silent', silenceOf(engine.name, engine.problem))
   const failed = torrents.flatMap(({ state, failure }) => (state === 'failed' && failure ? [failure] : []))
   if (failed.length === 0) return silent
   const reasons = [...new Set(failed.map((one) => one.detail))].slice(0, SHOWN_MAX).join('; ')
   const count = failed.length === 1 ? 'A shard is' : `${failed.length} shards are`
   return [...silent, ...problem('not-seeded', `${count} held but not seeded: ${reasons}.`)]
+}
+
+function silenceOf(name: string, why: string): string {
+  return name === 'own'
+    ? `The BitTorrent engine does not run now: ${why}. It is started again by itself; until then nothing is seeded or fetched.`
+    : `${name} cannot be asked: ${why}. What it seeds now is not known.`
 }

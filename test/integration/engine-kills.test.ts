@@ -1,4 +1,7 @@
 /** The engine's process is killed while it sends and while it fetches; nothing else is told to do anything about it. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -110,4 +113,49 @@ describe('an engine whose process is killed', () => {
     if (process.env.WIKISEED_FIGURES === '1')
       console.log({ kills, fetches, resumedMs: resumedMs.map(Math.round).sort((a, b) => a - b) })
   }, 600_000)
+
+  it('says why while it does not run, keeps its counters, and is killed when it does not answer', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'wikiseed-kills-'))
+    cleanUp.push(() => rm(root, { recursive: true }))
+    const probe = sampleTorrent('probewiki', [150_000])
+    await writeSample(probe, join(root, 'seed'))
+    const seeder = await started(silentLog, { pingMs: 100, silentMs: 2_000 })
+    await seeder.seed(probe.torrent, join(root, 'seed'))
+    await untilServed(seeder.port, probe)
+    await expect.poll(async () => (await seeder.stats())[0]?.uploadedBytes).toBe(probe.sizeBytes)
+    const stuck = seeder.processId ?? Number.NaN
+    process.kill(stuck, 'SIGSTOP')
+    await expect.poll(() => seeder.problem, { timeout: 20_000, interval: 5 }).toMatch(/ended by SIGKILL/)
+    expect(await seeder.stats()).toMatchObject([{ uploadedBytes: probe.sizeBytes, peers: 0 }])
+    await expect.poll(() => seeder.problem, { timeout: 20_000 }).toBeNull()
+    expect(seeder.processId).not.toBe(stuck)
+    await untilServed(seeder.port, probe)
+    await expect.poll(async () => (await seeder.stats())[0]?.uploadedBytes).toBe(2 * probe.sizeBytes)
+  }, 60_000)
+
+  it('ends with its node, however that ends', async () => {
+    const script = `
+      const { EngineProcess } = await import(${JSON.stringify(new URL('../../node/transfer/engine-process.ts', import.meta.url).href)})
+      const log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log }
+      const engine = new EngineProcess({ port: 0, log })
+      await engine.start()
+      console.log(engine.processId)`
+    const node = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [line] = (await once(node.stdout, 'data')) as [Buffer]
+    const pid = Number(line.toString())
+    expect(isAlive(pid)).toBe(true)
+    node.kill('SIGKILL')
+    await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false)
+  }, 30_000)
 })
+
+/** One that nobody has buried yet does not live (proc(5): state Z). */
+function isAlive(pid: number): boolean {
+  try {
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+  } catch {
+    return false
+  }
+}
