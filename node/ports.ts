@@ -7,6 +7,7 @@
 import type { ListingEntry } from '../protocol/dump/listing.ts'
 import type { Infohash, NodeId } from '../protocol/ids.ts'
 import type { FullDigests, Shard } from '../protocol/shard/shard.ts'
+import type { ByteRange } from '../protocol/torrent/spans.ts'
 import type { Finding } from './structure/finding.ts'
 
 /** Time as an argument: wall clock for what others see, monotonic for how long something took. */
@@ -81,13 +82,15 @@ export interface Network {
 
 // ---------------------------------------------------------------- origin
 
-/** Why a download from origin failed; `detail` is for people. */
+/** Why a download from origin failed; `detail` is for people. `no-ranges`: only whole files may be had there. */
 export type OriginErrorCode =
   | 'not-found'
   | 'refused'
   | 'busy'
   | 'changed'
+  | 'no-ranges'
   | 'wrong-size'
+  | 'wrong-piece'
   | 'not-json'
   | 'too-large'
   | 'network'
@@ -131,13 +134,29 @@ export interface Origin {
    * Downloads one dump file of a shard to `toPath`, continuing a partial file (Range with If-Range from a side file).
    * A file there with the whole size is left as it is: verify it, and remove it when its digests are wrong. Rejects with
    * OriginError, or with the file system's own error (ENOSPC). `onBytes` gets increments of body bytes received. `from`: another
-   * place that has the file; it goes on with what a place before it gave. Resolves with the labels of all who gave bytes.
+   * place that has the file; it goes on with what a place before it gave. `anew`: what is there and did not come by a download is
+   * replaced, once somebody begins to give the file. Resolves with the labels of all who gave bytes.
    */
   download(
     file: OriginFile,
     toPath: string,
-    options: { from?: DownloadPlace; onBytes?: (count: number) => void; signal?: AbortSignal },
+    options: {
+      from?: DownloadPlace
+      anew?: boolean
+      onBytes?: (count: number) => void
+      signal?: AbortSignal
+    },
   ): Promise<readonly string[]>
+  /**
+   * Bytes `start` up to (not with) `end` of a dump file, handed to `use` as they come: in order, each once, over retries. Nothing is
+   * written. Rejects with OriginError, or with what `use` threw.
+   */
+  range(
+    file: OriginFile,
+    range: ByteRange,
+    use: (chunk: Uint8Array) => Promise<void>,
+    options: { from?: DownloadPlace; onBytes?: (count: number) => void; signal?: AbortSignal },
+  ): Promise<void>
   /** Names the origin among those who give bytes: its host. */
   readonly label: string
   /** Body bytes received from origin since start. */

@@ -1,6 +1,9 @@
 /** How `get` and `restore` ask for files: flags, sources in their order, progress, and what became of each. */
 import { matchesGlob } from 'node:path'
+import type { Infohash } from '../../protocol/ids.ts'
+import type { MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
 import { fileNameOf } from '../../protocol/shard/paths.ts'
+import { decodeInfo, type Info, infohashOf } from '../../protocol/torrent/info.ts'
 import type { FileSource } from '../getting/file-source.ts'
 import { type GetProgress, type GotFile, getFiles, type WantedFile } from '../getting/get-files.ts'
 import { swarmSource } from '../getting/swarm-file.ts'
@@ -77,7 +80,7 @@ export async function getWanted(
         shard: (shard) => swarmShard(publication, shard),
         patienceMs: values.patience,
       }),
-      ...(await httpSources(values, wanted)),
+      ...(await httpSources(publication, values, wanted)),
     ]
     for (const source of sources) closing.push(() => source.close())
     return await getFiles(wanted, {
@@ -98,7 +101,11 @@ export async function getWanted(
   }
 }
 
-async function httpSources(values: GetValues, wanted: readonly WantedFile[]): Promise<FileSource[]> {
+async function httpSources(
+  publication: Opened,
+  values: GetValues,
+  wanted: readonly WantedFile[],
+): Promise<FileSource[]> {
   const hasItem = wanted.some(({ shard }) => shard.archive !== null)
   const { contact, mirror, archiveSite } = values
   if (contact === null) {
@@ -109,7 +116,13 @@ async function httpSources(values: GetValues, wanted: readonly WantedFile[]): Pr
     return []
   }
   const { archiveSource, mirrorSource } = await import('../getting/http-source.ts')
-  const options = { contact, version: VERSION, nodeId: 'get', clock: systemClock, random: Math.random }
+  const infos = new Map<Infohash, Promise<Info | null>>()
+  const info = (shard: MergedManifestShard): Promise<Info | null> => {
+    const known = infos.get(shard.infohash) ?? infoOf(publication, shard)
+    infos.set(shard.infohash, known)
+    return known
+  }
+  const options = { contact, version: VERSION, nodeId: 'get', clock: systemClock, random: Math.random, info }
   try {
     return [
       ...(hasItem ? [archiveSource(archiveSite, options)] : []),
@@ -119,6 +132,12 @@ async function httpSources(values: GetValues, wanted: readonly WantedFile[]): Pr
     if (!(error instanceof TypeError)) throw error
     throw new UserError(`--contact: ${error.message}`, { cause: error })
   }
+}
+
+/** Of the published torrent; null when there is none, or it is another one than the manifest says. */
+async function infoOf(publication: Opened, shard: MergedManifestShard): Promise<Info | null> {
+  const raw = await swarmShard(publication, shard).info()
+  return raw === null || infohashOf(raw) !== shard.infohash ? null : decodeInfo(raw)
 }
 
 function stepOf(now: GetProgress) {

@@ -10,22 +10,38 @@ export interface FileSource {
   /** Whether it may have files of this shard. */
   offers(shard: MergedManifestShard, file: MergedManifestFile): boolean
   /**
-   * Brings the file to its whole size at `path`, going on from what is there. The bytes may be wrong. Rejects with a GetError, or with the
-   * file system's own error.
+   * Brings the file to its whole size at `path`, whoever began it. The bytes may be wrong. Rejects with a GetError, or with the file
+   * system's own error; what came stays.
    */
   fetch(
     shard: MergedManifestShard,
     file: MergedManifestFile,
     path: string,
-    options: { onBytes: (count: number) => void; signal?: AbortSignal },
+    options: FileOptions,
   ): Promise<void>
   close(): Promise<void>
 }
 
+export interface FileOptions {
+  /**
+   * What becomes of bytes that are there. `believe`: they are gone on from. `doubt`: the file they made had a wrong digest, so only what
+   * pieces of the torrent prove may stay. `replace`: the whole file comes in their place, once it begins to.
+   */
+  readonly before: 'believe' | 'doubt' | 'replace'
+  readonly onBytes: (count: number) => void
+  readonly signal: AbortSignal | undefined
+}
+
 /** One source did not give one file; `message` says why. */
 export class GetError extends Error {
-  constructor(detail: string, options?: ErrorOptions) {
+  /** It has the file, but gives no parts of it. */
+  readonly isWholeOnly: boolean
+  constructor(
+    detail: string,
+    { isWholeOnly = false, ...options }: ErrorOptions & { isWholeOnly?: boolean } = {},
+  ) {
     super(detail, options)
     this.name = 'GetError'
+    this.isWholeOnly = isWholeOnly
   }
 }

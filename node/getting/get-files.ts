@@ -1,7 +1,7 @@
 /**
- * Files of a published run to disk (`wikiseed get`), each from the first source that gives it whole: every digest of the signed
- * manifest is held against the bytes before a file gets its name. What is whole already is not fetched again, what is partial is gone
- * on from.
+ * Files of a published run to disk (`wikiseed get`), each from one source after the other until it is whole: every digest of the signed
+ * manifest is held against the bytes before a file gets its name. What is whole already is not fetched again, what one source left
+ * partial the next goes on from.
  */
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
@@ -14,7 +14,7 @@ import { safeJoin } from '../files/layout.ts'
 import { metaPath } from '../origin/partial-file.ts'
 import type { Hasher } from '../ports.ts'
 import { differs } from '../transfer/build-shard.ts'
-import { type FileSource, GetError, type SourceKind } from './file-source.ts'
+import { type FileOptions, type FileSource, GetError, type SourceKind } from './file-source.ts'
 
 export interface WantedFile {
   readonly shard: MergedManifestShard
@@ -104,50 +104,70 @@ async function getFile(place: Place, options: GetOptions, report: Report): Promi
   await mkdir(dirname(target), { recursive: true })
   const part = `${target}.part`
   const reasons: string[] = []
-  for (const source of options.sources) {
-    if (!source.offers(shard, file)) continue
-    const why = await tryTwice(source, place, part, options, report)
-    if (why === null) {
-      await rm(metaPath(part), { force: true })
-      await moveFile(part, target)
-      return { ...facts, state: 'fetched', from: source.kind, source: source.name }
+  const wholeOnly: FileSource[] = []
+  let before: FileOptions['before'] = 'believe'
+  const ask = async (source: FileSource): Promise<boolean> => {
+    for (;;) {
+      const tried = await attempt(source, before, place, part, options, report)
+      if (tried.why === null) return true
+      const isOver = !tried.isWrong || before !== 'believe' || tried.isAlone
+      if (tried.isWrong && before === 'believe') before = 'doubt'
+      if (tried.isWholeOnly) wholeOnly.push(source)
+      if (isOver) reasons.push(`${source.name}: ${tried.why}`)
+      if (isOver) return false
     }
-    reasons.push(`${source.name}: ${why}`)
   }
+  const done = async (source: FileSource): Promise<GotFile> => {
+    await rm(metaPath(part), { force: true })
+    await moveFile(part, target)
+    return { ...facts, state: 'fetched', from: source.kind, source: source.name }
+  }
+  for (const source of options.sources)
+    if (source.offers(shard, file) && (await ask(source))) return done(source)
+  before = 'replace'
+  for (const source of wholeOnly.splice(0)) if (await ask(source)) return done(source)
   return { ...facts, state: 'missing', reasons: reasons.length > 0 ? reasons : ['nobody offers it'] }
 }
 
-/** Null when the whole file lies at `part`. Bytes that were there before may be what was wrong: then it begins anew, once. */
-async function tryTwice(
+interface Tried {
+  /** Null: the whole file lies at `part`. */
+  readonly why: string | null
+  /** All bytes came, and they are wrong. */
+  readonly isWrong: boolean
+  /** No byte of it came from elsewhere. */
+  readonly isAlone: boolean
+  readonly isWholeOnly: boolean
+}
+
+/** One source, once. */
+async function attempt(
   source: FileSource,
+  before: FileOptions['before'],
   { shard, file }: Place,
   part: string,
   options: GetOptions,
   report: Report,
-): Promise<string | null> {
+): Promise<Tried> {
   const { signal } = options
-  for (;;) {
-    const before = Math.min(await sizeOf(part), file.size)
-    let done = before
-    const onBytes = (count: number) => {
-      done = Math.min(done + count, file.size)
-      report('fetching', source.name, done)
-    }
+  const there = Math.min(await sizeOf(part), file.size)
+  const outcome = { isWrong: false, isAlone: there === 0, isWholeOnly: false }
+  let done = before === 'replace' ? 0 : there
+  const onBytes = (count: number) => {
+    done = Math.min(done + count, file.size)
     report('fetching', source.name, done)
-    try {
-      await source.fetch(shard, file, part, { onBytes, ...(signal === undefined ? {} : { signal }) })
-    } catch (error) {
-      signal?.throwIfAborted()
-      if (error instanceof GetError) return error.message
-      throw error
-    }
-    report('checking', source.name, file.size)
-    const why = await wrong(part, file, options)
-    if (why === null) return null
-    await rm(part, { force: true })
-    await rm(metaPath(part), { force: true })
-    if (before === 0) return `what it gave is not the file: ${why}`
   }
+  report('fetching', source.name, done)
+  try {
+    await source.fetch(shard, file, part, { before, onBytes, signal })
+  } catch (error) {
+    signal?.throwIfAborted()
+    if (!(error instanceof GetError)) throw error
+    return { ...outcome, why: error.message, isWholeOnly: error.isWholeOnly }
+  }
+  report('checking', source.name, file.size)
+  const why = await wrong(part, file, options)
+  if (why === null) return { ...outcome, why }
+  return { ...outcome, isWrong: true, why: `what it gave is not the file: ${why}` }
 }
 
 /** Why the bytes are not those of the manifest, or null. */

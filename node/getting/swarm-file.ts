@@ -1,15 +1,15 @@
 /** Files from the swarm, each by its own pieces: what is there is held against the pieces' hashes and gone on from. */
-import { createHash } from 'node:crypto'
-import { type FileHandle, open } from 'node:fs/promises'
-import { equalBytes } from '../../protocol/codec/bytes.ts'
+import { rm } from 'node:fs/promises'
 import type { Infohash } from '../../protocol/ids.ts'
 import type { MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
-import { decodeInfo, type Info, PIECE_HASH_BYTES } from '../../protocol/torrent/info.ts'
-import { layoutOf } from '../../protocol/torrent/spans.ts'
+import { decodeInfo } from '../../protocol/torrent/info.ts'
+import type { ByteRange } from '../../protocol/torrent/spans.ts'
+import { metaPath } from '../origin/partial-file.ts'
 import type { TorrentEngine } from '../ports.ts'
 import { type ByteSource, SourceError } from '../reading/byte-source.ts'
 import type { SwarmShard } from '../reading/swarm-run.ts'
 import { openSwarm, type SwarmReader } from '../reading/swarm-source.ts'
+import { PieceFiles } from '../transfer/piece-files.ts'
 import { type FileSource, GetError } from './file-source.ts'
 
 /** Read at once: a piece, or this if that is more. */
@@ -44,21 +44,25 @@ export function swarmSource({ engine, shard: of, ...options }: SwarmOptions): Fi
     kind: 'swarm',
     name: 'the swarm',
     offers: (shard) => !silent.has(shard.infohash) && of(shard).peers.length > 0,
-    async fetch(shard, file, path, { onBytes, signal }) {
+    async fetch(shard, file, path, { before, onBytes, signal }) {
       try {
         const reader = await readerOf(shard, signal)
-        const handle = await open(path, 'a+').then(async (made) => {
-          await made.close()
-          return open(path, 'r+')
-        })
+        const info = decodeInfo(reader.info)
+        const index = info?.files.findIndex((one) => one.path === file.path) ?? -1
+        if (info === null || index < 0) throw new GetError('its torrent has no such file')
+        const files = new PieceFiles(
+          info,
+          info.files.map((_, at) => (at === index ? path : null)),
+        )
         try {
-          const from = await wholeBytes(handle, reader.info, file.path)
-          const windowBytes = Math.max(WINDOW_BYTES_MIN, decodeInfo(reader.info)?.pieceLengthBytes ?? 0)
-          await copy(reader.file(file.path), handle, from, windowBytes, onBytes, signal)
-          await handle.truncate(file.size)
-          await handle.sync()
+          const doubt = before !== 'believe'
+          const { ranges } = await files.missing(files.rangeOf(index), { doubt, signal })
+          // From here on the file is not what a download began, but pieces.
+          await rm(metaPath(path), { force: true })
+          await copy(reader.file(file.path), files, index, ranges, onBytes, signal)
+          await files.seal(index)
         } finally {
-          await handle.close()
+          await files.close()
         }
       } catch (error) {
         if (!(error instanceof SourceError)) throw error
@@ -76,54 +80,36 @@ export function swarmSource({ engine, shard: of, ...options }: SwarmOptions): Fi
 /** Writes in order, so that what is there when it stops is a beginning to go on from. */
 async function copy(
   source: ByteSource,
-  handle: FileHandle,
-  from: number,
-  windowBytes: number,
+  files: PieceFiles,
+  file: number,
+  ranges: readonly ByteRange[],
   onBytes: (count: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  const fileStart = files.rangeOf(file).start
+  const windowBytes = Math.max(WINDOW_BYTES_MIN, files.info.pieceLengthBytes)
+  const windows = ranges.flatMap(({ start, end }) => windowsOf(start, end, windowBytes))
   const coming: Promise<Uint8Array>[] = []
-  let asked = from
-  for (let at = from; at < source.sizeBytes; ) {
-    while (asked < source.sizeBytes && (coming.length < 2 || asked - at < AHEAD_BYTES)) {
-      const end = Math.min(asked + windowBytes, source.sizeBytes)
-      const window = source.read(asked, end, signal)
+  let asked = 0
+  for (const [index, { start }] of windows.entries()) {
+    for (; asked < windows.length; asked++) {
+      const { [asked]: next, [asked - 1]: last } = windows
+      const isFar = asked > index + 1 && last !== undefined && last.end - start >= AHEAD_BYTES
+      if (next === undefined || isFar) break
+      const window = source.read(next.start - fileStart, next.end - fileStart, signal)
       // It is waited for in its turn; a failure before that is not lost.
       window.catch(() => {})
       coming.push(window)
-      asked = end
     }
     const bytes = (await coming.shift()) ?? new Uint8Array()
-    for (let done = 0; done < bytes.length; ) {
-      done += (await handle.write(bytes, done, bytes.length - done, at + done)).bytesWritten
-    }
-    at += bytes.length
+    await files.write(start, bytes)
     onBytes(bytes.length)
   }
 }
 
-/** How many bytes at the beginning of a partial file are right, as far as pieces that lie in it tell. */
-async function wholeBytes(handle: FileHandle, infoBytes: Uint8Array, path: string): Promise<number> {
-  const info: Info | null = decodeInfo(infoBytes)
-  const index = info?.files.findIndex((file) => file.path === path) ?? -1
-  const start = info === null ? undefined : layoutOf(info.files).starts[index]
-  const { size } = await handle.stat()
-  if (info === null || start === undefined || size === 0) return 0
-  const length = info.pieceLengthBytes
-  const first = Math.ceil(start / length)
-  const buffer = new Uint8Array(length)
-  let whole = 0
-  for (let piece = first; (piece + 1) * length - start <= size; piece++) {
-    const position = piece * length - start
-    for (let at = 0; at < length; ) {
-      const { bytesRead } = await handle.read(buffer, at, length - at, position + at)
-      if (bytesRead === 0) return whole
-      at += bytesRead
-    }
-    const hash = info.pieces.subarray(piece * PIECE_HASH_BYTES, (piece + 1) * PIECE_HASH_BYTES)
-    if (!equalBytes(createHash('sha1').update(buffer).digest(), hash)) return whole
-    whole = position + length
-  }
-  // What lies before the first whole piece is believed with it, and held against the file's digest in the end.
-  return whole
+function windowsOf(start: number, end: number, bytesMax: number): ByteRange[] {
+  const windows: ByteRange[] = []
+  for (let at = start; at < end; at += bytesMax)
+    windows.push({ start: at, end: Math.min(at + bytesMax, end) })
+  return windows
 }

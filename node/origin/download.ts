@@ -31,6 +31,8 @@ export interface Download {
   readonly sizeBytes: number
   readonly boot: string
   readonly syncEveryBytes: number
+  /** What is there came otherwise; it stays until the first byte of an answer comes. */
+  readonly anew?: boolean | undefined
   /** Where there is another place to ask. */
   readonly pauseMaxMs?: number | undefined
   readonly onBytes?: ((count: number) => void) | undefined
@@ -67,7 +69,7 @@ export async function download(
 
 async function attempt(client: HttpClient, job: Download, reached: (offset: number) => void): Promise<void> {
   const { url, label, toPath, sizeBytes, boot, signal } = job
-  const { offset, meta } = await readPartial(toPath, sizeBytes, boot)
+  const { offset, meta } = await readPartial(toPath, sizeBytes, boot, job.anew)
   if (offset === sizeBytes && sizeBytes > 0) return
   const sameSource = meta !== null && meta.url === url.href
   const version = sameSource ? ifRange(meta) : null

@@ -7,13 +7,14 @@ import { isWiki } from '../../protocol/ids.ts'
 import { DUMP_INDEX_BYTES_MAX, DUMP_STATUS_BYTES_MAX, PATH_BYTES_MAX } from '../../protocol/limits.ts'
 import { bootId } from '../files/boot.ts'
 import type { OnStep } from '../files/steps.ts'
-import type { Clock, Origin } from '../ports.ts'
+import type { Clock, DownloadPlace, Origin, OriginFile } from '../ports.ts'
 import { createClient } from './client.ts'
 import { createDocuments } from './documents.ts'
 import { download, SYNC_EVERY_BYTES } from './download.ts'
 import { createHostLimiter, limitPerHost } from './host-limiter.ts'
 import { type Sleep, sleep as timerSleep } from './pace.ts'
 import { metaPath } from './partial-file.ts'
+import { downloadRange } from './range.ts'
 import { followRedirects } from './redirect.ts'
 
 export interface OriginOptions {
@@ -92,6 +93,29 @@ export function createOrigin(options: OriginOptions): Origin {
 
   const documents = createDocuments(client, policy)
 
+  /** What every transfer of a file or a part of it has in common. */
+  const transferOf = (
+    { path, sizeBytes }: OriginFile,
+    {
+      from,
+      onBytes,
+      signal,
+    }: { from?: DownloadPlace; onBytes?: (count: number) => void; signal?: AbortSignal },
+  ) => ({
+    policy: from === undefined ? policy : elsewhere,
+    job: {
+      url: addressOf(path, from === undefined ? base : parseBase(from.baseUrl)),
+      sizeBytes,
+      pauseMaxMs: from === undefined ? undefined : ELSEWHERE_PAUSE_MAX_MS,
+      pace: options.pace,
+      signal,
+      onBytes: (count: number) => {
+        if (from !== undefined) bytesElsewhere += count
+        onBytes?.(count)
+      },
+    },
+  })
+
   return {
     async index(signal) {
       const parse = (text: string) => readDumpIndex(JSON.parse(text), 'index.json')
@@ -108,36 +132,24 @@ export function createOrigin(options: OriginOptions): Origin {
       const url = new URL(`${runPath(wiki, date)}/${wiki}-${date}-${algorithm}sums.txt`, base)
       return (await documents.text(url, signal))?.text ?? null
     },
-    list: (folder, signal) => documents.list(new URL(`${checkPath(folder)}/`, base), signal),
-    text: (path, signal) => documents.text(new URL(checkPath(path), base), signal),
-    facts: (path, signal) => documents.facts(new URL(checkPath(path), base), signal),
-    async download(file, toPath, { from, onBytes: told, signal }) {
-      const url = new URL(checkPath(file.path), from === undefined ? base : parseBase(from.baseUrl))
-      const label = from?.label ?? base.host
-      const { sizeBytes } = file
-      const onBytes = (count: number) => {
-        if (from !== undefined) bytesElsewhere += count
-        told?.(count)
-      }
-      const { pace, onStep, syncEveryBytes = SYNC_EVERY_BYTES } = options
-      const pauseMaxMs = from === undefined ? undefined : ELSEWHERE_PAUSE_MAX_MS
-      const job = {
-        url,
-        label,
-        pauseMaxMs,
-        toPath,
-        sizeBytes,
-        boot,
-        syncEveryBytes,
-        onBytes,
-        pace,
-        onStep,
-        signal,
-      }
-      const givers = await download(client, from === undefined ? policy : elsewhere, job)
+    list: (folder, signal) => documents.list(new URL(`${addressOf(folder, base)}/`), signal),
+    text: (path, signal) => documents.text(addressOf(path, base), signal),
+    facts: (path, signal) => documents.facts(addressOf(path, base), signal),
+    async download(file, toPath, given) {
+      const { syncEveryBytes = SYNC_EVERY_BYTES } = options
+      const { policy, job } = transferOf(file, given)
+      const label = given.from?.label ?? base.host
+      const { onStep } = options
+      const { anew } = given
+      const whole = { ...job, label, toPath, anew, boot, syncEveryBytes, onStep }
+      const givers = await download(client, policy, whole)
       await rm(metaPath(toPath), { force: true })
       onStep?.('file-whole')
       return givers
+    },
+    async range(file, range, use, given) {
+      const { policy, job } = transferOf(file, given)
+      await downloadRange(client, policy, { ...job, ...range, onStep: options.onStep }, use)
     },
     label: base.host,
     get bytesReceived() {
@@ -180,12 +192,16 @@ function runPath(wiki: string, date: string): string {
   return `${wiki}/${date}`
 }
 
-/** Elements of plain ASCII, so that the address cannot leave the base or carry a query. */
-function checkPath(path: string): string {
-  const plain = path.split('/').every((element) => /^(?:_SUCCESS|[A-Za-z0-9][A-Za-z0-9_.+-]*)$/.test(element))
-  if (!plain || path.length > PATH_BYTES_MAX)
-    throw new TypeError(`not a path below the origin: ${JSON.stringify(path)}`)
-  return path
+/**
+ * A path below a base. Elements are plain ASCII, so that it cannot leave the base or carry a query; `+` is encoded, which some servers
+ * take for a space. Throws TypeError for any other path.
+ */
+function addressOf(path: string, base: URL): URL {
+  const elements = path.split('/')
+  const isPlain = elements.every((element) => /^(?:_SUCCESS|[A-Za-z0-9][A-Za-z0-9_.+-]*)$/.test(element))
+  if (!isPlain || path.length > PATH_BYTES_MAX)
+    throw new TypeError(`not a path below the origin: ${JSON.stringify(path.slice(0, PATH_BYTES_MAX))}`)
+  return new URL(elements.map(encodeURIComponent).join('/'), base)
 }
 
 function parseJson(text: string): unknown {

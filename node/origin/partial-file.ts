@@ -59,12 +59,18 @@ export function ifRange(validators: Validators): string | null {
 
 /**
  * How many bytes are there, and of what. After a start of the machine only those that were synced count: the others may be zeros,
- * and are cut off.
+ * and are cut off. `anew`: what has no side file is not gone on from, not even when it has its whole size.
  */
-export async function readPartial(path: string, sizeBytes: number, boot: string): Promise<Partial> {
+export async function readPartial(
+  path: string,
+  sizeBytes: number,
+  boot: string,
+  anew = false,
+): Promise<Partial> {
   const offset = await stat(path).then((facts) => facts.size, ignoreMissing(0))
   if (offset === 0) return { offset: 0, meta: null }
   const meta = await readMeta(path)
+  if (meta === null && anew) return { offset: 0, meta: null }
   // A whole file without a side file was synced, and is the caller's to verify.
   if (offset === sizeBytes && (meta === null || meta.boot === boot)) return { offset, meta: null }
   if (meta === null || meta.sizeBytes !== sizeBytes || offset > sizeBytes) return { offset: 0, meta: null }

@@ -4,9 +4,12 @@
  */
 import type { ShardKey } from '../../protocol/ids.ts'
 import type { Shard, ShardFile } from '../../protocol/shard/shard.ts'
+import type { ByteRange } from '../../protocol/torrent/spans.ts'
 import { sizeOf } from '../files/disk.ts'
 import { type Clock, type Log, type Origin, OriginError, type OriginErrorCode } from '../ports.ts'
+import type { PieceFiles } from '../transfer/piece-files.ts'
 import { type KnownSources, type Place, placesOf } from './places.ts'
+import { fetchPieces, TROUBLE, type WebPiecesResult } from './web-pieces.ts'
 
 export interface WebFilesParts {
   readonly origin: Origin
@@ -32,6 +35,8 @@ export interface WebOptions {
   readonly onBytes: (count: number, isFromOrigin: boolean) => void
   /** Bytes of a file that were there before. */
   readonly onFound: (count: number) => void
+  /** Paths of files that are not taken for what is there, though they have their size: they came in pieces, not whole. */
+  readonly anew?: ReadonlySet<string>
   readonly signal: AbortSignal
 }
 
@@ -40,8 +45,6 @@ const FILES_AT_ONCE = 2
 /** A host that did not answer is asked last for so long. */
 const REST_MS = 300_000
 const BAD_MAX = 1_000
-/** The place has trouble as a whole. That it lacks a file, or has another one, says nothing of its other files. */
-const TROUBLE: readonly OriginErrorCode[] = ['busy', 'network', 'refused']
 
 export class WebFiles {
   readonly #parts: WebFilesParts
@@ -68,9 +71,10 @@ export class WebFiles {
       for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
         const path = pathOf(file.path)
         const before = await sizeOf(path)
-        options.onFound(Math.min(before, file.sizeBytes))
+        const isAnew = options.anew?.has(file.path) === true
+        if (!isAnew) options.onFound(Math.min(before, file.sizeBytes))
         // Whole, perhaps not synced: digests judge it, and installing syncs it.
-        const isWhole = before === file.sizeBytes && file.sizeBytes > 0
+        const isWhole = before === file.sizeBytes && file.sizeBytes > 0 && !isAnew
         const from = isWhole ? [] : await this.#one(shard, file, path, options)
         givers.set(file.path, from)
       }
@@ -81,39 +85,78 @@ export class WebFiles {
     return givers
   }
 
-  /** The bytes of these givers were wrong. True: there is somebody else to ask for the file, the origin at least. */
-  blame(shard: Shard, path: string, givers: readonly string[]): boolean {
-    const { clock, log, sources } = this.#parts
-    const strangers = givers.filter((label) => label !== sources.originLabel)
-    // Of several nobody can tell who it was; the origin is asked again when it was not alone.
-    for (const source of strangers.length > 0 ? strangers : givers) {
-      log.warn({ source, shard: shard.key, file: path }, 'a source gave wrong bytes')
-      this.#bad.push({ source, shard: shard.key, path, atMs: clock.wallMs() })
-      if (this.#bad.length > BAD_MAX) this.#bad.shift()
+  /**
+   * Brings ranges of the shard's torrent from the same places; `files` are where they come to lie. Rejects as `fetch` does when all
+   * places of a file are in trouble.
+   */
+  fetchPieces(
+    shard: Shard,
+    files: PieceFiles,
+    ranges: readonly ByteRange[],
+    { onBytes, signal }: WebOptions,
+  ): Promise<WebPiecesResult> {
+    const { origin } = this.#parts
+    const fileAt = (index: number): ShardFile => {
+      const file = shard.files[index]
+      if (file === undefined) throw new RangeError(`file ${index}`)
+      return file
     }
-    return strangers.length > 0
+    return fetchPieces(ranges, {
+      files,
+      placesOf: (index) => this.#left(shard, fileAt(index).path),
+      range: ({ from, path }, index, range, use) =>
+        origin.range({ path, sizeBytes: fileAt(index).sizeBytes }, range, use, {
+          onBytes: (count) => onBytes(count, from === null),
+          signal,
+          ...(from === null ? {} : { from }),
+        }),
+      onRefused: (place, index, code) => this.#refused(place, fileAt(index).path, code),
+      onWrong: (label, index) => this.#name(shard, fileAt(index).path, label),
+    })
+  }
+
+  /**
+   * The bytes of these givers were wrong. True: there is somebody else to ask for the file, the origin at least; or nobody was asked
+   * yet, and it was there before.
+   */
+  blame(shard: Shard, path: string, givers: readonly string[]): boolean {
+    const strangers = givers.filter((label) => label !== this.#parts.sources.originLabel)
+    // Of several nobody can tell who it was; the origin is asked again when it was not alone.
+    for (const source of strangers.length > 0 ? strangers : givers) this.#name(shard, path, source)
+    return strangers.length > 0 || givers.length === 0
+  }
+
+  #name(shard: Shard, path: string, source: string): void {
+    const { clock, log } = this.#parts
+    log.warn({ source, shard: shard.key, file: path }, 'a source gave wrong bytes')
+    this.#bad.push({ source, shard: shard.key, path, atMs: clock.wallMs() })
+    if (this.#bad.length > BAD_MAX) this.#bad.shift()
   }
 
   async #one(
     shard: Shard,
     file: ShardFile,
     toPath: string,
-    { onBytes, signal }: WebOptions,
+    { onBytes, anew, signal }: WebOptions,
   ): Promise<readonly string[]> {
-    const { origin, log } = this.#parts
+    const { origin } = this.#parts
     let last: unknown = null
     for (const place of this.#left(shard, file.path)) {
       const count = (received: number) => onBytes(received, place.from === null)
-      const options = { onBytes: count, signal, ...(place.from === null ? {} : { from: place.from }) }
+      const isAnew = anew?.has(file.path) === true
+      const options = {
+        anew: isAnew,
+        onBytes: count,
+        signal,
+        ...(place.from === null ? {} : { from: place.from }),
+      }
       try {
         return await origin.download({ path: place.path, sizeBytes: file.sizeBytes }, toPath, options)
       } catch (error) {
         if (!(error instanceof OriginError) || error.code === 'aborted') throw error
-        if (TROUBLE.includes(error.code)) this.#rest(place)
         // The origin's word is the one that counts, wherever it stands in the order.
         if (last === null || place.from === null) last = error
-        const { label } = place
-        log.debug({ source: label, file: file.path, code: error.code }, 'a source does not have a file')
+        this.#refused(place, file.path, error.code)
       }
     }
     throw last
@@ -132,8 +175,10 @@ export class WebFiles {
       .sort((a, b) => rests(a) - rests(b))
   }
 
-  #rest(place: Place): void {
-    this.#restUntilMs.set(hostOf(place), this.#parts.clock.monotonicMs() + REST_MS)
+  #refused(place: Place, path: string, code: OriginErrorCode): void {
+    const { clock, log } = this.#parts
+    if (TROUBLE.includes(code)) this.#restUntilMs.set(hostOf(place), clock.monotonicMs() + REST_MS)
+    log.debug({ source: place.label, file: path, code }, 'a source does not have a file')
   }
 }
 

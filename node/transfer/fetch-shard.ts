@@ -1,6 +1,7 @@
 /**
  * One fetch of one shard, from origin or from the swarm, to a verified replica (HOUSE: a dump file's trip). Both write into the
- * same staging folder, so what one source brought the other keeps.
+ * same files of one staging folder: what peers gave is gone on with over HTTP piece by piece (`fill-shard`), and the other way round
+ * the engine keeps every piece that it finds right.
  */
 import { rm, stat } from 'node:fs/promises'
 import type { FetchSource } from '../../protocol/core/effect.ts'
@@ -10,12 +11,13 @@ import { infoMatchesShard, torrentFiles, totalBytes } from '../../protocol/torre
 import type { OnStep } from '../files/steps.ts'
 import type { FetchGate, Pass } from '../pace/gate.ts'
 import { type Clock, type Hasher, type Origin, OriginError, type TorrentEngine } from '../ports.ts'
-import type { WebFiles } from '../sources/web-files.ts'
+import type { WebFiles, WebOptions } from '../sources/web-files.ts'
 import type { Finding } from '../structure/finding.ts'
 import type { SizesBySha256 } from '../upstream/read-export.ts'
 import { readUpstreamShard } from '../upstream/read-run.ts'
 import { type BuiltShard, buildShard, dumpPath } from './build-shard.ts'
 import { asFetchError, FetchError, type Fetched, isDiskFull } from './fetch-error.ts'
+import { type Filled, fillShard } from './fill-shard.ts'
 import type { ShardFiles } from './shard-files.ts'
 
 export interface FetchParts {
@@ -127,7 +129,10 @@ export class ShardFetcher {
     this.#confirmed.add(shard.key)
   }
 
-  /** The Internet Archive, mirrors, origin; a file whose bytes are wrong is asked for elsewhere as long as there is somebody. */
+  /**
+   * The Internet Archive, mirrors, origin: what the swarm left missing, else whole files. A file whose bytes are wrong is asked for
+   * elsewhere as long as there is somebody.
+   */
   async #fromWeb(shard: Shard, { onProgress, signal, tally }: FetchOptions & Tally): Promise<Fetched> {
     const { web, files, gate } = this.#parts
     const staging = files.staging(shard)
@@ -136,9 +141,10 @@ export class ShardFetcher {
       let done = 0
       const advance = (count: number) => {
         done += count
-        onProgress(done)
+        // A piece that was wrong comes twice.
+        onProgress(Math.min(done, shard.sizeBytes))
       }
-      const givers = await web.fetch(shard, pathOf, {
+      const options: WebOptions = {
         signal,
         onFound: advance,
         onBytes: (count, isFromOrigin) => {
@@ -146,15 +152,38 @@ export class ShardFetcher {
           gate.spend(count)
           advance(count)
         },
-      })
+      }
+      const filled = await fillShard(shard, this.#parts, options)
+      if (filled === null) done = 0
+      const rest = filled === null ? {} : { anew: filled.anew, onFound: () => {} }
+      const givers = await web.fetch(shard, pathOf, { ...options, ...rest })
       const result = await this.#verify(shard, signal, { structure: true })
       if (result.ok) {
         const infohash = await this.#install(shard, result.built, signal)
         return { infohash, fromOriginBytes: tally.originBytes, fromSwarmBytes: 0 }
       }
-      const others = result.wrong.map(({ path }) => web.blame(shard, path, givers.get(path) ?? []))
+      const others: boolean[] = []
+      for (const { path } of result.wrong)
+        others.push(await this.#elsewhere(shard, path, filled, givers.get(path) ?? []))
       if (others.includes(false)) throw new FetchError('digest-mismatch', wrongText(result.wrong))
     }
+  }
+
+  /** A wrong file, or what of it no piece proves, is to come from others. False: there is nobody. */
+  async #elsewhere(
+    shard: Shard,
+    path: string,
+    filled: Filled | null,
+    givers: readonly string[],
+  ): Promise<boolean> {
+    const { web, files, origin } = this.#parts
+    const unproven = filled?.anew.has(path) === false ? (filled.unproven.get(path) ?? []) : []
+    // Asked for once more without who gave it: the pieces stay.
+    if (unproven.some((label) => label !== origin.label)) return web.blame(shard, path, unproven)
+    // Every piece is right, and the file is not: the info dictionary is a lie.
+    if (filled !== null && givers.length === 0) await files.forgetInfo(shard)
+    await dropFile(dumpPath(shard, files.staging(shard), path))
+    return web.blame(shard, path, givers)
   }
 
   async #fromSwarm(
@@ -165,9 +194,15 @@ export class ShardFetcher {
     const { engine, files, gate, structureAlways } = this.#parts
     const all = totalBytes(torrentFiles(shard))
     let spentBytes = 0
-    const { downloadedBytes } = await engine.fetch(source.infohash, files.staging(shard), {
+    let keeping = Promise.resolve()
+    const fetching = engine.fetch(source.infohash, files.staging(shard), {
       peers: source.peers,
-      accept: (info) => infoMatchesShard(info, shard),
+      accept: (info) => {
+        if (!infoMatchesShard(info, shard)) return false
+        keeping = files.keepInfo(shard, info)
+        keeping.catch(() => {}) // it is waited for below
+        return true
+      },
       onProgress: (stats) => {
         gate.spend(Math.max(0, stats.downloadedBytes - spentBytes))
         spentBytes = Math.max(spentBytes, stats.downloadedBytes)
@@ -175,8 +210,13 @@ export class ShardFetcher {
       },
       signal,
     })
+    const { downloadedBytes } = await fetching.finally(() => keeping)
     const result = await this.#verify(shard, signal, { structure: structureAlways })
-    if (!result.ok) throw new FetchError('bad-infohash', wrongText(result.wrong), source.infohash)
+    if (!result.ok || result.built.infohash !== source.infohash) await files.forgetInfo(shard)
+    if (!result.ok) {
+      for (const { path } of result.wrong) await dropFile(dumpPath(shard, files.staging(shard), path))
+      throw new FetchError('bad-infohash', wrongText(result.wrong), source.infohash)
+    }
     if (result.built.infohash !== source.infohash) {
       const detail = `the bytes are right, but their torrent is ${result.built.infohash}, not ${source.infohash}`
       throw new FetchError('bad-infohash', detail, source.infohash)
@@ -195,7 +235,6 @@ export class ShardFetcher {
     const staging = files.staging(shard)
     const result = await buildShard(shard, staging, hasher, { signal, structure })
     if (result.ok) onStep?.('verified')
-    else for (const { path } of result.wrong) await dropFile(dumpPath(shard, staging, path))
     return result
   }
 

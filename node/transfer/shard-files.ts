@@ -2,12 +2,14 @@
  * A shard's files on this disk: `staging/<digest>/` while they come, the mirror folder once they are verified. Moving is by
  * rename, so a crash leaves each file in one of the two places, and `adopt` brings them together again.
  */
-import { access, readdir, rm } from 'node:fs/promises'
+import { access, readdir, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Infohash } from '../../protocol/ids.ts'
+import { INFO_BYTES_MAX } from '../../protocol/limits.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
-import { torrentFiles } from '../../protocol/torrent/info.ts'
+import { infoMatchesShard, torrentFiles } from '../../protocol/torrent/info.ts'
 import { encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
+import { sizeOf } from '../files/disk.ts'
 import { makeFolder, moveFile, moveTree, writeFileAtomic } from '../files/durable.ts'
 import { type Layout, safeJoin } from '../files/layout.ts'
 import type { OnStep } from '../files/steps.ts'
@@ -51,6 +53,33 @@ export class ShardFiles {
       if ((await exists(from)) && !(await exists(to))) await moveFile(from, to)
     }
     this.#onStep('staged')
+  }
+
+  /**
+   * Keeps the raw info dictionary by whose pieces a fetch from the swarm writes, beside what it writes: whoever goes on knows by it what
+   * is there, also after a restart. A stranger's word until the shard is verified.
+   */
+  async keepInfo(shard: Shard, info: Uint8Array): Promise<void> {
+    await writeFileAtomic(this.#infoPath(shard), info)
+  }
+
+  /** Null when no fetch from the swarm is to be gone on with. */
+  async keptInfo(shard: Shard): Promise<Uint8Array | null> {
+    const path = this.#infoPath(shard)
+    const sizeBytes = await sizeOf(path)
+    if (sizeBytes === 0 || sizeBytes > INFO_BYTES_MAX) return null
+    const info = await readFile(path)
+    return infoMatchesShard(info, shard) ? info : null
+  }
+
+  /** It does not stand for the shard's bytes. */
+  async forgetInfo(shard: Shard): Promise<void> {
+    await rm(this.#infoPath(shard), { force: true })
+  }
+
+  /** No wiki and no dataset has a dot in its name, so this is no torrent's folder. */
+  #infoPath(shard: Shard): string {
+    return safeJoin(this.staging(shard), 'info.bencode')
   }
 
   /** Puts a verified shard into the mirror, its metadata files and .torrent with it. Returns the .torrent's bytes. */

@@ -71,3 +71,35 @@ function fileAt(layout: Layout, at: number): number {
   }
   return low
 }
+
+/** Bytes `start` up to (not with) `end` of the concatenation. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
+/**
+ * What of a range is missing, in order: neighbouring pieces that are not `right` as one, each cut to the range, and at most
+ * `bytesMax` long unless a single piece is longer.
+ */
+export function missingRanges(
+  range: ByteRange,
+  pieceLengthBytes: number,
+  isRight: (piece: number) => boolean,
+  bytesMax: number,
+): ByteRange[] {
+  const missing: { start: number; end: number }[] = []
+  for (
+    let piece = Math.floor(range.start / pieceLengthBytes);
+    piece * pieceLengthBytes < range.end;
+    piece++
+  ) {
+    if (isRight(piece)) continue
+    const start = Math.max(piece * pieceLengthBytes, range.start)
+    const end = Math.min((piece + 1) * pieceLengthBytes, range.end)
+    const last = missing.at(-1)
+    if (last?.end === start && end - last.start <= bytesMax) last.end = end
+    else missing.push({ start, end })
+  }
+  return missing
+}

@@ -36,6 +36,7 @@ function originOf(index: unknown, run: () => unknown = () => index): { origin: O
     text: async () => null,
     facts: async () => null,
     download: async () => [],
+    range: async () => {},
     label: 'origin',
     bytesReceived: 0,
     bytesElsewhere: 0,

@@ -30,6 +30,7 @@ function look(wiki: string, date: string, status: unknown, nowMs: number): Promi
     text: async () => null,
     facts: async () => null,
     download: async () => [],
+    range: async () => {},
     label: 'origin',
     bytesReceived: 0,
     bytesElsewhere: 0,
