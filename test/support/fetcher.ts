@@ -1,4 +1,4 @@
-/** The node's fetcher over a folder of its own, with the real origin client, staging and hashing threads; only the engine is none. */
+/** The node's fetcher over a folder of its own, with the real origin client, staging and hashing threads; the engine is none unless given. */
 import { mkdirSync, mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -32,13 +32,16 @@ export interface TestFetcherOptions {
   readonly origin?: Partial<OriginOptions>
   /** Stands before the origin client, to make it fail. */
   readonly wrap?: (origin: Origin) => Origin
+  readonly engine?: TorrentEngine
+  /** An earlier fetcher's folder. @default one of its own */
+  readonly dataDir?: string
 }
 
 export const realClock: Clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() }
 
 export async function makeFetcher(options: TestFetcherOptions) {
   const { clock = realClock, gateSleep = timerSleep } = options
-  const dataDir = mkdtempSync(join(tmpdir(), 'wikiseed-fetcher-'))
+  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'wikiseed-fetcher-'))
   const layout = layoutOf(dataDir)
   for (const folder of [layout.mirror, layout.staging, layout.torrents])
     mkdirSync(folder, { recursive: true })
@@ -81,7 +84,8 @@ export async function makeFetcher(options: TestFetcherOptions) {
     log,
   })
   const files = new ShardFiles(layout)
-  const engine = { remove: async () => {}, seed: async () => {} } as unknown as TorrentEngine
+  const none = { remove: async () => {}, seed: async () => {} } as unknown as TorrentEngine
+  const engine = options.engine ?? none
   const fetcher = new ShardFetcher({
     files,
     origin,
