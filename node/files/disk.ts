@@ -21,6 +21,14 @@ export async function sizeOf(path: string): Promise<number> {
   )
 }
 
+/** Bytes of a file that need no room any more: one that is written in pieces may have its size before its bytes. */
+export async function roomOf(path: string): Promise<number> {
+  return stat(path).then(
+    (facts) => Math.min(facts.size, facts.blocks * 512),
+    () => 0,
+  )
+}
+
 function toNumber(bytes: bigint): number {
   return Number(bytes > BigInt(Number.MAX_SAFE_INTEGER) ? BigInt(Number.MAX_SAFE_INTEGER) : bytes)
 }

@@ -8,7 +8,7 @@ import { dirname, resolve } from 'node:path'
 import { parseShardId } from '../../protocol/ids.ts'
 import type { MergedManifestFile, MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
 import { runFolder, torrentName } from '../../protocol/shard/paths.ts'
-import { diskSpace, sizeOf } from '../files/disk.ts'
+import { diskSpace, roomOf, sizeOf } from '../files/disk.ts'
 import { moveFile } from '../files/durable.ts'
 import { safeJoin } from '../files/layout.ts'
 import { metaPath } from '../origin/partial-file.ts'
@@ -181,7 +181,7 @@ async function refuseFullDisk(places: readonly Place[], to: string): Promise<voi
   let needed = 0
   for (const { file, path } of places) {
     const target = safeJoin(to, path)
-    const there = Math.max(await sizeOf(target), await sizeOf(`${target}.part`))
+    const there = Math.max(await sizeOf(target), await roomOf(`${target}.part`))
     needed += Math.max(0, file.size - there)
   }
   const { freeBytes } = await diskSpace(resolve(to))

@@ -3,11 +3,12 @@
  * same files of one staging folder: what peers gave is gone on with over HTTP piece by piece (`fill-shard`), and the other way round
  * the engine keeps every piece that it finds right.
  */
-import { rm, stat } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import type { FetchSource } from '../../protocol/core/effect.ts'
 import type { Infohash, ShardKey } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { infoMatchesShard, torrentFiles, totalBytes } from '../../protocol/torrent/info.ts'
+import { roomOf } from '../files/disk.ts'
 import type { OnStep } from '../files/steps.ts'
 import type { FetchGate, Pass } from '../pace/gate.ts'
 import { type Clock, type Hasher, type Origin, OriginError, type TorrentEngine } from '../ports.ts'
@@ -265,14 +266,6 @@ export class ShardFetcher {
 
 const wrongText = (wrong: readonly { readonly path: string; readonly reason: string }[]): string =>
   wrong.map(({ path, reason }) => `${path}: ${reason}`).join('; ')
-
-async function roomOf(path: string): Promise<number> {
-  return stat(path).then(
-    // A torrent's file has its whole size before its bytes.
-    (stats) => Math.min(stats.size, stats.blocks * 512),
-    () => 0,
-  )
-}
 
 /** A file with wrong bytes must not be continued: it goes, with what the origin client remembers of it. */
 async function dropFile(path: string): Promise<void> {

@@ -384,8 +384,9 @@ describe('a shard of which the swarm gave a part', () => {
     await stage(rig.whole, rig.client.files, SOME, encodeInfo({ ...info, pieces }))
     await fromWeb(rig)
     expect(isHeld(rig)).toBe(true)
-    // Two that say the same are not named for it.
+    // Two that say the same are not named for it, and nobody else had to be asked.
     expect(rig.client.web.bad).toEqual([])
+    expect(bytesGiven(rig.world)).toBe(0)
   })
 
   it('fetches anew what a lying torrent called right', async () => {
