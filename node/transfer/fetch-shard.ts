@@ -198,10 +198,10 @@ export class ShardFetcher {
     let keeping = Promise.resolve()
     const fetching = engine.fetch(source.infohash, files.staging(shard), {
       peers: source.peers,
-      accept: (info) => {
+      accept: async (info) => {
         if (!infoMatchesShard(info, shard)) return false
         keeping = files.keepInfo(shard, info)
-        keeping.catch(() => {}) // it is waited for below
+        await keeping
         return true
       },
       onProgress: (stats) => {
@@ -211,6 +211,7 @@ export class ShardFetcher {
       },
       signal,
     })
+    // Nobody may write here any more when this ends, also when it is stopped.
     const { downloadedBytes } = await fetching.finally(() => keeping)
     const result = await this.#verify(shard, signal, { structure: structureAlways })
     if (!result.ok || result.built.infohash !== source.infohash) await files.forgetInfo(shard)
