@@ -89,17 +89,15 @@ export function missingRanges(
   bytesMax: number,
 ): ByteRange[] {
   const missing: { start: number; end: number }[] = []
-  for (
-    let piece = Math.floor(range.start / pieceLengthBytes);
-    piece * pieceLengthBytes < range.end;
-    piece++
-  ) {
-    if (isRight(piece)) continue
-    const start = Math.max(piece * pieceLengthBytes, range.start)
+  for (let start = range.start; start < range.end; ) {
+    const piece = Math.floor(start / pieceLengthBytes)
     const end = Math.min((piece + 1) * pieceLengthBytes, range.end)
     const last = missing.at(-1)
-    if (last?.end === start && end - last.start <= bytesMax) last.end = end
-    else missing.push({ start, end })
+    if (!isRight(piece)) {
+      if (last?.end === start && end - last.start <= bytesMax) last.end = end
+      else missing.push({ start, end })
+    }
+    start = end
   }
   return missing
 }

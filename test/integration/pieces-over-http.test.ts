@@ -1,104 +1,36 @@
 /** A fetch that began in the swarm goes on over HTTP piece by piece, and back (PROTOCOL 6): nothing that is right is fetched twice. */
 import { spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
-import { readUpstreamRun } from '../../node/upstream/read-run.ts'
-import type { Shard } from '../../protocol/shard/shard.ts'
-import { decodeInfo, encodeInfo } from '../../protocol/torrent/info.ts'
 import { encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
-import {
-  bytesOf,
-  missingPieces,
-  stage,
-  type WholeShard,
-  wholeShard,
-  writeWhole,
-} from '../support/begun-in-swarm.ts'
-import { makeFetcher, type TestFetcherOptions } from '../support/fetcher.ts'
+import { bytesOf, missingPieces, stage, type WholeShard, writeWhole } from '../support/begun-in-swarm.ts'
 import type { ChildTask } from '../support/fetching-child.ts'
-import { startWorld, type World, type WorldOptions } from '../world/world.ts'
-import { startServer, type TestServer } from './origin-server.ts'
-import { makeDumps, noise } from './world-support.ts'
+import {
+  ALL,
+  aMirror,
+  aRig,
+  asked,
+  aWorld,
+  BIG,
+  bytesGiven,
+  cleanups,
+  FILES,
+  fromWeb,
+  given,
+  isHeld,
+  PAGE,
+  PIECE,
+  SOME,
+  staging,
+  TABLE,
+  useRigs,
+} from '../support/pieces-rig.ts'
 
-const cleanups: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const clean of cleanups.splice(0).reverse()) await clean()
-})
-
-const FOLDER = 'aawiki/20260101/aawiki-20260101-'
-// In raw-byte order of path, as they lie in the torrent; the pieces of 16 KiB know nothing of them.
-const [TABLE, PAGE, BIG] = [
-  `${FOLDER}category.sql.gz`,
-  `${FOLDER}page.sql.gz`,
-  `${FOLDER}pages-articles.xml.bz2`,
-]
-const FILES: Record<string, Buffer> = {
-  [TABLE]: noise(100_000, 1),
-  [PAGE]: noise(30_000, 2),
-  [BIG]: noise(3_000_000, 3),
-}
-const ALL = 3_130_000
-const PIECE = 16_384
-
-interface Rig {
-  readonly world: World
-  readonly whole: WholeShard
-  readonly client: Awaited<ReturnType<typeof makeFetcher>>
-  readonly dumps: string
-}
-
-async function aWorld(
-  options: Partial<WorldOptions> = {},
-  files = FILES,
-): Promise<World & { dumps: string }> {
-  const dumps = await makeDumps(files)
-  const world = await startWorld({ dumps, ...options })
-  cleanups.push(() => rm(dumps, { recursive: true }), world.close)
-  return Object.assign(world, { dumps })
-}
-
-async function aServer(
-  handler: (request: IncomingMessage, response: ServerResponse, count: number) => void,
-): Promise<TestServer> {
-  const server = await startServer(handler)
-  cleanups.push(() => server.close())
-  return server
-}
-
-async function aRig(
-  options: Partial<TestFetcherOptions> = {},
-  world: Awaited<ReturnType<typeof aWorld>> | null = null,
-): Promise<Rig> {
-  const origin = world ?? (await aWorld())
-  const client = await makeFetcher({ originUrl: `${origin.url}/`, ...options })
-  cleanups.push(client.close)
-  const name = { dataset: 'dumps', wiki: 'aawiki', date: '20260101' } as const
-  const run = await readUpstreamRun(client.origin, name, { nowMs: Date.now(), settledAfterMs: 1_000 })
-  const shard = (run.ready ? run.shards[0] : undefined) as Shard
-  return { world: origin, whole: await wholeShard(shard, origin.dumps), client, dumps: origin.dumps }
-}
-
-const fromWeb = (
-  { client, whole }: Rig,
-  signal = new AbortController().signal,
-  onProgress = (_: number) => {},
-) => client.fetcher.fetch(whole.shard, { kind: 'origin' }, { onProgress, signal })
-const staging = ({ client, whole }: Rig) => client.files.staging(whole.shard)
-const isHeld = ({ client }: Rig) =>
-  Object.entries(FILES).every(([path, bytes]) => readFileSync(join(client.layout.mirror, path)).equals(bytes))
-/** What a world gave of dump files: path -> ranges. */
-const given = (world: World) => world.log.filter((one) => one.kind === 'dump')
-const bytesGiven = (world: World) => given(world).reduce((sum, one) => sum + one.bytes, 0)
-
-/** Every second stretch of ten pieces came from peers. */
-const SOME = (piece: number) => Math.floor(piece / 10) % 2 === 0
+useRigs()
 
 async function anEngine(options: { uploadLimitBytesPerSecond?: number } = {}): Promise<WebTorrentEngine> {
   const engine = new WebTorrentEngine({ port: 0, ...options })
@@ -117,25 +49,6 @@ async function aSeed(whole: WholeShard, options: { uploadLimitBytesPerSecond?: n
   return engine
 }
 
-/** An nginx that gives the dumps, and whatever `change` makes of a request. True: it answered. */
-function aMirror(
-  change: (path: string, request: IncomingMessage, response: ServerResponse) => boolean = () => false,
-  files = FILES,
-): Promise<TestServer> {
-  return aServer((request, response) => {
-    const path = decodeURIComponent(request.url ?? '').slice(1)
-    const bytes = files[path]
-    if (change(path, request, response)) return
-    if (bytes === undefined) return void response.writeHead(404).end()
-    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? []
-    const [start, end] = from === undefined ? [0, bytes.length] : [Number(from), Number(to) + 1]
-    const headers = { 'content-length': end - start, 'content-type': 'application/octet-stream' }
-    if (from === undefined) return void response.writeHead(200, headers).end(bytes)
-    const range = { 'content-range': `bytes ${from}-${to}/${bytes.length}` }
-    response.writeHead(206, { ...headers, ...range }).end(bytes.subarray(start, end))
-  })
-}
-
 const CHILD = join(import.meta.dirname, '..', 'support', 'fetching-child.ts')
 
 /** True: it was killed. */
@@ -152,9 +65,6 @@ async function runChild(task: ChildTask): Promise<boolean> {
   expect([code, errors]).toEqual([0, ''])
   return false
 }
-
-const asked = (server: TestServer, path: string) =>
-  server.requests.filter((one) => decodeURIComponent(one.path) === `/${path}`).map((one) => one.headers.range)
 
 describe('a shard of which the swarm gave a part', () => {
   it('is completed over HTTP with what is missing and nothing more, when the last peer died halfway', async () => {
@@ -256,157 +166,6 @@ describe('a shard of which the swarm gave a part', () => {
         expect(at, `${one.path} ${one.range}`).toBeGreaterThanOrEqual(range[1] ?? Number.POSITIVE_INFINITY)
       }
     }
-  })
-
-  it('takes each file from who has it: what one source lacks comes from the next, and the rest from it', async () => {
-    const mirror = await aMirror((path, _, response) => {
-      if (path !== PAGE && path !== TABLE) return false
-      response.writeHead(404).end()
-      return true
-    })
-    const rig = await aRig({ mirrors: [mirror.baseUrl] })
-    await stage(rig.whole, rig.client.files, (piece) => piece > 9 && SOME(piece))
-    const missing = bytesOf(await missingPieces(rig.whole, staging(rig)))
-    const { fromOriginBytes } = await fromWeb(rig)
-    expect(isHeld(rig)).toBe(true)
-    expect(fromOriginBytes).toBe(130_000)
-    expect(rig.client.origin.bytesElsewhere).toBeLessThanOrEqual(missing - 130_000 + PIECE)
-    // It said once that it lacks a file.
-    expect([asked(mirror, TABLE).length, asked(mirror, PAGE).length]).toEqual([1, 1])
-    expect(rig.client.web.bad).toEqual([])
-  })
-
-  it('leaves a source that ignores Range, and takes nothing of what it sends', async () => {
-    const mirror = await aMirror((path, _, response) => {
-      response.writeHead(200, { 'content-length': FILES[path]?.length ?? 0 }).end(FILES[path])
-      return true
-    })
-    const rig = await aRig({ mirrors: [mirror.baseUrl] })
-    await stage(rig.whole, rig.client.files, SOME)
-    const missing = bytesOf(await missingPieces(rig.whole, staging(rig)))
-    const { fromOriginBytes } = await fromWeb(rig)
-    expect(isHeld(rig)).toBe(true)
-    expect(fromOriginBytes).toBeLessThanOrEqual(missing + PIECE)
-    // One for each of the two ranges that were under way.
-    expect(mirror.requests.length).toBeLessThanOrEqual(2)
-    expect(rig.client.web.bad).toEqual([])
-  })
-
-  it('fetches a file whole when all who have it give no ranges; files of which nothing is missing stay', async () => {
-    const origin = await aWorld()
-    const rangeless = await aServer(async (request, response) => {
-      const answer = await fetch(`${origin.url}${request.url}`, {
-        headers: { 'user-agent': 'a@example.org' },
-      })
-      const headers = { 'content-type': answer.headers.get('content-type') ?? '' }
-      response.writeHead(answer.status, headers).end(Buffer.from(await answer.arrayBuffer()))
-    })
-    const rig = await aRig({ originUrl: rangeless.baseUrl }, origin)
-    // All of the first two files; of the third the half.
-    await stage(rig.whole, rig.client.files, (piece) => piece < 100)
-    await fromWeb(rig)
-    expect(isHeld(rig)).toBe(true)
-    expect([asked(rangeless, TABLE), asked(rangeless, PAGE)]).toEqual([[], []])
-    expect(asked(rangeless, BIG).at(-1)).toBeUndefined()
-  })
-
-  it('keeps every piece when nobody has the rest', async () => {
-    const origin = await aWorld()
-    let isGone = false
-    const server = await aServer(async (request, response) => {
-      if (isGone && request.url?.endsWith('.bz2')) return void response.writeHead(404).end()
-      const { range } = request.headers
-      const answer = await fetch(`${origin.url}${request.url}`, {
-        headers: { 'user-agent': 'a@example.org', ...(range === undefined ? {} : { range }) },
-      })
-      const headers = Object.fromEntries(
-        ['content-type', 'content-range'].flatMap((name) => {
-          const value = answer.headers.get(name)
-          return value === null ? [] : [[name, value]]
-        }),
-      )
-      response.writeHead(answer.status, headers).end(Buffer.from(await answer.arrayBuffer()))
-    })
-    const rig = await aRig({ originUrl: server.baseUrl }, origin)
-    await stage(rig.whole, rig.client.files, SOME)
-    const before = await missingPieces(rig.whole, staging(rig))
-    isGone = true
-    await expect(fromWeb(rig)).rejects.toMatchObject({
-      code: 'origin-unavailable',
-      message: expect.stringContaining('not-found'),
-    })
-    const after = await missingPieces(rig.whole, staging(rig))
-    expect(bytesOf(after)).toBeLessThanOrEqual(bytesOf(before))
-    isGone = false
-    await fromWeb(rig)
-    expect(isHeld(rig)).toBe(true)
-  })
-
-  it('finds a wrong piece at once, names who gave it, and takes the rest of that file from others', async () => {
-    const wrong = { ...FILES, [BIG]: Buffer.from(FILES[BIG] as Buffer) }
-    for (let at = 0; at < 3_000_000; at += 50_000) wrong[BIG]?.fill(0, at, at + 100)
-    const [bad, good] = [await aMirror(undefined, wrong), await aMirror()]
-    const rig = await aRig({ mirrors: [bad.baseUrl, good.baseUrl] })
-    await stage(rig.whole, rig.client.files, SOME)
-    const missing = bytesOf(await missingPieces(rig.whole, staging(rig)))
-    await fromWeb(rig)
-    expect(isHeld(rig)).toBe(true)
-    const named = rig.client.web.bad.map(({ source, path }) => `${source} aawiki/${path}`)
-    expect(new Set(named)).toEqual(new Set([`${bad.host} ${BIG}`]))
-    // At most the two ranges under way were begun in vain.
-    expect(asked(bad, BIG).length).toBeLessThanOrEqual(2)
-    const wasted = rig.client.origin.bytesElsewhere - missing
-    expect(wasted).toBeLessThan(2 * (10 * PIECE + 256 * 1024))
-    expect(bytesGiven(rig.world)).toBe(0)
-  })
-
-  it('judges by digests what no piece proves, and asks others for that alone', async () => {
-    const wrong = { ...FILES, [BIG]: Buffer.from(FILES[BIG] as Buffer) }
-    wrong[BIG]?.fill(0, 2_999_990)
-    const mirror = await aMirror(undefined, wrong)
-    const rig = await aRig({ mirrors: [mirror.baseUrl] })
-    await stage(rig.whole, rig.client.files, SOME)
-    const { fromOriginBytes } = await fromWeb(rig)
-    expect(isHeld(rig)).toBe(true)
-    expect(rig.client.web.bad.map(({ source, path }) => [source, `aawiki/${path}`])).toEqual([
-      [mirror.host, BIG],
-    ])
-    expect(fromOriginBytes).toBeLessThanOrEqual(PIECE)
-  })
-
-  it('does not let a torrent that lies about its pieces stand against upstream', async () => {
-    const [one, two] = [await aMirror(), await aMirror()]
-    const rig = await aRig({ mirrors: [one.baseUrl, two.baseUrl] })
-    const info = decodeInfo(rig.whole.built.info)
-    if (info === null) throw new Error('no info')
-    // The pieces that the liar gave pass; those that it did not give never can.
-    const pieces = Uint8Array.from(info.pieces, (byte, at) => (SOME(Math.floor(at / 20)) ? byte : byte ^ 1))
-    await stage(rig.whole, rig.client.files, SOME, encodeInfo({ ...info, pieces }))
-    await fromWeb(rig)
-    expect(isHeld(rig)).toBe(true)
-    // Two that say the same are not named for it, and nobody else had to be asked.
-    expect(rig.client.web.bad).toEqual([])
-    expect(bytesGiven(rig.world)).toBe(0)
-  })
-
-  it('fetches anew what a lying torrent called right', async () => {
-    const rig = await aRig()
-    const { whole, client } = rig
-    const bent = Buffer.from(whole.bytes)
-    bent.fill(7, 60 * PIECE + 5, 60 * PIECE + 50)
-    const info = decodeInfo(whole.built.info)
-    if (info === null) throw new Error('no info')
-    const pieces = Uint8Array.from(info.pieces)
-    pieces.set(
-      createHash('sha1')
-        .update(bent.subarray(60 * PIECE, 61 * PIECE))
-        .digest(),
-      60 * 20,
-    )
-    await stage({ ...whole, bytes: bent }, client.files, SOME, encodeInfo({ ...info, pieces }))
-    await fromWeb(rig)
-    expect(isHeld(rig)).toBe(true)
-    expect(client.web.bad).toEqual([])
   })
 
   it('waits with its pieces when the budget of the month is used up in the middle', async () => {
