@@ -113,8 +113,9 @@ async function getFile(place: Place, options: GetOptions, report: Report): Promi
       const isOver = !tried.isWrong || before !== 'believe' || tried.isAlone
       if (tried.isWrong && before === 'believe') before = 'doubt'
       if (tried.isWholeOnly) wholeOnly.push(source)
-      if (isOver) reasons.push(`${source.name}: ${tried.why}`)
-      if (isOver) return false
+      if (!isOver) continue
+      reasons.push(`${source.name}: ${tried.why}`)
+      return false
     }
   }
   const done = async (source: FileSource): Promise<GotFile> => {
