@@ -140,10 +140,10 @@ export class WebFiles {
     { onBytes, anew, signal }: WebOptions,
   ): Promise<readonly string[]> {
     const { origin } = this.#parts
+    const isAnew = anew?.has(file.path) === true
     let last: unknown = null
     for (const place of this.#left(shard, file.path)) {
       const count = (received: number) => onBytes(received, place.from === null)
-      const isAnew = anew?.has(file.path) === true
       const options = {
         anew: isAnew,
         onBytes: count,
