@@ -77,6 +77,8 @@ export type BaseConfig = Pick<
   | 'bittorrent'
   | 'engine'
   | 'trackers'
+  | 'dht'
+  | 'lsd'
   | 'downloadLimitBytesPerSecond'
   | 'uploadLimitBytesPerSecond'
   | 'rereadLimitBytesPerSecond'
@@ -130,7 +132,7 @@ export async function startBase(config: BaseConfig, bytesWanted: number): Promis
       quiet: config.quietHours,
       budget,
     })
-    const { engine, endpoints, about } = await startEngine(config, log.child({ part: 'torrent' }))
+    const { engine, endpoints, about } = await startEngine(config, layout, log.child({ part: 'torrent' }))
     stack.push(() => engine.stop())
     const network = new Libp2pNetwork({
       identity,

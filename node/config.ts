@@ -2,6 +2,7 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { PROJECTS, type Project } from '../protocol/dump/project.ts'
+import { DISCOVERY_SETTINGS, type DiscoveryConfig, discoveryConfigOf } from './config-discovery.ts'
 import { ENGINE_SETTINGS, type EngineChoice, engineChoiceOf } from './config-engine.ts'
 import { SOURCE_SETTINGS, type SourceConfig, sourceConfigOf } from './config-sources.ts'
 import { LOG_LEVELS, type LogLevel } from './observe/log.ts'
@@ -21,9 +22,8 @@ import {
   whole,
   yesNo,
 } from './settings.ts'
-import { isTrackerUrl } from './transfer/tracker.ts'
 
-export interface NodeConfig extends SourceConfig {
+export interface NodeConfig extends SourceConfig, DiscoveryConfig {
   /** Absolute. */
   readonly dataDir: string
   /** The federation's `1.root.json`; absolute. */
@@ -53,8 +53,6 @@ export interface NodeConfig extends SourceConfig {
   readonly leave: boolean
   readonly downloadLimitBytesPerSecond: number | null
   readonly uploadLimitBytesPerSecond: number | null
-  /** Announce URLs. */
-  readonly trackers: readonly string[]
   /** For reading again what is held. */
   readonly rereadLimitBytesPerSecond: number
   /** Claims, and fetches, under way at once. */
@@ -154,13 +152,7 @@ export const BASE_SETTINGS = {
     kind: orNull(size),
     default: null,
   },
-  tracker: {
-    value: '<url>',
-    help: 'a BitTorrent tracker to announce to: http, https or udp with a port',
-    kind: list(textLike('a tracker, http://host/announce or udp://host:port', isTrackerUrl), 16),
-    default: [],
-    repeat: true,
-  },
+  ...DISCOVERY_SETTINGS,
   rereadLimit: {
     value: '<size>',
     help: 'bytes a second at which what is held is read again, once in 30 days',
@@ -274,7 +266,7 @@ export function baseConfigOf(
     http: { ...values.http, allowedHosts: values.allowedHost },
     downloadLimitBytesPerSecond: values.downloadLimit,
     uploadLimitBytesPerSecond: values.uploadLimit,
-    trackers: values.tracker,
+    ...discoveryConfigOf(values),
     rereadLimitBytesPerSecond: values.rereadLimit,
     logLevel: values.logLevel,
   }

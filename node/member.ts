@@ -302,6 +302,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
       badSources: web.bad,
       torrents: await engine.stats(),
       engine: base.engineAbout(),
+      discovery: await engine.discovery(),
     }),
     stop: async () => {
       neighbours.stop()

@@ -339,7 +339,26 @@ export interface TorrentEngine {
   remove(infohash: Infohash): Promise<void>
   /** Of all that it has. While it starts again, what it had. */
   stats(): Promise<TorrentStats[]>
+  /** How it finds peers besides trackers. */
+  discovery(): Promise<Discovery>
   stop(): Promise<void>
+}
+
+/** How peers are found besides trackers, for status. */
+export interface Discovery {
+  /** BitTorrent's mainline DHT (BEP 5). */
+  readonly dht: DiscoveryStats
+  /** Local service discovery (BEP 14). */
+  readonly lsd: DiscoveryStats
+}
+
+export interface DiscoveryStats {
+  /** Why it does not run, in words; null: it runs. */
+  readonly off: string | null
+  /** Others that are known, where it has a table of them. */
+  readonly nodes: number
+  /** Unix ms when a torrent was announced there last; null: not yet. */
+  readonly announcedAtMs: number | null
 }
 
 /** Which program seeds, for status. */

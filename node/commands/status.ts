@@ -1,4 +1,5 @@
 import type { NodeStatus } from '../observe/status.ts'
+import type { DiscoveryStats } from '../ports.ts'
 import { readSettings, webAddress, yesNo } from '../settings.ts'
 import type { Command } from './command.ts'
 import { UserError } from './user-error.ts'
@@ -93,6 +94,7 @@ export function describe(now: NodeStatus): string[] {
       : []),
     ...paceLines(now.pace),
     `reachable   ${now.reachable ? 'yes' : 'no: nobody dialled back yet'}`,
+    `discovery   ${discoveryText('DHT', now.bittorrent.discovery.dht, now.nowMs)}; ${discoveryText('local network', now.bittorrent.discovery.lsd, now.nowMs)}`,
     ...now.fetches.map(
       (one) =>
         `fetching    ${one.shard} from ${one.from}, ${Math.floor((one.doneBytes * 100) / Math.max(1, one.sizeBytes))} %`,
@@ -104,6 +106,12 @@ export function describe(now: NodeStatus): string[] {
       ? [`            and ${open.length - PROBLEMS_SHOWN} more problems`]
       : []),
   ]
+}
+
+function discoveryText(name: string, { off, nodes, announcedAtMs }: DiscoveryStats, nowMs: number): string {
+  if (off !== null) return `${name} off: ${off}`
+  const known = nodes === 0 ? '' : ` ${nodes} nodes,`
+  return `${name}${known} ${announcedAtMs === null ? 'nothing announced yet' : `announced ${spanText(nowMs - announcedAtMs)} ago`}`
 }
 
 /** Nothing when the volunteer set no limit and nothing waits. */

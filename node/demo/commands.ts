@@ -91,6 +91,8 @@ function memberFlags(member: PlannedNode, world: WorldAddresses): string[] {
     ...['--operator', member.operator, '--capacity', CAPACITY],
     ...['--listen', multiaddrOf(member), '--bittorrent-port', String(member.bittorrentPort)],
     ...['--http', `127.0.0.1:${member.httpPort}`],
+    // Nothing of the demo leaves this machine, whatever the defaults become.
+    ...['--tracker', 'none', '--no-dht', '--no-lsd'],
   ]
 }
 

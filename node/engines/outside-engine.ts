@@ -11,6 +11,7 @@ import type { Infohash } from '../../protocol/ids.ts'
 import { decodeInfo, type Info, totalBytes } from '../../protocol/torrent/info.ts'
 import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import {
+  type Discovery,
   type EngineAbout,
   type Log,
   type SeedSource,
@@ -21,6 +22,7 @@ import {
   type TorrentStats,
 } from '../ports.ts'
 import { checkSizes } from '../transfer/chunk-store.ts'
+import { offStats } from '../transfer/discovery-stats.ts'
 import { asTorrentError } from '../transfer/torrent-errors.ts'
 import { type FolderMap, isBelow, mapFolder, sameFolder } from './folders.ts'
 import { type ClientTorrent, MARK, type SeedClient } from './seed-client.ts'
@@ -147,6 +149,11 @@ export class OutsideEngine implements TorrentEngine {
     await this.#takeBack(infohash).catch((error: unknown) =>
       log.warn({ infohash, error: String(error) }, 'a torrent is removed later: the program does not answer'),
     )
+  }
+
+  async discovery(): Promise<Discovery> {
+    const off = offStats(`${this.#options.client.name} announces what it seeds`)
+    return { dht: off, lsd: off }
   }
 
   async stats(): Promise<TorrentStats[]> {

@@ -1,8 +1,10 @@
 /** From the configuration to a running engine: our own alone, or with another program that seeds. */
 import { resolve } from 'node:path'
 import type { BaseConfig } from '../base.ts'
+import type { Layout } from '../files/layout.ts'
 import type { EngineAbout, Log, TorrentEngine, TorrentPeer } from '../ports.ts'
 import { EngineProcess } from '../transfer/engine-process.ts'
+import type { WebTorrentEngineOptions } from '../transfer/torrent-client.ts'
 import { VERSION } from '../version.ts'
 import { OutsideEngine } from './outside-engine.ts'
 import { QBittorrent } from './qbittorrent.ts'
@@ -17,13 +19,13 @@ export interface StartedEngine {
 }
 
 /** Rejects with an Error of one sentence: a port in use, or a program that does not answer. */
-export async function startEngine(config: BaseConfig, log: Log): Promise<StartedEngine> {
+export async function startEngine(config: BaseConfig, layout: Layout, log: Log): Promise<StartedEngine> {
   const { bittorrent, engine: choice } = config
   const own = new EngineProcess({
     host: bittorrent.host,
     port: bittorrent.port,
     // A program that seeds announces what it seeds by itself.
-    trackers: choice.kind === 'own' ? config.trackers : [],
+    ...(choice.kind === 'own' ? discovery(config, layout) : {}),
     ...(config.announceHost === null ? {} : { announceHost: config.announceHost }),
     ...limits(config),
     isDebug: config.logLevel === 'debug',
@@ -43,6 +45,14 @@ export async function startEngine(config: BaseConfig, log: Log): Promise<Started
   // What seeds, and what fetches: a seed that cannot be dialled dials whoever fetches from it.
   const ports = [engine.port, own.port]
   return { engine, endpoints: ports.map((port) => ({ host, port })), about: () => engine.about }
+}
+
+/** No DHT is an absent option. */
+function discovery(
+  { trackers, dht, lsd }: BaseConfig,
+  layout: Layout,
+): Pick<WebTorrentEngineOptions, 'trackers' | 'dht' | 'lsd'> {
+  return { trackers, lsd, ...(dht === null ? {} : { dht: { ...dht, nodesPath: layout.dht } }) }
 }
 
 /** No limit is an absent option. */

@@ -8,6 +8,8 @@ export interface Layout {
   /** Unverified bytes; moved into the mirror file by file. On the same file system as the mirror. */
   readonly staging: string
   readonly torrents: string
+  /** The nodes of the BitTorrent DHT that answered last. */
+  readonly dht: string
   /** The level database. */
   readonly store: string
   readonly log: string
@@ -20,6 +22,7 @@ export function layoutOf(root: string): Layout {
     mirror: join(base, 'mirror'),
     staging: join(base, 'staging'),
     torrents: join(base, 'torrents'),
+    dht: join(base, 'dht.json'),
     store: join(base, 'store'),
     log: join(base, 'log'),
   }

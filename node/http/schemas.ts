@@ -54,6 +54,8 @@ const knownNode = object({
   listed: yesNo,
 })
 
+const discovery = object({ off: textOrNull, nodes: whole, announcedAtMs: wholeOrNull })
+
 export const STATUS_SCHEMA = object({
   version: text,
   node: text,
@@ -66,7 +68,7 @@ export const STATUS_SCHEMA = object({
   reachable: yesNo,
   peers: whole,
   addresses: list(text),
-  bittorrent: object({ port: whole, engine: text }),
+  bittorrent: object({ port: whole, engine: text, discovery: object({ dht: discovery, lsd: discovery }) }),
   capacity: object({ bytesTotal: whole, bytesUsed: whole }),
   catalog: object({ source: text, readAtMs: wholeOrNull, observed: whole }),
   counts,

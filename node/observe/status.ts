@@ -7,7 +7,7 @@ import { bytesUsed, type CoreState } from '../../protocol/core/state.ts'
 import { type FederationId, type NodeId, parseShardKey, type ShardId } from '../../protocol/ids.ts'
 import type { Standing } from '../../protocol/ledger/ledger.ts'
 import type { AuditOutcome } from '../../protocol/manifest/entry.ts'
-import type { EngineAbout, TorrentStats } from '../ports.ts'
+import type { Discovery, EngineAbout, TorrentStats } from '../ports.ts'
 import type { BadSource } from '../sources/web-files.ts'
 import { engineProblem } from './engine-status.ts'
 import { badSource, type PaceStatus, paused } from './pace-status.ts'
@@ -31,8 +31,8 @@ export interface NodeStatus {
   /** Connected now. */
   readonly peers: number
   readonly addresses: readonly string[]
-  /** Where the seeds are reached, and what seeds: `own 0.1.0`, `qBittorrent 4.5.2`. */
-  readonly bittorrent: { readonly port: number; readonly engine: string }
+  /** Where the seeds are reached, what seeds: `own 0.1.0`, `qBittorrent 4.5.2`, and how peers are found besides trackers. */
+  readonly bittorrent: { readonly port: number; readonly engine: string; readonly discovery: Discovery }
   readonly capacity: { readonly bytesTotal: number; readonly bytesUsed: number }
   readonly catalog: CatalogStatus
   readonly counts: StatusCounts
@@ -149,6 +149,7 @@ export interface StatusExtra {
   readonly addresses: readonly string[]
   readonly bittorrentPort: number
   readonly engine: EngineAbout
+  readonly discovery: Discovery
   readonly originBytes: number
   readonly elsewhereBytes: number
   readonly pace: PaceStatus
@@ -182,7 +183,11 @@ export function nodeStatus(state: StatusState, extra: StatusExtra): NodeStatus {
     reachable: state.reachable,
     peers: extra.peers,
     addresses: extra.addresses,
-    bittorrent: { port: extra.bittorrentPort, engine: `${extra.engine.name} ${extra.engine.version}` },
+    bittorrent: {
+      port: extra.bittorrentPort,
+      engine: `${extra.engine.name} ${extra.engine.version}`,
+      discovery: extra.discovery,
+    },
     capacity: { bytesTotal: state.settings.bytesTotal, bytesUsed: bytesUsed(state) },
     catalog: catalogStatus(state, extra.nowMs),
     counts: counts(state, rows, nodes),

@@ -1,6 +1,6 @@
 /** What goes between a node and the process of its BitTorrent engine: plain data only, copied by structured clone. */
 import type { Infohash } from '../../protocol/ids.ts'
-import type { TorrentEngine, TorrentPeer, TorrentStats } from '../ports.ts'
+import type { Discovery, TorrentEngine, TorrentPeer, TorrentStats } from '../ports.ts'
 import type { PlainError } from './engine-channel.ts'
 import type { WebTorrentEngineOptions } from './torrent-client.ts'
 
@@ -48,6 +48,7 @@ export interface EngineCalls {
   addPeers(request: { readonly infohash: Infohash; readonly peers: readonly TorrentPeer[] }): void
   remove(request: { readonly infohash: Infohash }): void
   stats(request: null): TorrentStats[]
+  discovery(request: null): Discovery
   /** Answered at once as long as its loop turns. */
   ping(request: null): void
   stop(request: null): void

@@ -66,6 +66,7 @@ const answers: Handlers<EngineCalls> = {
   addPeers: ({ infohash, peers }) => running().addPeers(infohash, peers),
   remove: ({ infohash }) => running().remove(infohash),
   stats: () => running().stats(),
+  discovery: () => running().discovery(),
   ping: () => {},
   stop: async () => engine?.stop(),
 }

@@ -5,6 +5,7 @@
  */
 import type { Infohash } from '../../protocol/ids.ts'
 import {
+  type Discovery,
   type Log,
   type SeedSource,
   type TorrentEngine,
@@ -13,6 +14,7 @@ import {
   type TorrentReader,
   type TorrentStats,
 } from '../ports.ts'
+import { NO_DISCOVERY } from './discovery-stats.ts'
 import type { EngineProcessOptions, Fetched, SeedRequest } from './engine-calls.ts'
 import { fromPlain, type PlainError } from './engine-channel.ts'
 import { EngineJobs, type FetchOptions, type OpenOptions, unlessLost, untilAnswered } from './engine-jobs.ts'
@@ -146,6 +148,10 @@ export class EngineProcess implements TorrentEngine {
     })
     this.#stats = all
     return all
+  }
+
+  async discovery(): Promise<Discovery> {
+    return (await this.#keeper.current?.call('discovery', null).catch(unlessLost)) ?? NO_DISCOVERY
   }
 
   async stop(): Promise<void> {

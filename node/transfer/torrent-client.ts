@@ -1,10 +1,11 @@
 /**
- * The engine's package, listening: its settings and what they avoid. uTP off (dialled first, slow); DHT, LSD, NAT mapping
- * and its trackers off (a client with timers for each torrent); PEX off (peers come from signed manifests); web seeds off (archives are read over HTTP by another
+ * The engine's package, listening: its settings and what they avoid. uTP off (dialled first, slow); its DHT, LSD and trackers off
+ * (our announcer tells them, for all torrents together); NAT mapping off; PEX off (peers come from signed manifests); web seeds off (archives are read over HTTP by another
  * part); no encryption, no WebRTC.
  */
 import WebTorrent from 'webtorrent'
 import type { Log } from '../ports.ts'
+import type { DhtOptions } from './dht-options.ts'
 import { startError } from './torrent-errors.ts'
 
 export interface WebTorrentEngineOptions {
@@ -12,8 +13,10 @@ export interface WebTorrentEngineOptions {
   readonly host?: string
   /** TCP port; 0 = the system chooses. */
   readonly port: number
-  /** BitTorrent's mainline DHT. Listens on all addresses. @default false */
-  readonly dht?: boolean
+  /** BitTorrent's mainline DHT, by our own client. @default none */
+  readonly dht?: DhtOptions
+  /** Local service discovery, by our own client. @default false */
+  readonly lsd?: boolean
   /** Announce URLs (http, udp), told by our own announcer. @default none */
   readonly trackers?: readonly string[]
   /** By which others reach us; decides who may be told of it. @default `host` */
@@ -36,11 +39,11 @@ export interface WebTorrentEngineOptions {
 
 /** Rejects with an Error of one plain sentence when the port is in use or forbidden. */
 export async function listen(options: WebTorrentEngineOptions): Promise<WebTorrent> {
-  const { host = '127.0.0.1', port, dht = false, maxConns = 55 } = options
+  const { host = '127.0.0.1', port, maxConns = 55 } = options
   const client = new WebTorrent({
     torrentPort: { port, host },
     maxConns,
-    dht,
+    dht: false,
     tracker: false,
     lsd: false,
     utp: false,

@@ -14,6 +14,7 @@ import type WebTorrent from 'webtorrent'
 import type { Infohash } from '../../protocol/ids.ts'
 import { decodeInfo, type Info, infohashOf } from '../../protocol/torrent/info.ts'
 import {
+  type Discovery,
   type SeedSource,
   type TorrentEngine,
   TorrentError,
@@ -24,6 +25,8 @@ import {
 import { Announcer, type AnnouncerOptions } from './announcer.ts'
 import { ChunkStore } from './chunk-store.ts'
 import { Dialler } from './dialler.ts'
+import { type RunningDiscovery, startDiscovery } from './discovery.ts'
+import { NO_DISCOVERY } from './discovery-stats.ts'
 import { Door } from './door.ts'
 import { FilePool } from './file-pool.ts'
 import { FileTaker } from './file-taker.ts'
@@ -51,6 +54,7 @@ export class WebTorrentEngine implements TorrentEngine {
   readonly #announcer: Announcer
   #seedFailed: (infohash: Infohash, error: TorrentError) => void = () => {}
   #door: Door | null = null
+  #discovery: RunningDiscovery | null = null
   #client: WebTorrent | null = null
   #port = 0
 
@@ -92,7 +96,13 @@ export class WebTorrentEngine implements TorrentEngine {
   async start(): Promise<void> {
     if (this.#client !== null) throw new TorrentError('engine', 'the BitTorrent engine runs already')
     const { log } = this.#options
-    const client = await listen(this.#options)
+    const discovery = await startDiscovery(this.#options, (infohashes, peer) => {
+      for (const infohash of infohashes) if (this.#transfers.has(infohash)) this.addPeers(infohash, [peer])
+    })
+    const client = await listen(this.#options).catch(async (error: unknown) => {
+      await discovery.stop()
+      throw error
+    })
     client.on('error', (error: Error) => {
       log?.error({ error: error.message }, 'the BitTorrent engine failed')
       if (!client.destroyed) return
@@ -109,9 +119,10 @@ export class WebTorrentEngine implements TorrentEngine {
       ...(handshakeMs === undefined ? {} : { handshakeMs }),
     })
     this.#client = client
+    this.#discovery = discovery
     this.#port = client.torrentPort
     this.#seeds.start()
-    this.#announcer.start()
+    this.#announcer.start(discovery.places)
   }
 
   async seed(torrent: Uint8Array | SeedSource, root: string): Promise<void> {
@@ -189,12 +200,17 @@ export class WebTorrentEngine implements TorrentEngine {
     return [...this.#seeds.stats(), ...[...this.#transfers.values()].map((transfer) => transfer.stats())]
   }
 
+  async discovery(): Promise<Discovery> {
+    return this.#discovery?.stats() ?? NO_DISCOVERY
+  }
+
   async stop(): Promise<void> {
     const client = this.#client
     this.#client = null
     if (client === null) return
     this.#door?.close()
     await this.#announcer.stop()
+    await this.#discovery?.stop()
     await this.#seeds.stop()
     await Promise.all([...this.#transfers.keys()].map((infohash) => this.remove(infohash)))
     if (!client.destroyed) await new Promise<void>((resolve) => client.destroy(() => resolve()))
@@ -242,7 +258,8 @@ export class WebTorrentEngine implements TorrentEngine {
   }
 
   #isSelf({ host, port }: TorrentPeer): boolean {
-    return port === this.#port && host === (this.#options.host ?? '127.0.0.1')
+    const { host: own = '127.0.0.1', announceHost } = this.#options
+    return port === this.#port && (host === own || host === announceHost)
   }
 
   /** The info dictionary first; once it is accepted, `body` fetches what it names. */

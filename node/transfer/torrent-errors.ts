@@ -29,14 +29,20 @@ export function asTorrentError(error: unknown): TorrentError {
   return isDisk ? diskError(error) : new TorrentError('engine', error.message, { cause: error })
 }
 
-export function startError(error: NodeJS.ErrnoException, host: string, port: number): Error {
+/** One sentence; `what` listens. */
+export function startError(
+  error: NodeJS.ErrnoException,
+  host: string,
+  port: number,
+  what = 'BitTorrent',
+): Error {
   const reasons: Record<string, string> = {
-    EADDRINUSE: `BitTorrent port ${port} is already in use`,
-    EACCES: `BitTorrent port ${port} may not be used by this user`,
-    EADDRNOTAVAIL: `BitTorrent cannot listen on ${host}: this machine has no such address`,
+    EADDRINUSE: `${what} port ${port} is already in use`,
+    EACCES: `${what} port ${port} may not be used by this user`,
+    EADDRNOTAVAIL: `${what} cannot listen on ${host}: this machine has no such address`,
   }
   return new Error(
-    reasons[error.code ?? ''] ?? `BitTorrent cannot listen on ${host}:${port}: ${error.message}`,
+    reasons[error.code ?? ''] ?? `${what} cannot listen on ${host}:${port}: ${error.message}`,
     {
       cause: error,
     },

@@ -47,10 +47,14 @@ export function isPrivateHost(host: string): boolean {
   return isAddress && networkOfAddress(bare) === null
 }
 
-/** Whoever cannot be reached from outside tells no public tracker that it is there. `0.0.0.0` and `::` may be reachable. */
+/** `0.0.0.0` and `::` may be reachable from outside. */
+export function mayBePublic(announcedHost: string): boolean {
+  return announcedHost === '0.0.0.0' || announcedHost === '::' || !isPrivateHost(announcedHost)
+}
+
+/** Whoever cannot be reached from outside tells no public tracker that it is there. */
 export function mayAnnounce(url: string, announcedHost: string): boolean {
-  const isAny = announcedHost === '0.0.0.0' || announcedHost === '::'
-  return isAny || !isPrivateHost(announcedHost) || isPrivateHost(new URL(url).hostname)
+  return mayBePublic(announcedHost) || isPrivateHost(new URL(url).hostname)
 }
 
 function urlOf(url: string, announce: Announce): string {

@@ -10,9 +10,9 @@ declare module 'webtorrent' {
     readonly torrentPort: { readonly port: number; readonly host: string }
     /** Connections a torrent. */
     readonly maxConns: number
-    readonly dht: boolean
+    readonly dht: false
     readonly tracker: false
-    readonly lsd: boolean
+    readonly lsd: false
     readonly utp: boolean
     readonly utPex: boolean
     readonly natUpnp: boolean

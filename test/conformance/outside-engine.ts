@@ -108,6 +108,7 @@ function pooled(pool: Pool, port: number): TorrentEngine & { own: TorrentEngine;
     open: (...all) => engine.open(...all),
     addPeers: (...all) => engine.addPeers(...all),
     remove: (...all) => engine.remove(...all),
+    discovery: () => own.discovery(),
     stats: () => engine.stats(),
   }
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { NO_STRANGERS } from '../support/cli.ts'
 import {
   ask,
   type Demo,
@@ -60,7 +61,8 @@ async function startVolunteer(
     ...['--origin', file.world.wikimedia, '--contact', 'me@example.org', '--listen', '/ip4/127.0.0.1/tcp/0'],
     ...['--bittorrent-port', '0', '--http', '127.0.0.1:0', ...flags],
   ]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const env = { ...process.env, ...NO_STRANGERS }
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
   children.push(child)
   let output = ''
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve))

@@ -159,6 +159,10 @@ describe.each([
     expect((await status()).bittorrent).toEqual({
       port: program.port,
       engine: expect.stringMatching(new RegExp(`^${kind} \\d`, 'i')),
+      discovery: {
+        dht: expect.objectContaining({ off: expect.stringMatching(/ announces what it seeds$/) }),
+        lsd: expect.objectContaining({ off: expect.stringMatching(/ announces what it seeds$/) }),
+      },
     })
 
     await rm(join(seeding.dataDir, 'mirror', real.shard.wiki), { recursive: true })

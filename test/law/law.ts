@@ -21,6 +21,7 @@ const REASON = /^(?:.*\n){0,11}.*(?:Longer than|Over) 300 lines: \S.+/
 /** Each library is named in one file, so that it can be exchanged there. More than one: with the reason. */
 const ADAPTERS: Readonly<Record<string, readonly string[]>> = {
   '@fastify/static': ['node/http/server.ts'],
+  'bittorrent-dht': ['node/transfer/dht.ts', 'node/transfer/bittorrent-dht.d.ts'],
   fastify: ['node/http/server.ts'],
   commander: ['node/cli.ts'],
   level: ['node/store/level-store.ts'],
@@ -53,6 +54,7 @@ const ENTRIES: Readonly<Record<string, string>> = {
   'node/wikiseed.js': 'the command',
   'web/status/status.js': 'loaded by index.html',
   'web/status/words.d.ts': 'types of words.js, for the tests',
+  'node/transfer/bittorrent-dht.d.ts': 'types of a package',
   'node/transfer/webtorrent.d.ts': 'types of a package',
   'node/net/memory-network.ts': 'the in-memory twin of a port, run by its conformance suite',
   'node/store/memory-store.ts': 'the in-memory twin of a port, run by its conformance suite',

@@ -28,6 +28,9 @@ export function at(...names: string[]): string {
   return join(folder, ...names)
 }
 
+/** Nothing leaves this machine, whatever the defaults become. */
+export const NO_STRANGERS = { WIKISEED_TRACKER: 'none', WIKISEED_DHT: 'no', WIKISEED_LSD: 'no' }
+
 export interface Ended {
   readonly code: number | null
   readonly out: string
@@ -38,7 +41,7 @@ export function start(
   args: readonly string[],
   node = process.execPath,
 ): { child: ChildProcess; ended: Promise<Ended> } {
-  const env = { PATH: process.env.PATH ?? '', HOME: folder }
+  const env = { PATH: process.env.PATH ?? '', HOME: folder, ...NO_STRANGERS }
   const child = spawn(node, [WIKISEED, ...args], {
     cwd: folder,
     env,

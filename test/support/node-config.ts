@@ -19,6 +19,8 @@ export const QUIET_MEMBER = {
   downloadLimitBytesPerSecond: null,
   uploadLimitBytesPerSecond: null,
   trackers: [],
+  dht: null,
+  lsd: false,
   rereadLimitBytesPerSecond: 8_000_000,
   fetchesMax: 4,
   logLevel: 'silent',

@@ -14,6 +14,10 @@ export function extraOf(cores: Cores, more: Partial<StatusExtra> = {}): StatusEx
     addresses: ['/ip4/127.0.0.1/tcp/1'],
     bittorrentPort: 6881,
     engine: { name: 'own', version: '0.1.0', problem: null },
+    discovery: {
+      dht: { off: null, nodes: 142, announcedAtMs: null },
+      lsd: { off: 'turned off', nodes: 0, announcedAtMs: null },
+    },
     originBytes: 500,
     elsewhereBytes: 70,
     pace: {

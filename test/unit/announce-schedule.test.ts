@@ -9,10 +9,10 @@ const MINUTE_MS = 60_000
 function play(schedule: AnnounceSchedule, untilMs: number, seeds: (infohash: Infohash) => number = () => 1) {
   const said: { infohash: Infohash; atMs: number; isFirst: boolean }[] = []
   for (let atMs = 0; atMs < untilMs; atMs += 10) {
-    const turn = schedule.next(atMs)
-    if (turn === null) continue
-    said.push({ infohash: turn.infohash, atMs, isFirst: turn.isFirst })
-    schedule.answered(turn.infohash, { seeds: seeds(turn.infohash), intervalMs: DEFAULT_INTERVAL_MS }, atMs)
+    for (const { infohash, isFirst } of schedule.next(atMs)) {
+      said.push({ infohash, atMs, isFirst })
+      schedule.answered(infohash, { seeds: seeds(infohash), intervalMs: DEFAULT_INTERVAL_MS }, atMs)
+    }
   }
   return said
 }
@@ -43,7 +43,7 @@ describe('the schedule of announces', () => {
     play(schedule, MINUTE_MS, (infohash) => seeds.get(infohash) ?? 0)
     schedule.add(hash(9), { isFetch: true, nowMs: 0 })
     const later = 2 * DEFAULT_INTERVAL_MS
-    const order = [0, 1, 2, 3].map((i) => schedule.next(later + i * 1_000)?.infohash)
+    const order = [0, 1, 2, 3].map((i) => schedule.next(later + i * 1_000)[0]?.infohash)
     expect(order).toEqual([hash(9), hash(3), hash(2), hash(1)])
   })
 
@@ -64,10 +64,10 @@ describe('the schedule of announces', () => {
     ] as const) {
       const one = new AnnounceSchedule()
       one.add(hash(1), { isFetch: false, nowMs: 0 })
-      expect(one.next(0)).not.toBe(null)
+      expect(one.next(0)).toHaveLength(1)
       one.answered(hash(1), { seeds: 1, intervalMs: asked }, 0)
-      expect(one.next(kept - 1)).toBe(null)
-      expect(one.next(kept)).not.toBe(null)
+      expect(one.next(kept - 1)).toEqual([])
+      expect(one.next(kept)).toHaveLength(1)
     }
   })
 
@@ -77,11 +77,11 @@ describe('the schedule of announces', () => {
     const pauses: number[] = []
     let nowMs = 0
     for (let i = 0; i < 9; i++) {
-      const turn = schedule.next(nowMs)
-      if (turn === null) throw new Error('nobody is due')
-      schedule.failed(turn.infohash, nowMs)
+      const [turn] = schedule.next(nowMs)
+      if (turn === undefined) throw new Error('nobody is due')
+      schedule.failed([turn.infohash], nowMs)
       const before = nowMs
-      while (schedule.next(nowMs) === null) nowMs += 10_000
+      while (schedule.next(nowMs).length === 0) nowMs += 10_000
       pauses.push((nowMs - before) / 1_000)
       nowMs += 1_000
     }
@@ -89,11 +89,71 @@ describe('the schedule of announces', () => {
     expect(pauses.at(-1)).toBe(1_800)
   })
 
+  it('never takes two turns within the least gap, and gives each torrent one when not all fit into the interval', () => {
+    const schedule = new AnnounceSchedule({ intervalMs: MINUTE_MS, gapMsMin: 1_000, gapMsMax: 1_000 })
+    for (let i = 0; i < 300; i++) schedule.add(hash(i), { isFetch: false, nowMs: 0 })
+    // Half of them are rare: without longer rounds these alone would be named.
+    const said = play(schedule, 300_000, (infohash) => Number.parseInt(infohash.slice(-4), 16) % 2)
+    expect(new Set(said.map((one) => one.infohash)).size).toBe(300)
+    for (const [i, { atMs }] of said.entries()) expect(atMs).toBe(i * 1_000)
+  })
+
+  it('lets a fetch into the next gap, however many seeds wait', () => {
+    const schedule = new AnnounceSchedule({ gapMsMin: 1_000, gapMsMax: 1_000 })
+    for (let i = 0; i < 5_000; i++) schedule.add(hash(i), { isFetch: false, nowMs: 0 })
+    play(schedule, 10_000)
+    schedule.add(hash(9_999), { isFetch: true, nowMs: 10_000 })
+    expect(schedule.next(10_000).map((one) => one.infohash)).toEqual([hash(9_999)])
+  })
+
+  it('tries again what came to nothing after a minute, then ever later, up to an interval', () => {
+    const schedule = new AnnounceSchedule()
+    schedule.add(hash(1), { isFetch: true, nowMs: 0 })
+    const atMinutes: number[] = []
+    for (let nowMs = 0; atMinutes.length < 7; nowMs += 1_000) {
+      if (schedule.next(nowMs).length === 0) continue
+      atMinutes.push(nowMs / MINUTE_MS)
+      schedule.missed(hash(1), nowMs)
+    }
+    expect(atMinutes).toEqual([0, 1, 3, 7, 15, 31, 61])
+  })
+
+  it('lets the others go on when one came to nothing', () => {
+    const schedule = new AnnounceSchedule({ gapMsMin: 1_000, gapMsMax: 1_000 })
+    for (const i of [1, 2]) schedule.add(hash(i), { isFetch: i === 1, nowMs: 0 })
+    expect(schedule.next(0)).toMatchObject([{ infohash: hash(1) }])
+    schedule.missed(hash(1), 0)
+    expect(schedule.next(1_000)).toMatchObject([{ infohash: hash(2) }])
+  })
+
+  it('gives as many at once as a place takes, and the next ones after the gap', () => {
+    const schedule = new AnnounceSchedule({ gapMsMin: MINUTE_MS, gapMsMax: MINUTE_MS, batchMax: 20 })
+    for (let i = 0; i < 30; i++) schedule.add(hash(i), { isFetch: false, nowMs: 0 })
+    expect(schedule.next(0)).toHaveLength(20)
+    expect(schedule.next(MINUTE_MS - 1)).toEqual([])
+    expect(schedule.next(MINUTE_MS)).toHaveLength(10)
+  })
+
+  it('names first what somebody spoke of, but for that only once an interval', () => {
+    const schedule = new AnnounceSchedule({ gapMsMin: 1_000, gapMsMax: 1_000 })
+    for (let i = 0; i < 100; i++) schedule.add(hash(i), { isFetch: false, nowMs: 0 })
+    play(schedule, 101_000)
+    schedule.wanted(hash(77), 101_000)
+    expect(schedule.next(101_000)).toMatchObject([{ infohash: hash(77) }])
+    schedule.wanted(hash(77), 102_000)
+    expect(schedule.next(102_000)).toEqual([])
+    const laterMs = 101_000 + DEFAULT_INTERVAL_MS
+    schedule.wanted(hash(77), laterMs)
+    expect(schedule.next(laterMs)).toMatchObject([{ infohash: hash(77) }])
+    schedule.wanted(hash(999), 0)
+    expect(schedule.size).toBe(100)
+  })
+
   it('forgets what is taken back', () => {
     const schedule = new AnnounceSchedule()
     schedule.add(hash(1), { isFetch: false, nowMs: 0 })
     schedule.delete(hash(1))
-    expect(schedule.next(0)).toBe(null)
+    expect(schedule.next(0)).toEqual([])
     expect(schedule.size).toBe(0)
   })
 })

@@ -55,6 +55,26 @@ describe('a setting', () => {
     )
   })
 
+  it('says how peers find each other', () => {
+    expect(node()).toMatchObject({
+      trackers: ['udp://tracker.opentrackr.org:1337/announce', 'udp://open.stealth.si:80/announce'],
+      dht: {
+        bootstrap: ['router.bittorrent.com:6881', 'dht.transmissionbt.com:6881', 'router.utorrent.com:6881'],
+        port: null,
+      },
+      lsd: true,
+    })
+    expect(node({ tracker: ['none'], dht: false, lsd: false })).toMatchObject({
+      trackers: [],
+      dht: null,
+      lsd: false,
+    })
+    const env = { WIKISEED_DHT_BOOTSTRAP: '127.0.0.1:7, router.example.org:6881', WIKISEED_DHT_PORT: '7000' }
+    expect(node({}, env).dht).toEqual({ bootstrap: ['127.0.0.1:7', 'router.example.org:6881'], port: 7_000 })
+    expect(() => node({ dhtBootstrap: ['example.org'] })).toThrow('--dht-bootstrap (number 1): "example.org"')
+    expect(() => node({ dhtBootstrap: ['example.org:0'] })).toThrow('is not a host and a port')
+  })
+
   it('says where dumps may come from, how fast and when', () => {
     expect(node()).toMatchObject({
       mirrors: [],

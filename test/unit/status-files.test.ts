@@ -234,8 +234,29 @@ describe('what a volunteer reads of the pace', () => {
   })
 })
 
+describe('what a volunteer reads of how peers are found', () => {
+  const line = (dht: object) =>
+    describeLines({
+      ...EMPTY,
+      nowMs: 1_000_000,
+      bittorrent: { discovery: { dht, lsd: EMPTY.bittorrent.discovery.lsd } },
+      problems: [],
+    } as unknown as NodeStatus).find((one) => one.startsWith('discovery'))
+
+  it.each([
+    [{ off: null, nodes: 142, announcedAtMs: 988_000 }, 'DHT 142 nodes, announced 12 s ago'],
+    [{ off: null, nodes: 0, announcedAtMs: null }, 'DHT nothing announced yet'],
+    [{ off: 'turned off', nodes: 0, announcedAtMs: null }, 'DHT off: turned off'],
+  ])('of %o', (dht, words) => {
+    expect(line(dht)).toBe(`discovery   ${words}; local network off: turned off`)
+  })
+})
+
 const EMPTY = {
   counts: {},
+  bittorrent: {
+    discovery: { dht: { off: 'turned off' }, lsd: { off: 'turned off', nodes: 0, announcedAtMs: null } },
+  },
   capacity: { bytesTotal: 0, bytesUsed: 0 },
   pace: { pausedBy: null, webLimitBytesPerSecond: null, quietHours: [], monthlyBudgetBytes: null },
   traffic: { originBytes: 0, elsewhereBytes: 0, swarmDownBytes: 0, swarmUpBytes: 0 },

@@ -4,11 +4,13 @@ import {
   bytes,
   catalogWords,
   day,
+  footWords,
   percent,
   problemWord,
   shortId,
   sourceWord,
   stateOf,
+  whoWords,
 } from '../../web/status/words.js'
 
 describe("the status page's words", () => {
@@ -18,6 +20,31 @@ describe("the status page's words", () => {
       'No coordinator has read Wikimedia for 3 days: nodes observe it instead. 1 dump is known by them only.',
     )
     expect(catalogWords({ readAtMs, observed: 2 }, readAtMs)).toContain('2 dumps are known')
+  })
+
+  it('tell who runs the node', () => {
+    const status = { operator: '', node: '12D3', version: '0.1.0', nowMs: 61_000, startedAtMs: 0 }
+    expect(whoWords(status)).toBe('12D3 · version 0.1.0 · up 1 min')
+    expect(whoWords({ ...status, operator: 'Ada' })).toBe('run by Ada · 12D3 · version 0.1.0 · up 1 min')
+  })
+
+  it('tell where the node is and how peers are found', () => {
+    const dht = { off: null, nodes: 142, announcedAtMs: 988_000 }
+    const lsd = { off: 'turned off', nodes: 0, announcedAtMs: null }
+    const status = {
+      federation: 'f'.repeat(64),
+      parametersFingerprint: 'abcd',
+      addresses: [],
+      bittorrent: { port: 6_881, engine: 'own 0.1.0', discovery: { dht, lsd } },
+      nowMs: 1_000_000,
+    }
+    expect(footWords(status)).toBe(
+      'Federation ffffffffffffffff… · parameters abcd · no address · BitTorrent port 6881, own 0.1.0 · DHT 142 nodes, announced 12 s ago · local network off: turned off',
+    )
+    const fresh = { dht: { ...dht, announcedAtMs: null }, lsd: { ...lsd, off: null } }
+    expect(footWords({ ...status, bittorrent: { ...status.bittorrent, discovery: fresh } })).toContain(
+      'DHT 142 nodes, nothing announced yet · local network nothing announced yet',
+    )
   })
 
   it.each([

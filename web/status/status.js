@@ -1,5 +1,17 @@
 // The status page: reads /api/v1 every two seconds while it is looked at, and changes only what changed.
-import { ago, bytes, catalogWords, day, percent, problemWord, shortId, sourceWord, stateOf } from './words.js'
+import {
+  ago,
+  bytes,
+  catalogWords,
+  day,
+  footWords,
+  percent,
+  problemWord,
+  shortId,
+  sourceWord,
+  stateOf,
+  whoWords,
+} from './words.js'
 
 const POLL_MS = 2_000
 const ANSWER_MS_MAX = 8_000
@@ -42,14 +54,7 @@ function draw() {
   const { counts } = status
   document.title = `${counts.safe}/${counts.shards} safe · WikiSeed`
   at('role').textContent = status.role === 'coordinator' ? 'coordinator' : 'node'
-  at('who').textContent = [
-    status.operator === '' ? null : `run by ${status.operator}`,
-    status.node,
-    `version ${status.version}`,
-    `up ${ago(status.nowMs - status.startedAtMs)}`,
-  ]
-    .filter((part) => part !== null)
-    .join(' · ')
+  at('who').textContent = whoWords(status)
   drawVerdict(counts)
   drawFigures(at('federation'), federationFigures(status, shards))
   drawFigures(at('own'), ownFigures(status))
@@ -58,12 +63,7 @@ function draw() {
   drawProblems(status)
   drawShards(shards, total)
   drawNodes(status.nodes)
-  at('addresses').textContent = [
-    `Federation ${status.federation.slice(0, 16)}…`,
-    `parameters ${status.parametersFingerprint}`,
-    status.addresses.length === 0 ? 'no address' : status.addresses.join(' '),
-    `BitTorrent port ${status.bittorrent.port}, ${status.bittorrent.engine}`,
-  ].join(' · ')
+  at('addresses').textContent = footWords(status)
 }
 
 function drawVerdict({ shards, safe }) {

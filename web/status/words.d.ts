@@ -13,5 +13,28 @@ export function day(date: string): string
 export function shortId(id: string): string
 export function stateOf(row: Row): { word: string; kind: 'safe' | 'wait' | 'bad' }
 export function sourceWord(row: { fromOriginBytes: number; fromSwarmBytes: number }): string
+interface Discovery {
+  readonly off: string | null
+  readonly nodes: number
+  readonly announcedAtMs: number | null
+}
+export function whoWords(status: {
+  readonly operator: string
+  readonly node: string
+  readonly version: string
+  readonly nowMs: number
+  readonly startedAtMs: number
+}): string
+export function footWords(status: {
+  readonly federation: string
+  readonly parametersFingerprint: string
+  readonly addresses: readonly string[]
+  readonly bittorrent: {
+    readonly port: number
+    readonly engine: string
+    readonly discovery: { readonly dht: Discovery; readonly lsd: Discovery }
+  }
+  readonly nowMs: number
+}): string
 export function catalogWords(catalog: { readAtMs: number | null; observed: number }, nowMs: number): string
 export function problemWord(code: string): string

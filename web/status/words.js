@@ -52,6 +52,32 @@ export function sourceWord({ fromOriginBytes, fromSwarmBytes }) {
   return fromSwarmBytes > 0 ? 'from the swarm' : ''
 }
 
+/** Who runs which node, and how long. */
+export function whoWords({ operator, node, version, nowMs, startedAtMs }) {
+  const by = operator === '' ? [] : [`run by ${operator}`]
+  return [...by, node, `version ${version}`, `up ${ago(nowMs - startedAtMs)}`].join(' · ')
+}
+
+/** Which federation this is, and where and how others find the node. */
+export function footWords({ federation, parametersFingerprint, addresses, bittorrent, nowMs }) {
+  const { port, engine, discovery } = bittorrent
+  return [
+    `Federation ${federation.slice(0, 16)}…`,
+    `parameters ${parametersFingerprint}`,
+    addresses.length === 0 ? 'no address' : addresses.join(' '),
+    `BitTorrent port ${port}, ${engine}`,
+    discoveryWords('DHT', discovery.dht, nowMs),
+    discoveryWords('local network', discovery.lsd, nowMs),
+  ].join(' · ')
+}
+
+function discoveryWords(name, { off, nodes, announcedAtMs }, nowMs) {
+  if (off !== null) return `${name} off: ${off}`
+  const said =
+    announcedAtMs === null ? 'nothing announced yet' : `announced ${ago(nowMs - announcedAtMs)} ago`
+  return [name, nodes === 0 ? '' : ` ${nodes} nodes,`, ` ${said}`].join('')
+}
+
 /** Who says which dumps there are, while no coordinator does. */
 export function catalogWords({ readAtMs, observed }, nowMs) {
   const known = observed === 1 ? '1 dump is' : `${observed} dumps are`

@@ -1,0 +1,138 @@
+/**
+ * What may pass between the DHT's package and the network (BEP 5). The package takes a datagram's word for its types: one with a
+ * number where an infohash belongs ends its process, and it answers with all that it knows, however long. So each datagram is
+ * decoded within bounds and written anew from the fields that were understood. Pure.
+ */
+import {
+  type Bencodable,
+  type Bencoded,
+  type BencodedMap,
+  BencodeError,
+  bdecode,
+  bencode,
+} from '../../protocol/codec/bencode.ts'
+
+/** Longest datagram that is read: answers of some programs hold all nodes that they know. */
+export const KRPC_BYTES_MAX = 4_096
+/** BEP 5: an answer names the K closest nodes. */
+const NODES_MAX = 8
+const PEERS_MAX = 50
+/** Of an answer that is read; others give more than 8. */
+const NODES_READ_MAX = 40
+const PEERS_READ_MAX = 100
+const ID_BYTES = 20
+const NODE_BYTES = ID_BYTES + 6
+const TRANSACTION_BYTES_MAX = 32
+const TOKEN_BYTES_MAX = 64
+
+export interface Krpc {
+  readonly kind: 'query' | 'answer'
+  readonly bytes: Uint8Array
+}
+
+/**
+ * Null when it is none, or a query that we do not serve (BEP 44 would have us keep strangers' data). A query says no more who
+ * asks: the package would put whoever asks into its table, who need not even exist. `mayName` judges the addresses of nodes.
+ */
+export function readKrpc(bytes: Uint8Array, mayName: (host: string) => boolean): Krpc | null {
+  const map = decode(bytes)
+  const t = map?.get('t')
+  if (map === undefined || !isBytes(t, 1, TRANSACTION_BYTES_MAX)) return null
+  switch (textOf(map.get('y'))) {
+    case 'q':
+      return readQuery(map, t)
+    case 'r':
+      return readAnswer(map.get('r'), t, mayName)
+    case 'e':
+      return { kind: 'answer', bytes: bencode({ t, y: 'e', e: [codeOf(map.get('e')), 'refused'] }) }
+    default:
+      return null
+  }
+}
+
+/** What the package sends, with no more nodes and peers than BEP 5 wants and one datagram holds. */
+export function trimKrpc(bytes: Uint8Array): Uint8Array {
+  if (bytes.length <= NODES_MAX * NODE_BYTES) return bytes
+  const map = bdecode(bytes, { bytesMax: 1024 * 1024, itemsMax: 100_000, depthMax: 4 }) as BencodedMap
+  const r = map.get('r')
+  if (!(r instanceof Map)) return bytes
+  const short = new Map<string, Bencoded>(r)
+  const { nodes, values } = { nodes: r.get('nodes'), values: r.get('values') }
+  if (nodes instanceof Uint8Array) short.set('nodes', nodes.subarray(0, NODES_MAX * NODE_BYTES))
+  if (Array.isArray(values)) short.set('values', values.slice(0, PEERS_MAX))
+  return bencode(new Map<string, Bencodable>([...map, ['r', short]]))
+}
+
+/** BEP 5: with `y` = `q`; the package writes keys in order. */
+export function isQuery(bytes: Uint8Array): boolean {
+  return Buffer.from(bytes.subarray(-7)).toString('latin1') === '1:y1:qe'
+}
+
+function readQuery(map: BencodedMap, t: Uint8Array): Krpc | null {
+  const a = map.get('a')
+  const q = textOf(map.get('q'))
+  if (!(a instanceof Map) || !isBytes(a.get('id'), ID_BYTES)) return null
+  const fields = fieldsOf(q, a)
+  return fields === null ? null : { kind: 'query', bytes: bencode({ t, y: 'q', q, a: fields }) }
+}
+
+function fieldsOf(q: string, a: BencodedMap): Record<string, Bencodable> | null {
+  const [target, hash, token, port] = ['target', 'info_hash', 'token', 'port'].map((name) => a.get(name))
+  if (q === 'ping') return {}
+  if (q === 'find_node') return isBytes(target, ID_BYTES) ? { target } : null
+  if (!isBytes(hash, ID_BYTES)) return null
+  if (q === 'get_peers') return { info_hash: hash }
+  if (q !== 'announce_peer' || !isBytes(token, 1, TOKEN_BYTES_MAX)) return null
+  const named = { info_hash: hash, token }
+  if (a.get('implied_port') === 1) return { ...named, implied_port: 1 }
+  return isPort(port) ? { ...named, implied_port: 0, port } : null
+}
+
+function readAnswer(r: Bencoded | undefined, t: Uint8Array, mayName: (host: string) => boolean): Krpc | null {
+  if (!(r instanceof Map)) return null
+  const [id, nodes, values, token] = ['id', 'nodes', 'values', 'token'].map((name) => r.get(name))
+  if (!isBytes(id, ID_BYTES)) return null
+  const fields = {
+    id,
+    ...(nodes instanceof Uint8Array ? { nodes: goodNodes(nodes, mayName) } : {}),
+    ...(Array.isArray(values)
+      ? { values: values.filter((one) => isBytes(one, 6)).slice(0, PEERS_READ_MAX) }
+      : {}),
+    ...(isBytes(token, 1, TOKEN_BYTES_MAX) ? { token } : {}),
+  }
+  return { kind: 'answer', bytes: bencode({ t, y: 'r', r: fields }) }
+}
+
+function goodNodes(nodes: Uint8Array, mayName: (host: string) => boolean): Uint8Array {
+  const good: Uint8Array[] = []
+  for (let at = 0; at + NODE_BYTES <= nodes.length && good.length < NODES_READ_MAX; at += NODE_BYTES) {
+    const node = nodes.subarray(at, at + NODE_BYTES)
+    if (mayName(node.subarray(ID_BYTES, ID_BYTES + 4).join('.'))) good.push(node)
+  }
+  return Buffer.concat(good)
+}
+
+function decode(bytes: Uint8Array): BencodedMap | undefined {
+  try {
+    const value = bdecode(bytes, { bytesMax: KRPC_BYTES_MAX, itemsMax: 1_000, depthMax: 4 })
+    return value instanceof Map ? value : undefined
+  } catch (error) {
+    if (error instanceof BencodeError) return undefined
+    throw error
+  }
+}
+
+function isBytes(value: unknown, min: number, max = min): value is Uint8Array {
+  return value instanceof Uint8Array && value.length >= min && value.length <= max
+}
+
+const isPort = (value: Bencoded | undefined): value is number =>
+  typeof value === 'number' && value > 0 && value <= 65_535
+
+const textOf = (value: Bencoded | undefined): string =>
+  value instanceof Uint8Array && value.length <= 32 ? Buffer.from(value).toString('latin1') : ''
+
+function codeOf(value: Bencoded | undefined): number {
+  const [code] = Array.isArray(value) ? value : []
+  return typeof code === 'number' ? code : 0
+}
