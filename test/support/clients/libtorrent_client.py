@@ -1,4 +1,5 @@
-"""libtorrent as a program that is told what to do by lines on standard input (see line-client.ts): `libtorrent_client.py HOST`.
+"""libtorrent as a program that is told what to do by lines on standard input (see line-client.ts):
+`libtorrent_client.py HOST [SETTINGS]`, the latter as JSON.
 
 Settings are libtorrent's own, but for what would leave this machine (DHT, LSD, UPnP, NAT-PMP), what would hinder several peers
 on one address or hundreds of torrents, and uTP, which our engine has not.
@@ -13,7 +14,7 @@ import libtorrent
 WAIT_SECONDS = 0.02
 
 
-def start(host: str) -> libtorrent.session:
+def start(host: str, more: dict) -> libtorrent.session:
     return libtorrent.session(
         {
             "listen_interfaces": f"{host}:0",
@@ -35,6 +36,7 @@ def start(host: str) -> libtorrent.session:
             "active_seeds": -1,
             "active_limit": 100_000,
             "alert_mask": libtorrent.alert.category_t.status_notification | libtorrent.alert.category_t.error_notification,
+            **more,
         }
     )
 
@@ -58,7 +60,7 @@ def parameters(order: dict) -> libtorrent.add_torrent_params:
 
 
 def main() -> None:
-    session = start(sys.argv[1])
+    session = start(sys.argv[1], json.loads(sys.argv[2]) if len(sys.argv) > 2 else {})
     waiting: dict[str, int] = {}
     said_port = False
 

@@ -1,0 +1,67 @@
+/** Nodes of the DHT on loopback, and strangers who speak KRPC by hand; what was started ends with its test. */
+import { createSocket, type Socket } from 'node:dgram'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach } from 'vitest'
+import { Dht } from '../../node/transfer/dht.ts'
+import type { Announce } from '../../node/transfer/tracker-answer.ts'
+import { type Bencodable, type BencodedMap, bdecode, bencode } from '../../protocol/codec/bencode.ts'
+import type { Infohash } from '../../protocol/ids.ts'
+
+export const cleanUp: (() => Promise<unknown>)[] = []
+/** Nobody is there. */
+export const NOBODY = '127.0.0.1:9'
+export const forever = new AbortController().signal
+export const addressOf = ({ port }: { port: number }): string => `127.0.0.1:${port}`
+
+export function useDht(): void {
+  afterEach(async () => {
+    for (const clean of cleanUp.splice(0).reverse()) await clean()
+  })
+}
+
+export async function startDht(
+  bootstrap: readonly string[] = [NOBODY],
+  nodesPath: string | null = null,
+): Promise<Dht> {
+  const around = { host: '127.0.0.1', announceHost: '127.0.0.1' }
+  const dht = await Dht.start({ port: 0, bootstrap, nodesPath }, around)
+  cleanUp.push(() => dht.stop())
+  return dht
+}
+
+export async function makeFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'wikiseed-dht-'))
+  cleanUp.push(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+export const announce = (infohash: string, port: number, leftBytes = 0): Announce => ({
+  infohash: infohash as Infohash,
+  peerId: 'ab'.repeat(20),
+  port,
+  uploadedBytes: 0,
+  downloadedBytes: 0,
+  leftBytes,
+  isFirst: true,
+})
+
+/** A socket of a stranger, and what it is told. */
+export async function startStranger(): Promise<{ socket: Socket; port: number; heard: Buffer[] }> {
+  const socket = createSocket('udp4')
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
+  const heard: Buffer[] = []
+  socket.on('message', (bytes) => heard.push(bytes))
+  cleanUp.push(async () => socket.close())
+  return { socket, port: socket.address().port, heard }
+}
+
+/** The stranger's. */
+export const ID = Buffer.alloc(20, 1)
+
+export const query = (q: string, a: Record<string, Bencodable>): Uint8Array =>
+  bencode({ t: 'aa', y: 'q', q, a: { id: ID, ...a } })
+
+export const read = (bytes: Uint8Array): BencodedMap =>
+  bdecode(bytes, { bytesMax: 65_536, itemsMax: 10_000, depthMax: 8 }) as BencodedMap
