@@ -13,9 +13,9 @@ export interface DoorOptions {
   readonly admit: (socket: Socket, infohash: Infohash) => void
   /** The whole handshake must have come by then. @default 10 s */
   readonly handshakeMs?: number
-  /** Callers whose handshake is not whole; above it the oldest goes. @default 256 */
+  /** Callers whose handshake is not whole; above it the oldest goes. @default 512 */
   readonly waitingMax?: number
-  /** Connections from one address, or one /64 of IPv6. @default 256 */
+  /** Connections from one address, or one /64 of IPv6. @default 512 */
   readonly perAddressMax?: number
   /** Of all together; above it the oldest of the address that has most goes. @default 1000 */
   readonly openMax?: number
@@ -35,7 +35,7 @@ export class Door {
   #closed = false
 
   constructor(server: Server, options: DoorOptions) {
-    this.#options = { handshakeMs: 10_000, waitingMax: 256, perAddressMax: 256, openMax: 1_000, ...options }
+    this.#options = { handshakeMs: 10_000, waitingMax: 512, perAddressMax: 512, openMax: 1_000, ...options }
     server.on('connection', (socket) => this.#arrive(socket))
   }
 

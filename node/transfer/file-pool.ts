@@ -33,7 +33,7 @@ export class FilePool {
   readonly #ahead = new ReadAhead((path, buffer, position) => this.read(path, buffer, position))
   #permits: number
 
-  constructor(filesMax = 64) {
+  constructor(filesMax = 128) {
     this.#filesMax = filesMax
     this.#permits = filesMax
   }

@@ -1,7 +1,7 @@
 /**
  * The torrents that this node holds. Nearly all of them are asked for by nobody most of the time: such a one is dormant, an
  * entry of a few hundred bytes here and its .torrent file on disk. It wakes when somebody's handshake names it or peers for it
- * are found, and goes to sleep when the last peer left. Only so many are awake at once.
+ * are found, and goes to sleep when the last peer left. Only so many are awake at once; who asks for more waits a while.
  */
 import type { Infohash } from '../../protocol/ids.ts'
 import { decodeInfo, type Info } from '../../protocol/torrent/info.ts'
@@ -11,6 +11,7 @@ import { checkSizes } from './chunk-store.ts'
 import { Dialler } from './dialler.ts'
 import { aborted, asTorrentError, isShortage } from './torrent-errors.ts'
 import { Transfer } from './torrent-transfer.ts'
+import { WakeQueue } from './wake-queue.ts'
 
 export interface SeedsOptions {
   /** Gives the torrent to the engine's package; resolves when peers may connect. */
@@ -53,12 +54,17 @@ export class Seeds {
   readonly #sleepAfterMs: number
   readonly #seeds = new Map<Infohash, Seed>()
   readonly #awake = new Set<Seed>()
+  readonly #queue: WakeQueue<Seed>
   #sweeper: NodeJS.Timeout | null = null
 
   constructor(options: SeedsOptions) {
     this.#options = options
     this.#awakeMax = options.awakeMax ?? AWAKE_MAX
     this.#sleepAfterMs = options.sleepAfterMs ?? SLEEP_AFTER_MS
+    this.#queue = new WakeQueue({
+      enter: (seed) => this.#enter(seed),
+      crowded: () => new TorrentError('engine', 'too many torrents are being asked for'),
+    })
   }
 
   start(): void {
@@ -109,14 +115,9 @@ export class Seeds {
     if (seed.isRemoved) throw aborted()
     if (seed.failure !== null) throw seed.failure
     if (seed.transfer !== null) return seed.transfer
-    this.#makeRoom()
-    const transfer = new Transfer(infohash, 'seeding', new Dialler({ attemptsMax: DIALS_MAX }))
-    seed.transfer = transfer
-    this.#awake.add(seed)
-    const waking = this.#run(seed, transfer)
+    const waking = this.#queue.wait(seed).then(() => this.#run(seed))
     await this.#turn(seed, waking.then(noop, noop))
-    await waking
-    return transfer
+    return waking
   }
 
   /** A connection for it came in: it stays awake at least until that ends. */
@@ -130,6 +131,8 @@ export class Seeds {
     if (seed === undefined) return
     seed.callers--
     seed.lastUsedMs = performance.now()
+    // In a turn of its own: the package still counts the connection that closes.
+    if (seed.callers === 0) setImmediate(() => this.#queue.left(seed))
   }
 
   /** Stops and forgets it, also while it wakes. */
@@ -137,6 +140,7 @@ export class Seeds {
     const seed = this.#seeds.get(infohash)
     if (seed === undefined) return
     seed.isRemoved = true
+    this.#queue.cancel(seed, aborted())
     seed.transfer?.fail(aborted())
     while (seed.turning !== null) await seed.turning
     await this.#sleep(seed)
@@ -169,8 +173,17 @@ export class Seeds {
     await Promise.all([...this.#seeds.keys()].map((infohash) => this.remove(infohash)))
   }
 
-  async #run(seed: Seed, transfer: Transfer): Promise<void> {
-    const { source, root, infohash } = seed
+  /** It wakes, if there is room. */
+  #enter(seed: Seed): boolean {
+    if (!this.#makeRoom()) return false
+    seed.transfer = new Transfer(seed.infohash, 'seeding', new Dialler({ attemptsMax: DIALS_MAX }))
+    this.#awake.add(seed)
+    return true
+  }
+
+  async #run(seed: Seed): Promise<Transfer> {
+    const { source, root, infohash, transfer } = seed
+    if (transfer === null) throw aborted()
     try {
       const metadata = readTorrent(await source.torrent(), infohash)
       transfer.signal.throwIfAborted()
@@ -192,6 +205,7 @@ export class Seeds {
       this.#failed(seed, asTorrentError(transfer.signal.reason))
       void this.#sleep(seed)
     })
+    return transfer
   }
 
   /** Too few descriptors or too little memory is no damage: it wakes again the next time. */
@@ -221,6 +235,7 @@ export class Seeds {
     seed.uploadedBytes += transfer.uploadedBytes
     seed.transfer = null
     this.#awake.delete(seed)
+    this.#queue.left(seed)
   }
 
   #turn(seed: Seed, work: Promise<void>): Promise<void> {
@@ -238,25 +253,24 @@ export class Seeds {
       if (transfer === null || seed.turning !== null) continue
       transfer.dropIdlers(now)
       if (isBusy(seed)) continue
-      const lastUsedMs = Math.max(seed.lastUsedMs, transfer.lastUsedMs)
-      if (now - lastUsedMs >= this.#sleepAfterMs) void this.#sleep(seed)
+      if (now - Math.max(seed.lastUsedMs, transfer.lastUsedMs) >= this.#sleepAfterMs) void this.#sleep(seed)
     }
+    this.#queue.look()
   }
 
-  /** One more may wake: the one that was unused longest sleeps. Throws TorrentError when all are busy. */
-  #makeRoom(): void {
-    // Those on their way to sleep do not count: a burst of wakings would find no other.
-    const settled = [...this.#awake].filter((seed) => seed.turning === null)
-    if (this.#awake.size < this.#awakeMax) return
+  /** True when one more may wake, for which the one that was unused longest sleeps; false when all are busy. */
+  #makeRoom(): boolean {
+    if (this.#awake.size < this.#awakeMax) return true
     const now = performance.now()
     let unused: { seed: Seed; atMs: number } | null = null
-    for (const seed of settled) {
+    for (const seed of this.#awake) {
       const atMs = Math.max(seed.lastUsedMs, seed.transfer?.lastUsedMs ?? 0)
-      if (isBusy(seed) && now - atMs < SILENT_AFTER_MS) continue
+      if (seed.turning !== null || (isBusy(seed) && now - atMs < SILENT_AFTER_MS)) continue
       if (unused === null || atMs < unused.atMs) unused = { seed, atMs }
     }
-    if (unused === null) throw new TorrentError('engine', 'too many torrents are being asked for')
+    if (unused === null) return false
     void this.#sleep(unused.seed)
+    return true
   }
 }
 

@@ -199,6 +199,17 @@ describe('dormant seeds', () => {
     expect((await a.stats()).every((seed) => seed.uploadedBytes > 0)).toBe(true)
   })
 
+  it('serves all of a burst for more seeds than may be awake', async () => {
+    const samples = Array.from({ length: 6 }, (_, i) => sampleTorrent(`w${i}wiki`, [PIECE_BYTES + i]))
+    const a = await started({ seedsAwakeMax: 2 })
+    for (const one of samples) {
+      await writeSample(one, root)
+      await a.seed(sourceOf(one), root)
+    }
+    await Promise.all(samples.map((one) => fetchFrom(a, one, `b-${one.name}`)))
+    expect((await a.stats()).every((seed) => seed.uploadedBytes > 0)).toBe(true)
+  })
+
   it.each<[string, Partial<SeedSource>]>([
     ['files are not as they were verified', { changed: async () => ['file-0: changed'] }],
     ['.torrent cannot be read', { torrent: () => Promise.reject(new Error('EIO')) }],

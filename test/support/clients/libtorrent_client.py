@@ -31,6 +31,9 @@ def start(host: str, more: dict) -> libtorrent.session:
             "connection_speed": 1_000,
             "connections_limit": 10_000,
             "unchoke_slots_limit": -1,
+            # By default 5 calls may wait to be taken on: hundreds at once overflow that, the kernel drops what they send, and whoever
+            # called hangs up after 10 s without a handshake and calls again 60 s later.
+            "listen_queue_size": 1_000,
             # By default 3 torrents download and 5 seed at once.
             "active_downloads": -1,
             "active_seeds": -1,
