@@ -197,15 +197,24 @@ export interface Hasher {
     files: readonly string[],
     options?: HashOptions,
   ): Promise<{ files: HashedFile[]; pieces: Uint8Array | null }>
+  /** The piece SHA-1s alone, in a third of the processor time: for what was verified once. Rejects as `hash` does. */
+  pieces(files: readonly string[], options: PieceOptions): Promise<Uint8Array>
   close(): Promise<void>
 }
 
-export interface HashOptions {
+interface ReadOptions {
+  readonly onBytes?: (count: number) => void
+  readonly signal?: AbortSignal
+}
+
+export interface PieceOptions extends ReadOptions {
+  readonly pieceLengthBytes: number
+}
+
+export interface HashOptions extends ReadOptions {
   readonly pieceLengthBytes?: number
   /** Also look at the form of each file, by its name. @default false */
   readonly structure?: boolean
-  readonly onBytes?: (count: number) => void
-  readonly signal?: AbortSignal
 }
 
 export interface HashedFile extends FileFacts {

@@ -4,7 +4,14 @@ import { equalBytes } from '../../protocol/codec/bytes.ts'
 import type { Infohash } from '../../protocol/ids.ts'
 import { metadataPaths } from '../../protocol/shard/metadata-files.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
-import { torrentFiles } from '../../protocol/torrent/info.ts'
+import {
+  infohashOf,
+  PIECE_HASH_BYTES,
+  shardInfo,
+  shardPieceLength,
+  torrentFiles,
+  totalBytes,
+} from '../../protocol/torrent/info.ts'
 import type { Hasher } from '../ports.ts'
 import { buildShard, dumpPath } from './build-shard.ts'
 
@@ -17,6 +24,8 @@ export async function checkShard(
 ): Promise<string[]> {
   const damaged = await wrongSizes(shard, root)
   if (damaged.length > 0) return damaged
+  if (await hasPieces(shard, root, infohash, hasher)) return []
+  // Something is wrong: what it is, digests say.
   const result = await buildShard(shard, root, hasher)
   if (!result.ok) return result.wrong.map(({ path, reason }) => `${path}: ${reason}`)
   const { built } = result
@@ -28,6 +37,17 @@ export async function checkShard(
     damaged.push(`${metadataPaths(shard)[0]}: the torrent is ${built.infohash}, not ${infohash}`)
   }
   return damaged
+}
+
+/** All bytes are what the infohash stands for, which was taken of verified files. */
+async function hasPieces(shard: Shard, root: string, infohash: Infohash, hasher: Hasher): Promise<boolean> {
+  const files = torrentFiles(shard)
+  const pieceLengthBytes = shardPieceLength(shard)
+  const paths = files.map(({ path }) => dumpPath(shard, root, path))
+  const pieces = await hasher.pieces(paths, { pieceLengthBytes })
+  // Files that grew or shrank since their sizes were looked at may have another number of pieces.
+  const count = Math.ceil(totalBytes(files) / pieceLengthBytes)
+  return pieces.length === count * PIECE_HASH_BYTES && infohashOf(shardInfo(shard, pieces)) === infohash
 }
 
 /** What can be said without reading. */

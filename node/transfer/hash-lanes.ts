@@ -22,6 +22,8 @@ export interface HashTask {
 export type Algorithm = 'md5' | 'sha1' | 'sha256'
 export const READER_LANE = 0
 export const TWO_LANES: HashTask['hashLanes'] = [['sha1', 'sha256'], ['md5']]
+/** Each piece is hashed by whichever comes to it first. */
+export const PIECE_LANES: HashTask['hashLanes'] = [[], []]
 export const ONE_LANE: HashTask['hashLanes'] = [['md5', 'sha1', 'sha256']]
 
 export interface LaneFacts {

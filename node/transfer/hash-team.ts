@@ -3,9 +3,14 @@ import { basename } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { FileFacts, HashedFile, HashOptions } from '../ports.ts'
 import { kindOf, NO_KIND } from '../structure/check.ts'
-import { type HashTask, type LaneFacts, ONE_LANE, TWO_LANES } from './hash-lanes.ts'
+import { type HashTask, type LaneFacts, ONE_LANE, PIECE_LANES, TWO_LANES } from './hash-lanes.ts'
 import { HashRing } from './hash-ring.ts'
 import type { HashAnswer, LaneData, LaneRequest } from './hash-worker.ts'
+
+export interface TeamOptions extends HashOptions {
+  /** No digests, which are then missing in what it resolves with. @default true */
+  readonly digests?: boolean
+}
 
 export interface HashFacts {
   readonly files: HashedFile[]
@@ -42,14 +47,14 @@ export class HashTeam {
   }
 
   /** One job at a time. Rejects with the file system's error or the signal's reason, once all threads are idle again. */
-  async run(files: readonly string[], options: HashOptions): Promise<HashFacts> {
+  async run(files: readonly string[], options: TeamOptions): Promise<HashFacts> {
     if (this.#job !== null) throw new Error('the team is busy')
-    const { pieceLengthBytes = null, structure = false, onBytes, signal } = options
+    const { pieceLengthBytes = null, structure = false, digests = true, onBytes, signal } = options
     const looks = structure && files.some((path) => kindOf(basename(path)) !== null)
     const task: HashTask = {
       files,
       pieceLengthBytes,
-      hashLanes: looks ? ONE_LANE : TWO_LANES,
+      hashLanes: looks ? ONE_LANE : digests ? TWO_LANES : PIECE_LANES,
       structure: looks,
     }
     const { promise, resolve } = Promise.withResolvers<void>()

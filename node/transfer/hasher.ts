@@ -4,8 +4,8 @@
  * that hashes and looks at the structure, with another beside it for bzip2 (hash-lanes.ts).
  */
 import { availableParallelism } from 'node:os'
-import type { Hasher, HashOptions } from '../ports.ts'
-import { type HashFacts, HashTeam } from './hash-team.ts'
+import type { Hasher, HashOptions, PieceOptions } from '../ports.ts'
+import { type HashFacts, HashTeam, type TeamOptions } from './hash-team.ts'
 
 export interface WorkerHasherOptions {
   /** Teams at most, each of two threads; they start when first needed. @default half the processors, within 1..4 */
@@ -16,7 +16,7 @@ export interface WorkerHasherOptions {
 
 interface Job {
   readonly files: readonly string[]
-  readonly options: HashOptions
+  readonly options: TeamOptions
   readonly resolve: (facts: HashFacts) => void
   readonly reject: (error: unknown) => void
 }
@@ -36,7 +36,26 @@ export class WorkerHasher implements Hasher {
   }
 
   /** See the port. An abort rejects with the signal's reason; the bytes of a file may change while it is read: check sizes. */
-  async hash(files: readonly string[], options: HashOptions = {}): Promise<HashFacts> {
+  hash(files: readonly string[], options: HashOptions = {}): Promise<HashFacts> {
+    return this.#enqueue(files, options)
+  }
+
+  async pieces(files: readonly string[], options: PieceOptions): Promise<Uint8Array> {
+    const { pieces } = await this.#enqueue(files, { ...options, digests: false })
+    return pieces ?? new Uint8Array()
+  }
+
+  /** Ends the threads; jobs in progress reject. */
+  async close(): Promise<void> {
+    this.#closed = true
+    const error = new Error('the hasher is closed')
+    for (const job of this.#waiting.splice(0)) job.reject(error)
+    const teams = [...this.#teams]
+    this.#teams.clear()
+    await Promise.all(teams.map((team) => team.close(error)))
+  }
+
+  async #enqueue(files: readonly string[], options: TeamOptions): Promise<HashFacts> {
     const { pieceLengthBytes = null, signal } = options
     signal?.throwIfAborted()
     if (this.#closed) throw new Error('the hasher is closed')
@@ -60,16 +79,6 @@ export class WorkerHasher implements Hasher {
     } finally {
       signal?.removeEventListener('abort', abort)
     }
-  }
-
-  /** Ends the threads; jobs in progress reject. */
-  async close(): Promise<void> {
-    this.#closed = true
-    const error = new Error('the hasher is closed')
-    for (const job of this.#waiting.splice(0)) job.reject(error)
-    const teams = [...this.#teams]
-    this.#teams.clear()
-    await Promise.all(teams.map((team) => team.close(error)))
   }
 
   #next(): void {

@@ -68,6 +68,14 @@ describe('hasher', () => {
     },
   )
 
+  it.each([PIECE, 1024 * 1024])(
+    'takes pieces of %i bytes alone: the same as with digests',
+    async (length) => {
+      const { pieces } = await hasher.hash(paths, { pieceLengthBytes: length })
+      expect(await hasher.pieces(paths, { pieceLengthBytes: length })).toEqual(pieces)
+    },
+  )
+
   it('has no pieces for no bytes', async () => {
     expect((await hasher.hash([paths[1] ?? ''], { pieceLengthBytes: PIECE })).pieces).toEqual(
       new Uint8Array(),

@@ -60,6 +60,10 @@ async function run({ data, store }: { data: string; store: Store }) {
       reads++
       return hasher.hash(...options)
     },
+    pieces: (...options) => {
+      reads++
+      return hasher.pieces(...options)
+    },
     close: async () => {},
   }
   const { shard, infohash } = real
