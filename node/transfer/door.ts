@@ -1,7 +1,8 @@
 /**
  * Takes incoming BitTorrent connections before the engine's package sees them: reads the handshake (BEP 3: 68 bytes) within a
  * deadline, finds out which torrent is meant, has it woken, and hands the connection on with its bytes put back. A caller that
- * is slow, says something else or asks for what is not here costs a socket and 68 bytes, and is gone.
+ * is slow, says something else or asks for what is not here costs a socket and 68 bytes, and is gone; an address that
+ * goes on so is not listened to for a while.
  */
 import type { Server, Socket } from 'node:net'
 import type { Infohash } from '../../protocol/ids.ts'
@@ -19,11 +20,25 @@ export interface DoorOptions {
   readonly perAddressMax?: number
   /** Of all together; above it the oldest of the address that has most goes. @default 1000 */
   readonly openMax?: number
+  /** Calls for nothing that an address has left in advance; each comes back after `forgiveMs`. @default 256 */
+  readonly wastedMax?: number
+  /** @default 0.5 s */
+  readonly forgiveMs?: number
 }
 
 export const HANDSHAKE_BYTES = 68
 const PROTOCOL = Buffer.from('\x13BitTorrent protocol', 'latin1')
 const INFOHASH_AT = PROTOCOL.length + 8
+/** Addresses whose wasted calls are counted; above it the longest known is forgiven. */
+const ADDRESSES_MAX = 10_000
+const DEFAULTS = {
+  handshakeMs: 10_000,
+  waitingMax: 512,
+  perAddressMax: 512,
+  openMax: 1_000,
+  wastedMax: 256,
+  forgiveMs: 500,
+}
 
 export class Door {
   readonly #options: Required<DoorOptions>
@@ -31,11 +46,13 @@ export class Door {
   readonly #waiting = new Set<Socket>()
   /** All that came in and are open, by address, the oldest first. */
   readonly #byAddress = new Map<string, Set<Socket>>()
+  /** Monotonic ms at which all that an address wasted is forgiven. */
+  readonly #forgivenAtMs = new Map<string, number>()
   #openCount = 0
   #closed = false
 
   constructor(server: Server, options: DoorOptions) {
-    this.#options = { handshakeMs: 10_000, waitingMax: 512, perAddressMax: 512, openMax: 1_000, ...options }
+    this.#options = { ...DEFAULTS, ...options }
     server.on('connection', (socket) => this.#arrive(socket))
   }
 
@@ -49,7 +66,8 @@ export class Door {
     socket.on('error', () => {}) // a caller's broken connection is no event; its close is
     const address = networkOf(socket.remoteAddress ?? '')
     const sockets = this.#byAddress.get(address) ?? new Set<Socket>()
-    if (this.#closed || address === '' || sockets.size >= this.#options.perAddressMax) {
+    const isRefused = sockets.size >= this.#options.perAddressMax || this.#hasWasted(address)
+    if (this.#closed || address === '' || isRefused) {
       socket.destroy()
       return
     }
@@ -62,7 +80,23 @@ export class Door {
     })
     if (this.#openCount > this.#options.openMax) this.#oldestOfMost()?.destroy()
     socket.setNoDelay(true)
-    this.#wait(socket)
+    this.#wait(socket, () => this.#waste(address))
+  }
+
+  #hasWasted(address: string): boolean {
+    const { wastedMax, forgiveMs } = this.#options
+    const leftMs = (this.#forgivenAtMs.get(address) ?? 0) - performance.now()
+    if (leftMs <= 0) this.#forgivenAtMs.delete(address)
+    return leftMs > wastedMax * forgiveMs
+  }
+
+  /** One more call of this address was for nothing. */
+  #waste(address: string): void {
+    const atMs = Math.max(this.#forgivenAtMs.get(address) ?? 0, performance.now()) + this.#options.forgiveMs
+    this.#forgivenAtMs.delete(address)
+    this.#forgivenAtMs.set(address, atMs)
+    const [oldest] = this.#forgivenAtMs.keys()
+    if (this.#forgivenAtMs.size > ADDRESSES_MAX && oldest !== undefined) this.#forgivenAtMs.delete(oldest)
   }
 
   /** Whoever has many connections loses one before somebody who has a few. */
@@ -73,7 +107,8 @@ export class Door {
     return oldest
   }
 
-  #wait(socket: Socket): void {
+  /** `onWasted`: it went before it said whom it wants, or wants nobody who is here. */
+  #wait(socket: Socket, onWasted: () => void): void {
     this.#waiting.add(socket)
     if (this.#waiting.size > this.#options.waitingMax) {
       const [oldest] = this.#waiting
@@ -84,26 +119,33 @@ export class Door {
       clearTimeout(deadline)
       this.#waiting.delete(socket)
       socket.off('readable', look)
-      socket.off('close', stop)
+      socket.off('close', close)
       socket.off('end', hangUp)
     }
     const hangUp = () => socket.destroy()
+    const close = () => {
+      stop()
+      if (!this.#closed) onWasted()
+    }
     const look = () => {
       // More than these bytes stay in the socket's own bounded buffer.
       const handshake: Buffer | null = socket.read(HANDSHAKE_BYTES)
       if (handshake === null) return
       stop()
       const infohash = infohashIn(handshake)
-      if (infohash === null) socket.destroy()
-      else void this.#admit(socket, handshake, infohash)
+      if (infohash === null) {
+        onWasted()
+        socket.destroy()
+      } else void this.#admit(socket, handshake, infohash, onWasted)
     }
     socket.on('readable', look)
-    socket.on('close', stop)
+    socket.on('close', close)
     socket.on('end', hangUp)
   }
 
-  async #admit(socket: Socket, handshake: Buffer, infohash: Infohash): Promise<void> {
-    const isAwake = await this.#options.wake(infohash).catch(() => false)
+  async #admit(socket: Socket, handshake: Buffer, infohash: Infohash, onWasted: () => void): Promise<void> {
+    const isAwake = await this.#options.wake(infohash).catch(() => null)
+    if (isAwake === false) onWasted()
     if (!isAwake || this.#closed || socket.destroyed) {
       socket.destroy()
       return

@@ -19,15 +19,11 @@ interface Window {
 /** Of all files together: 8 MiB in windows of 256 KiB. */
 const WINDOWS_MAX = 32
 const LIFE_MS = 1_000
-/** Windows that are small, as pieces of 16 KiB are, share memory: allocating costs more than reading them. */
-const SLAB_BYTES = 256 * 1024
 
 export class ReadAhead {
   readonly #read: (path: string, buffer: Buffer, position: number) => Promise<void>
   readonly #windows = new Map<string, Window>()
   #timer: NodeJS.Timeout | null = null
-  /** What is left of the memory that small windows share. */
-  #slab: Buffer = Buffer.alloc(0)
 
   constructor(read: (path: string, buffer: Buffer, position: number) => Promise<void>) {
     this.#read = read
@@ -52,7 +48,7 @@ export class ReadAhead {
   }
 
   #begin(key: string, path: string, { start, length }: FileRange): Window {
-    const buffer = this.#allocate(length)
+    const buffer = Buffer.allocUnsafeSlow(length)
     const bytes = this.#read(path, buffer, start).then(() => buffer)
     const window = { path, bytes, expiresAtMs: performance.now() + LIFE_MS, leftBytes: length }
     // Whoever asked is told; nobody else should be.
@@ -65,14 +61,6 @@ export class ReadAhead {
     if (this.#windows.size > WINDOWS_MAX && oldest !== undefined) this.#windows.delete(oldest)
     this.#timer ??= setTimeout(() => this.#sweep(), LIFE_MS).unref()
     return window
-  }
-
-  #allocate(length: number): Buffer {
-    if (length > SLAB_BYTES / 4) return Buffer.allocUnsafeSlow(length)
-    if (this.#slab.length < length) this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
-    const buffer = this.#slab.subarray(0, length)
-    this.#slab = this.#slab.subarray(length)
-    return buffer
   }
 
   /** Gives the memory of what nobody came back for. */

@@ -38,7 +38,17 @@ export async function openTorrent(
   transfer.torrent = torrent
   attach(torrent, transfer, { kind: 'serve', info: raw }, log)
   await until(torrent, 'ready', signal)
+  if (!transfer.isFetch) countNoPieces(torrent)
   return { torrent, store }
+}
+
+/**
+ * The package counts who has which piece, all pieces of all peers anew with each that comes. A seed asks nobody for a piece: a
+ * seventh of what hostile peers cost it was this.
+ */
+function countNoPieces(torrent: EngineTorrent): void {
+  torrent._rarityMap?.destroy()
+  torrent._rarityMap = null
 }
 
 /**

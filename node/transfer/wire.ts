@@ -19,6 +19,8 @@ export interface EngineTorrent extends EventEmitter {
     string,
     { retries: number; readonly conn: Socket | null; readonly wire: Wire | null }
   > | null
+  /** How many peers have each piece; only asked for what to fetch. Not public. */
+  _rarityMap: { destroy(): void } | null
   /** False when this peer is being dialled or connected already. */
   addPeer(address: string): boolean
   select(first: number, last: number, priority: number): void

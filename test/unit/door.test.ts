@@ -91,6 +91,45 @@ describe('the door before the engine', () => {
     await expect.poll(() => admitted.length).toBe(2)
   })
 
+  it.each<[string, Uint8Array]>([
+    ['noise', Buffer.alloc(HANDSHAKE_BYTES, 0xaa)],
+    ['names what is not here', handshakeFor('cd'.repeat(20) as Infohash)],
+    ['hangs up at once', Buffer.alloc(0)],
+  ])(
+    'does not listen to an address any more that says %s again and again, but to others',
+    async (_what, bytes) => {
+      let woken = 0
+      const wake = async (infohash: Infohash) => {
+        woken++
+        return infohash === INFOHASH
+      }
+      const { admitted, call } = await doorWith({ wake, wastedMax: 2, forgiveMs: 60_000 })
+      for (let i = 0; i < 3; i++) {
+        const { socket, closed } = await call('127.0.0.2', bytes)
+        socket.end()
+        await closed
+      }
+      const before = woken
+      await (await call('127.0.0.2')).closed
+      expect(woken).toBe(before)
+      await call('127.0.0.3')
+      await expect.poll(() => admitted.length).toBe(1)
+    },
+  )
+
+  it('forgives an address after a while', async () => {
+    const { admitted, call } = await doorWith({ wastedMax: 0, forgiveMs: 100 })
+    await (await call('127.0.0.2', Buffer.alloc(HANDSHAKE_BYTES, 0xaa))).closed
+    await (await call('127.0.0.2')).closed
+    expect(admitted).toHaveLength(0)
+    await expect
+      .poll(async () => {
+        await call('127.0.0.2')
+        return admitted.length
+      })
+      .toBeGreaterThan(0)
+  })
+
   it('hangs up on who hangs up, and on what waking failed for', async () => {
     const { call } = await doorWith({ wake: () => Promise.reject(new Error('no')) })
     await (await call()).closed
