@@ -150,6 +150,7 @@ export class Door {
       socket.destroy()
       return
     }
+    socket.once('hostile', onWasted) // torrent-transfer.ts
     socket.unshift(handshake)
     this.#options.admit(socket, infohash)
   }

@@ -149,6 +149,9 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
   const { dialler } = transfer
   const blame = new Blame()
   torrent.on('wire', (wire: Wire, address: string | undefined) => {
+    const socket = address === undefined ? null : torrent._peers?.get(address)?.conn
+    // The first message may be too long already.
+    wire.once('hostile', () => socket?.emit('hostile'))
     guardWire(wire, () => torrent.destroyed, transfer.outgoing)
     wire.use(metadataExchange(role))
     if (transfer.taker !== null) {
@@ -168,7 +171,6 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
     })
     if (address === undefined) return
     // The wire writes many small messages; with Nagle's algorithm each batch waits 40 ms for the other side's late ACK.
-    const socket = torrent._peers?.get(address)?.conn
     socket?.setNoDelay(true)
     if (socket) gatherWrites(socket)
     dialler.connected(address)

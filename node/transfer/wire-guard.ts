@@ -37,15 +37,22 @@ export class Outgoing {
   }
 }
 
-/** `isOver`: the torrent is destroyed; the package would then look for its store in vain, and throw. */
+/**
+ * A wire that broke a bound says `hostile` before it is destroyed. `isOver`: the torrent is destroyed; the package would then look for
+ * its store in vain, and throw.
+ */
 export function guardWire(wire: Wire, isOver: () => boolean, outgoing = new Outgoing()): void {
   wire.extendedHandshake.reqq = REQUESTS_MAX
+  const drop = () => {
+    wire.emit('hostile')
+    wire.destroy()
+  }
 
   const parse = wire._parse.bind(wire)
   wire._parse = (sizeBytes, parser) => {
     if (isTooLong(sizeBytes)) {
       parse(Number.MAX_VALUE, () => {})
-      wire.destroy()
+      drop()
     } else {
       parse(sizeBytes, parser)
     }
@@ -61,7 +68,7 @@ export function guardWire(wire: Wire, isOver: () => boolean, outgoing = new Outg
     if (!full) onRequest(piece, offset, length)
     else if (wire.hasFast)
       wire.reject(piece, offset, length) // BEP 6
-    else wire.destroy()
+    else drop()
   }
 }
 

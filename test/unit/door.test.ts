@@ -117,6 +117,16 @@ describe('the door before the engine', () => {
     },
   )
 
+  it('does not listen to an address any more whose callers are found hostile behind the door', async () => {
+    const { admitted, call } = await doorWith({ wastedMax: 0, forgiveMs: 60_000 })
+    await call('127.0.0.2')
+    await expect.poll(() => admitted.length).toBe(1)
+    admitted[0]?.emit('hostile')
+    await (await call('127.0.0.2')).closed
+    await call('127.0.0.3')
+    await expect.poll(() => admitted.length).toBe(2)
+  })
+
   it('forgives an address after a while', async () => {
     const { admitted, call } = await doorWith({ wastedMax: 0, forgiveMs: 100 })
     await (await call('127.0.0.2', Buffer.alloc(HANDSHAKE_BYTES, 0xaa))).closed
