@@ -22,6 +22,9 @@ const TRANSFERS = 7
 /** Long enough that every trick is under way, and the first are hung up on for their silence. */
 const ATTACK_MS = 12_000
 
+const SINK = new URL('../support/sink-child.ts', import.meta.url)
+const HOSTILE = new URL('../support/hostile-child.ts', import.meta.url)
+
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 function median(values: readonly number[]): number {
@@ -47,9 +50,9 @@ async function serve(child: Child, info: Uint8Array): Promise<Served> {
   return { mibPerSecond: median(speeds), cpuMsPerGib: ((cpuMs - before.cpuMs) * 1_024 * MIB) / bytes }
 }
 
-/** A process of this folder's neighbour `support`; resolves at its first message. It ends with its channel. */
-async function start<T>(script: string, ...args: string[]): Promise<{ first: T; end(): Promise<void> }> {
-  const child = fork(new URL(`../support/${script}`, import.meta.url), args, { execArgv: [] })
+/** A process of its own; resolves at its first message. It ends with its channel. */
+async function start<T>(script: URL, ...args: string[]): Promise<{ first: T; end(): Promise<void> }> {
+  const child = fork(script, args, { execArgv: [] })
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const first = await new Promise<T>((resolve) => child.once('message', (said) => resolve(said as T)))
   return {
@@ -63,7 +66,7 @@ async function start<T>(script: string, ...args: string[]): Promise<{ first: T; 
 
 async function run(): Promise<Measure[]> {
   const dataDir = await mkdtemp(join(tmpdir(), 'wikiseed-hostile-'))
-  const sink = await start<number>('sink-child.ts')
+  const sink = await start<number>(SINK)
   try {
     const [info] = await makeShards(dataDir, { shards: 1, files: 4, sizeBytes: 16 * MIB })
     if (info === undefined) throw new Error('no shard')
@@ -74,7 +77,7 @@ async function run(): Promise<Measure[]> {
     const attackCpu: number[] = []
     const attacked = async (port: number): Promise<Served> => {
       const task: HostileTask = { port, infohash: infohashOf(info) }
-      const hostile = await start('hostile-child.ts', JSON.stringify(task))
+      const hostile = await start(HOSTILE, JSON.stringify(task))
       const before = await child.cost()
       const startMs = performance.now()
       await pause(ATTACK_MS)
