@@ -11,8 +11,10 @@ import { DumpFormatError } from '../reading/multistream.ts'
 import { readSiteInfo } from '../reading/titles.ts'
 import { type Comparison, compareCounts, readSiteStats } from '../restoring/compare.ts'
 import { countDump, type DumpCounts } from '../restoring/count.ts'
-import { type Guide, readmeText, restoreScript } from '../restoring/guide.ts'
+import { type Guide, readmeText } from '../restoring/guide.ts'
 import { filesOf, planRestore, type RestorePlan } from '../restoring/plan.ts'
+import { restoreScript, wikiScript } from '../restoring/script.ts'
+import { settingsText } from '../restoring/wiki-settings.ts'
 import { readSettings, text, yesNo } from '../settings.ts'
 import type { Command } from './command.ts'
 import { chooseRun, openFrom, readRunWords } from './from-publication.ts'
@@ -69,9 +71,14 @@ export const restore: Command = {
       plan,
       ...checked,
     }
-    await writeFileAtomic(join(to, 'sha256sums.txt'), Buffer.from(sumsOf(got)))
-    await writeFileAtomic(join(to, 'README.md'), Buffer.from(readmeText(guide)))
-    await writeFileAtomic(join(to, 'restore.sh'), Buffer.from(restoreScript(guide)))
+    for (const [name, text] of [
+      ['sha256sums.txt', sumsOf(got)],
+      ['README.md', readmeText(guide)],
+      ['settings.php', settingsText(guide.wiki, guide.site, guide.content)],
+      ['wikiseed.php', wikiScript(guide)],
+      ['restore.sh', restoreScript(guide)],
+    ] as const)
+      await writeFileAtomic(join(to, name), Buffer.from(text))
     const ok = checked.comparisons.every((one) => one.fits)
     if (values.json) {
       const { counts, comparisons } = checked
@@ -99,8 +106,13 @@ async function check(run: PublishedRun, plan: RestorePlan, to: string) {
     const all = await countAll(local, plan, to, progress)
     const stats = await readSiteStats(local)
     const comparisons: Comparison[] = stats === null ? [] : compareCounts(plan.kind, all, stats)
-    const { pages, revisions, header } = all
-    return { counts: { pages, revisions }, comparisons, site: readSiteInfo(header) }
+    const { pages, revisions, header, models, roles } = all
+    return {
+      counts: { pages, revisions },
+      comparisons,
+      site: readSiteInfo(header),
+      content: { models, roles },
+    }
   } catch (error) {
     if (error instanceof SourceError || error instanceof DumpFormatError)
       throw new UserError(`the digests are right, but ${error.message}`, { cause: error })
@@ -120,6 +132,8 @@ async function countAll(
   const allBytes = plan.content.reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0)
   let doneBytes = 0
   const sum = { pages: 0, revisions: 0, header: '' }
+  const models = new Set<string>()
+  const roles = new Set<string>()
   for (const name of plan.content) {
     const source = await local.open(name)
     try {
@@ -132,12 +146,14 @@ async function countAll(
       })
       sum.pages += counts.pages
       sum.revisions += counts.revisions
+      for (const model of counts.models) models.add(model)
+      for (const role of counts.roles) roles.add(role)
       if (sum.header === '') sum.header = counts.header
     } finally {
       await source.close()
     }
   }
-  return sum
+  return { ...sum, models: [...models].sort(), roles: [...roles].sort() }
 }
 
 /** In the form of sha256sum(1), relative to the folder. */
