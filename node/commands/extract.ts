@@ -56,6 +56,7 @@ export const extract: Command = {
     'wikiseed extract fatwiki --titles titles.txt --from mirror > some.xml',
     'wikiseed extract fatwiki@20240920 --category-from-sql Ghana --out ghana.xml --from mirror',
     'wikiseed extract fatwiki --titles titles.txt --out some.xml --json --manifest ./published --root 1.root.json',
+    'wikiseed extract fatwiki --dataset content_history --titles titles.txt --from mirror > some.xml',
   ],
   async run({ args, flags, env, config }, terminal) {
     const values = readSettings(settings, { flags, env, file: config })
@@ -64,6 +65,8 @@ export const extract: Command = {
       throw new UserError('one of --titles <file> and --category-from-sql <name> is needed')
     if (values.json && values.out === null)
       throw new UserError('--json needs --out <file>: the pages go to the standard output else')
+    if (values.categoryFromSql !== null && values.dataset !== 'dumps')
+      throw new UserError('an export has no SQL tables, so no category is known; take --titles <file>')
     const titles = values.titles === null ? null : await readTitles(values.titles)
     const opened = await openRun(words, values, terminal)
     const progress = new Progress()
@@ -152,7 +155,7 @@ async function readTitles(path: string): Promise<string[]> {
 /** A file gets its name when it is whole. */
 async function writeTo(
   out: string | null,
-  work: (write: (xml: string) => Promise<void>) => Promise<SubsetCounts>,
+  work: (write: (xml: string | Uint8Array) => Promise<void>) => Promise<SubsetCounts>,
 ): Promise<SubsetCounts> {
   if (out === null) return work((xml) => writeAll(process.stdout, xml))
   const part = `${out}.part`
@@ -171,7 +174,7 @@ async function writeTo(
   }
 }
 
-function writeAll(stream: Writable, xml: string): Promise<void> {
+function writeAll(stream: Writable, xml: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     stream.write(xml, (error) => (error === null || error === undefined ? resolve() : reject(error)))
   })

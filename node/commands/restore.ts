@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
-import { fileNameOf } from '../../protocol/shard/paths.ts'
+import { parseContentExportName } from '../../protocol/dump/content-export.ts'
+import { fileNameOf, runFolder, torrentName } from '../../protocol/shard/paths.ts'
 import { writeFileAtomic } from '../files/durable.ts'
 import { safeJoin } from '../files/layout.ts'
 import type { GotFile } from '../getting/get-files.ts'
@@ -17,13 +18,14 @@ import { restoreScript, wikiScript } from '../restoring/script.ts'
 import { settingsText } from '../restoring/wiki-settings.ts'
 import { readSettings, text, yesNo } from '../settings.ts'
 import type { Command } from './command.ts'
-import { chooseRun, openFrom, readRunWords } from './from-publication.ts'
+import { chooseRun, DATASET_SETTING, openFrom, readRunWords } from './from-publication.ts'
 import { GET_SETTINGS, getWanted, missingOf, tellGot, wantedFiles } from './getting.ts'
 import { Progress } from './progress.ts'
 import { UserError } from './user-error.ts'
 
 const settings = {
   ...GET_SETTINGS,
+  dataset: DATASET_SETTING,
   to: { value: '<dir>', help: 'the folder to fill', kind: text() },
   json: { value: null, help: 'print one JSON object', kind: yesNo, default: false },
 }
@@ -37,17 +39,19 @@ export const restore: Command = {
   examples: [
     'wikiseed restore fatwiki --to fatwiki-again --manifest https://example.org/wikiseed/ --root 1.root.json',
     'wikiseed restore fatwiki@20240920 --to again --manifest ./published --root 1.root.json --allow-expired',
+    'wikiseed restore fatwiki --dataset content_history --to again --manifest ./published --root 1.root.json',
     'wikiseed restore fatwiki --to again --contact you@example.org --json --manifest ./published --root 1.root.json',
   ],
   async run({ args, flags, env, config }, terminal) {
     const values = readSettings(settings, { flags, env, file: config })
     const words = readRunWords(args[0] ?? '')
     const publication = await openFrom(values, terminal)
-    const run = chooseRun(publication, words, 'dumps', (one) => planRestore(namesOf(one)) !== null)
-    const plan = planRestore(namesOf(run))
+    const { dataset } = values
+    const run = chooseRun(publication, words, dataset, (one) => planRestore(namesOf(one), dataset) !== null)
+    const plan = planRestore(namesOf(run), dataset)
     if (plan === null)
       throw new UserError(
-        `${run.wiki} of ${run.date} has no dump of pages, so it brings no wiki back; try another date`,
+        `${run.wiki} of ${run.date} has no ${dataset === 'dumps' ? 'dump' : 'export'} of pages, so it brings no wiki back; try another date`,
       )
     const to = resolve(values.to)
     const needed = new Set(filesOf(plan))
@@ -60,14 +64,15 @@ export const restore: Command = {
     if (!values.json) tellGot(got, values, terminal)
     if (missing.length > 0) {
       if (values.json)
-        terminal.out(JSON.stringify({ ok: false, wiki: run.wiki, date: run.date, to, files: got }))
+        terminal.out(JSON.stringify({ ok: false, dataset, wiki: run.wiki, date: run.date, to, files: got }))
       return 1
     }
     const checked = await check(run, plan, to)
     const guide: Guide = {
+      dataset,
       wiki: run.wiki,
       date: run.date,
-      folder: `${run.wiki}/${run.date}`,
+      folder: `${torrentName(run)}/${runFolder(run)}`,
       plan,
       ...checked,
     }
@@ -83,7 +88,9 @@ export const restore: Command = {
     if (values.json) {
       const { counts, comparisons } = checked
       const { wiki, date } = run
-      terminal.out(JSON.stringify({ ok, wiki, date, to, kind: plan.kind, counts, comparisons, files: got }))
+      terminal.out(
+        JSON.stringify({ ok, dataset, wiki, date, to, kind: plan.kind, counts, comparisons, files: got }),
+      )
     } else {
       for (const line of readmeText(guide).split('## Counted\n\n')[1]?.trim().split('\n') ?? [])
         terminal.out(line)
@@ -102,7 +109,7 @@ const namesOf = (run: PublishedRun): string[] =>
 async function check(run: PublishedRun, plan: RestorePlan, to: string) {
   const progress = new Progress()
   try {
-    const local = await openLocalRun(to, run.wiki, run.date)
+    const local = await openLocalRun(to, run.wiki, run.date, run.dataset)
     const all = await countAll(local, plan, to, progress)
     const stats = await readSiteStats(local)
     const comparisons: Comparison[] = stats === null ? [] : compareCounts(plan.kind, all, stats)
@@ -132,19 +139,24 @@ async function countAll(
   const allBytes = plan.content.reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0)
   let doneBytes = 0
   const sum = { pages: 0, revisions: 0, header: '' }
+  let splitPage: number | null = null
   const models = new Set<string>()
   const roles = new Set<string>()
   for (const name of plan.content) {
     const source = await local.open(name)
     try {
-      const path = safeJoin(to, `${local.wiki}/${local.date}/${name}`)
+      const path = safeJoin(to, `${torrentName(local)}/${runFolder(local)}/${name}`)
       const counts = await countDump(name, path, source, {
         onBytes: (count) => {
           doneBytes += count
           progress.show({ what: `counting ${name}`, doneBytes, allBytes })
         },
       })
-      sum.pages += counts.pages
+      // The history of one page may fill several files of an export, each with an element of that page alone.
+      const part = parseContentExportName(name)
+      const isPart = part !== null && part.revisions !== null
+      if (!isPart || part.firstPage !== splitPage) sum.pages += counts.pages
+      splitPage = isPart ? part.firstPage : null
       sum.revisions += counts.revisions
       for (const model of counts.models) models.add(model)
       for (const role of counts.roles) roles.add(role)

@@ -2,6 +2,7 @@
  * README.md for a folder that `wikiseed restore` filled: how the files become a running wiki again, with MediaWiki's own maintenance
  * scripts.
  */
+import type { Dataset } from '../../protocol/ids.ts'
 import type { SiteInfo } from '../reading/titles.ts'
 import type { Comparison } from './compare.ts'
 import { type Content, extensionOf, isBuiltIn } from './content-models.ts'
@@ -9,6 +10,7 @@ import type { ContentKind, RestorePlan } from './plan.ts'
 import { plain } from './wiki-settings.ts'
 
 export interface Guide {
+  readonly dataset: Dataset
   readonly wiki: string
   /** `YYYYMMDD` */
   readonly date: string
@@ -21,6 +23,11 @@ export interface Guide {
   readonly comparisons: readonly Comparison[]
   readonly content: Content
 }
+
+const exportText = ({ dataset, plan }: Guide): string =>
+  `every page with ${plan.kind === 'pages-meta-history' ? 'all its revisions' : 'its newest revision'}, a MediaWiki Content File Export (${dataset})`
+const NO_TABLES =
+  'A Content File Export has none, and no log of events either: `wikiseed get` of a dump of about the same date brings both.'
 
 function extensionLines({ models, roles }: Content): string[] {
   const others = models.filter((model) => !isBuiltIn(model))
@@ -39,12 +46,13 @@ const KIND_TEXT: Readonly<Record<ContentKind, string>> = {
     'articles, templates, files and project pages with their newest revision; the run has neither history nor talk pages',
 }
 export function readmeText(guide: Guide): string {
-  const { wiki, date, folder, plan, site } = guide
+  const { dataset, wiki, date, folder, plan, site } = guide
+  const isExport = dataset !== 'dumps'
   const lines = [
     `# ${wiki}, as Wikimedia dumped it on ${date}`,
     '',
     `Everything that is needed to bring the wiki back lies in \`${folder}/\`, every file with the digests that the federation`,
-    `signed (\`sha256sums.txt\`). The pages: ${KIND_TEXT[plan.kind]}.`,
+    `signed (\`sha256sums.txt\`). The pages: ${isExport ? exportText(guide) : KIND_TEXT[plan.kind]}.`,
     '',
     '## How',
     '',
@@ -68,14 +76,17 @@ export function readmeText(guide: Guide): string {
     '',
     'Importing is slow: some 400 pages a second, and building the links takes longer still. It can be stopped and begun again:',
     'revisions that are there already are not imported a second time. Authors appear as `imported>Name`, since nobody here has',
-    'their accounts; who has one of the same name before the import is taken for the author.',
+    'their accounts; who has one of the same name before the import is taken for the author. One whom the dump does not name is',
+    '`imported>Unknown user`.',
     '',
     '## About the SQL tables',
     '',
     '`importDump.php` gives pages new numbers, while the tables speak of the old ones. So they are not loaded into the wiki, which',
     'builds its own from the text, but beside it: to look things up, and for programs that join them by the old numbers.',
     '',
-    ...(plan.tables.length === 0 ? ['The run has none.'] : plan.tables.map((name) => `- \`${name}\``)),
+    ...(plan.tables.length === 0
+      ? [isExport ? NO_TABLES : 'The run has none.']
+      : plan.tables.map((name) => `- \`${name}\``)),
     '',
     '## What no dump holds',
     '',

@@ -17,6 +17,7 @@ import {
   text,
   type Wiki,
 } from '../support/mediawiki.ts'
+import { bzip2 } from '../support/multistream.ts'
 import { type Published, publishRuns } from '../support/published.ts'
 
 const missing = missingForMediaWiki()
@@ -42,8 +43,8 @@ describe.skipIf(missing.length > 0)(`MediaWiki (needs ${missing.join(', ') || 'n
   })
 
   /** What `wikiseed restore` wrote, and what it said. */
-  const restored = async (wiki: string, from: Published) => {
-    const args = ['--manifest', from.dir, '--root', from.rootPath, '--to', at('again'), '--json']
+  const restored = async (wiki: string, from: Published, ...more: string[]) => {
+    const args = ['--manifest', from.dir, '--root', from.rootPath, '--to', at('again'), '--json', ...more]
     const done = await wikiseed('restore', wiki, ...args)
     expect(done.code, done.error).toBe(0)
     return JSON.parse(done.out) as { counts: { pages: number; revisions: number } }
@@ -157,6 +158,39 @@ describe.skipIf(missing.length > 0)(`MediaWiki (needs ${missing.join(', ') || 'n
       const [first = '', ...more] = await source.sql(log)
       expect([first, ...more].some((line) => line.startsWith('protect\tprotect\tOne'))).toBe(true)
       expect(await wiki.sql(log)).toEqual(expect.arrayContaining([first, ...more]))
+    } finally {
+      await own.close()
+    }
+  })
+
+  it('takes a Content File Export, with the structured data of a file in its own slot, and a page in two files', {
+    timeout: 120_000,
+  }, async () => {
+    const folder = at('made', 'mediawiki_content_history', 'commonswiki', '2026-03-01', 'xml', 'bzip2')
+    mkdirSync(folder, { recursive: true })
+    const sample = text(join(import.meta.dirname, '..', 'fixtures', 'exports', 'commonswiki.xml'))
+    const pageId = /<id>(\d+)<\/id>/.exec(sample)?.[1]
+    const cut = sample.indexOf('    <revision>', sample.length / 2)
+    const start = sample.slice(0, sample.indexOf('    <revision>'))
+    const halves = [`${sample.slice(0, cut)}  </page>\n</mediawiki>\n`, start + sample.slice(cut)]
+    for (const [index, half] of halves.entries()) {
+      const name = `commonswiki-2026-03-01-p${pageId}r${index + 1}r${index + 1}.xml.bz2`
+      writeFileSync(join(folder, name), bzip2(half))
+    }
+    const runs = ['mediawiki_content_history/commonswiki/2026-03-01']
+    const own = await publishRuns({ runs, from: at('made'), seeds: 1 })
+    try {
+      const { counts } = await restored('commonswiki', own, '--dataset', 'content_history')
+      const wiki = await mediawiki.install('commonswiki')
+      const refused = await wiki.restore(at('again', 'restore.sh'))
+      expect(refused.error).toContain('This wiki has no slot mediainfo.')
+      useSettings(wiki)
+      const done = await wiki.restore(at('again', 'restore.sh'))
+      expect(done.code, done.error.slice(-2_000)).toBe(0)
+      expect(counts).toEqual({ pages: 1, revisions: 59 })
+      expect(await rows(wiki, 'page')).toBe(1)
+      writeFileSync(at('sample.xml'), sample)
+      expect(await revisionsIn(wiki, at())).toEqual(revisionsOf(at('sample.xml')))
     } finally {
       await own.close()
     }

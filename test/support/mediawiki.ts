@@ -159,7 +159,8 @@ function ran(program: string, args: readonly string[], env: NodeJS.ProcessEnv): 
   })
 }
 
-/** Python reads exports, packed or not, line by line: title, timestamp, author, content model and a digest of the text of each slot. */
+/** Python reads exports, packed or not, line by line: title, timestamp, author, content model and a digest of the text of each slot.
+ * MediaWiki calls an author of whom the dump says nothing `Unknown user`. */
 export function revisionsOf(path: string): string[] {
   const unpack = { bz2: 'bzip2 -dc', '7z': '7zz x -so' }[path.split('.').at(-1) ?? ''] ?? 'cat'
   const script = `${unpack} "$1" | python3 -c "$2"`
@@ -187,7 +188,7 @@ for event, element in tree.iterparse(sys.stdin.buffer):
             if 'text' in own:
                 digest = hashlib.sha256((own['text'].text or '').encode()).hexdigest()[:16]
                 texts.append([own['role'].text if 'role' in own else 'main', own['model'].text, digest])
-        print(json.dumps([title, parts['timestamp'].text, (author or '').replace('imported>', ''), sorted(texts)]))
+        print(json.dumps([title, parts['timestamp'].text, (author or 'Unknown user').replace('imported>', ''), sorted(texts)]))
         element.clear()
     elif plain(element) == 'page':
         element.clear()
