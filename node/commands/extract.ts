@@ -13,7 +13,7 @@ import {
   writeSubset,
 } from '../reading/subset.ts'
 import type { SiteInfo } from '../reading/titles.ts'
-import { orNull, readSettings, text, yesNo } from '../settings.ts'
+import { orNull, readSettings, text, whole, yesNo } from '../settings.ts'
 import type { Command } from './command.ts'
 import { readRunWords } from './from-publication.ts'
 import { type OpenedRun, openRun, RUN_SETTINGS } from './open-run.ts'
@@ -27,6 +27,12 @@ const settings = {
     help: 'the pages of a category, by the categorylinks table of the run',
     kind: orNull(text()),
     default: null,
+  },
+  depth: {
+    value: '<number>',
+    help: 'with --category-from-sql: levels of subcategories to take too, 100 at most',
+    kind: whole(0, 100),
+    default: 0,
   },
   out: {
     value: '<file>',
@@ -54,7 +60,7 @@ export const extract: Command = {
   configurable: true,
   examples: [
     'wikiseed extract fatwiki --titles titles.txt --from mirror > some.xml',
-    'wikiseed extract fatwiki@20240920 --category-from-sql Ghana --out ghana.xml --from mirror',
+    'wikiseed extract fatwiki@20240920 --category-from-sql Ghana --depth 3 --out ghana.xml --from mirror',
     'wikiseed extract fatwiki --titles titles.txt --out some.xml --json --manifest ./published --root 1.root.json',
     'wikiseed extract fatwiki --dataset content_history --titles titles.txt --from mirror > some.xml',
   ],
@@ -63,6 +69,8 @@ export const extract: Command = {
     const words = readRunWords(args[0] ?? '')
     if ((values.titles === null) === (values.categoryFromSql === null))
       throw new UserError('one of --titles <file> and --category-from-sql <name> is needed')
+    if (values.depth > 0 && values.categoryFromSql === null)
+      throw new UserError('--depth is of subcategories: it needs --category-from-sql <name>')
     if (values.json && values.out === null)
       throw new UserError('--json needs --out <file>: the pages go to the standard output else')
     if (values.categoryFromSql !== null && values.dataset !== 'dumps')
@@ -71,7 +79,8 @@ export const extract: Command = {
     const opened = await openRun(words, values, terminal)
     const progress = new Progress()
     try {
-      const choosing = titles === null ? byCategory(opened, values.categoryFromSql ?? '') : byTitles(titles)
+      const choosing =
+        titles === null ? byCategory(opened, values.categoryFromSql ?? '', values.depth) : byTitles(titles)
       const counts = await writeTo(values.out, (write) =>
         writeSubset(opened.run, {
           select: choosing.select,
@@ -121,12 +130,12 @@ function byTitles(titles: readonly string[]): Choosing {
   }
 }
 
-function byCategory({ run }: OpenedRun, category: string): Choosing {
+function byCategory({ run }: OpenedRun, category: string, depth: number): Choosing {
   let selection: IdSelection | null = null
   let known: SiteInfo | null = null
   return {
     select: async (site) => {
-      const members = await membersOf(run, category, site)
+      const members = await membersOf(run, category, site, { depth })
       if (members.size === 0)
         throw new UserError(`no page of ${run.wiki} of ${run.date} is in the category ${category}`)
       known = site
