@@ -17,7 +17,7 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 const OUTPUT_BYTES_MAX = 256 * 1024 * 1024
 /** Of any program that is started here. */
-const PROGRAM_MS = 400_000
+const PROGRAM_MS = 600_000
 
 export const MEDIAWIKI = '/usr/share/mediawiki'
 const PROGRAMS = ['php', 'mariadb', 'mariadbd', 'mariadb-install-db', 'bzip2', '7zz', 'python3']
