@@ -137,24 +137,31 @@ ${namespaces.map(({ key, name }) => `\t\t${key} => ${phpText(name.replaceAll(' '
 		if ( $problems !== [] ) {
 			$this->fatalError( implode( "\\n", $problems ) . "\\nIs settings.php in LocalSettings.php? See README.md." );
 		}
-		if ( $this->rows( 'page' ) === 1 && $this->rows( 'revision' ) === 1 ) {
-			$this->removeOnlyPage();
-		} else {
+		if ( !$this->removeInstallersPage() ) {
 			$this->output( 'Pages that are there already: ' . $this->rows( 'page' ) . "\\n" );
 		}
 	}
 
-	/** The installer's page, newer than any dump. nukePage.php fails in a new wiki, whose count of articles is 0. */
-	private function removeOnlyPage() {
+	/** Newer than any dump, it would hide the dump's. nukePage.php fails in a new wiki, whose count of articles is 0. */
+	private function removeInstallersPage() {
+		if ( $this->rows( 'page' ) !== 1 || $this->rows( 'revision' ) !== 1 ) {
+			return false;
+		}
 		$db = $this->getDB( DB_PRIMARY );
 		$page = $db->selectRow( 'page', [ 'page_id', 'page_namespace', 'page_title' ], '', __METHOD__ );
-		$title = Title::makeTitle( $page->page_namespace, $page->page_title )->getPrefixedText();
+		$revision = MediaWikiServices::getInstance()->getRevisionLookup()->getRevisionByPageId( $page->page_id );
+		$author = $revision->getUser( MediaWiki\\Revision\\RevisionRecord::RAW );
+		if ( $author === null || $author->getName() !== 'MediaWiki default' ) {
+			return false;
+		}
 		$this->beginTransaction( $db, __METHOD__ );
 		$db->delete( 'page', [ 'page_id' => $page->page_id ], __METHOD__ );
 		$db->delete( 'revision', [ 'rev_page' => $page->page_id ], __METHOD__ );
 		$db->delete( 'recentchanges', [ 'rc_cur_id' => $page->page_id ], __METHOD__ );
 		$this->commitTransaction( $db, __METHOD__ );
-		$this->output( "Removed the only page there was: $title\\n" );
+		$title = Title::makeTitle( $page->page_namespace, $page->page_title )->getPrefixedText();
+		$this->output( "Removed the page of the installer: $title\\n" );
+		return true;
 	}
 
 	private function problems() {
