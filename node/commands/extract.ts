@@ -13,7 +13,7 @@ import {
   writeSubset,
 } from '../reading/subset.ts'
 import type { SiteInfo } from '../reading/titles.ts'
-import { orNull, readSettings, text, yesNo } from '../settings.ts'
+import { orNull, readSettings, text, whole, yesNo } from '../settings.ts'
 import type { Command } from './command.ts'
 import { readRunWords } from './from-publication.ts'
 import { type OpenedRun, openRun, RUN_SETTINGS } from './open-run.ts'
@@ -27,6 +27,12 @@ const settings = {
     help: 'the pages of a category, by the categorylinks table of the run',
     kind: orNull(text()),
     default: null,
+  },
+  depth: {
+    value: '<number>',
+    help: 'with --category-from-sql: levels of subcategories to take too, 100 at most',
+    kind: whole(0, 100),
+    default: 0,
   },
   out: {
     value: '<file>',
@@ -54,21 +60,27 @@ export const extract: Command = {
   configurable: true,
   examples: [
     'wikiseed extract fatwiki --titles titles.txt --from mirror > some.xml',
-    'wikiseed extract fatwiki@20240920 --category-from-sql Ghana --out ghana.xml --from mirror',
+    'wikiseed extract fatwiki@20240920 --category-from-sql Ghana --depth 3 --out ghana.xml --from mirror',
     'wikiseed extract fatwiki --titles titles.txt --out some.xml --json --manifest ./published --root 1.root.json',
+    'wikiseed extract fatwiki --dataset content_history --titles titles.txt --from mirror > some.xml',
   ],
   async run({ args, flags, env, config }, terminal) {
     const values = readSettings(settings, { flags, env, file: config })
     const words = readRunWords(args[0] ?? '')
     if ((values.titles === null) === (values.categoryFromSql === null))
       throw new UserError('one of --titles <file> and --category-from-sql <name> is needed')
+    if (values.depth > 0 && values.categoryFromSql === null)
+      throw new UserError('--depth is of subcategories: it needs --category-from-sql <name>')
     if (values.json && values.out === null)
       throw new UserError('--json needs --out <file>: the pages go to the standard output else')
+    if (values.categoryFromSql !== null && values.dataset !== 'dumps')
+      throw new UserError('an export has no SQL tables, so no category is known; take --titles <file>')
     const titles = values.titles === null ? null : await readTitles(values.titles)
     const opened = await openRun(words, values, terminal)
     const progress = new Progress()
     try {
-      const choosing = titles === null ? byCategory(opened, values.categoryFromSql ?? '') : byTitles(titles)
+      const choosing =
+        titles === null ? byCategory(opened, values.categoryFromSql ?? '', values.depth) : byTitles(titles)
       const counts = await writeTo(values.out, (write) =>
         writeSubset(opened.run, {
           select: choosing.select,
@@ -118,12 +130,12 @@ function byTitles(titles: readonly string[]): Choosing {
   }
 }
 
-function byCategory({ run }: OpenedRun, category: string): Choosing {
+function byCategory({ run }: OpenedRun, category: string, depth: number): Choosing {
   let selection: IdSelection | null = null
   let known: SiteInfo | null = null
   return {
     select: async (site) => {
-      const members = await membersOf(run, category, site)
+      const members = await membersOf(run, category, site, { depth })
       if (members.size === 0)
         throw new UserError(`no page of ${run.wiki} of ${run.date} is in the category ${category}`)
       known = site
@@ -152,7 +164,7 @@ async function readTitles(path: string): Promise<string[]> {
 /** A file gets its name when it is whole. */
 async function writeTo(
   out: string | null,
-  work: (write: (xml: string) => Promise<void>) => Promise<SubsetCounts>,
+  work: (write: (xml: string | Uint8Array) => Promise<void>) => Promise<SubsetCounts>,
 ): Promise<SubsetCounts> {
   if (out === null) return work((xml) => writeAll(process.stdout, xml))
   const part = `${out}.part`
@@ -171,7 +183,7 @@ async function writeTo(
   }
 }
 
-function writeAll(stream: Writable, xml: string): Promise<void> {
+function writeAll(stream: Writable, xml: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     stream.write(xml, (error) => (error === null || error === undefined ? resolve() : reject(error)))
   })

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { isRunDate } from '../../protocol/dump/dates.ts'
-import { type Dataset, isWiki, shardKey } from '../../protocol/ids.ts'
+import { DATASETS, type Dataset, isWiki, shardKey } from '../../protocol/ids.ts'
 import type { MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
 import { readRoot } from '../../protocol/manifest/root.ts'
 import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
@@ -15,7 +15,17 @@ import type { Publication } from '../publication/open.ts'
 import { type PublishedRun, runsOf, wikisLike } from '../publication/runs.ts'
 import type { SwarmShard } from '../reading/swarm-run.ts'
 import { systemClock } from '../runtime/clock.ts'
-import { duration, hostPort, list, orNull, type Settings, text, type Values, yesNo } from '../settings.ts'
+import {
+  choice,
+  duration,
+  hostPort,
+  list,
+  orNull,
+  type Settings,
+  text,
+  type Values,
+  yesNo,
+} from '../settings.ts'
 import type { Terminal } from './command.ts'
 import { UserError } from './user-error.ts'
 
@@ -60,6 +70,13 @@ export const PUBLICATION_SETTINGS = {
     default: false,
   },
 } satisfies Settings
+
+export const DATASET_SETTING = {
+  value: '<name>',
+  help: DATASETS.join(', '),
+  kind: choice(['dumps', 'content_current', 'content_history']),
+  default: 'dumps' as const,
+}
 
 export type PublicationValues = Values<typeof PUBLICATION_SETTINGS>
 
@@ -150,7 +167,15 @@ export function chooseRun(
   const runs = runsOf(publication.manifest.shards, wiki, dataset)
   if (runs.length === 0) {
     const like = wikisLike(publication.manifest.shards, wiki)
-    const others = like.length === 0 ? '' : `; there are ${like.join(', ')}`
+    const datasets = DATASETS.filter(
+      (other) => other !== dataset && runsOf(publication.manifest.shards, wiki, other).length > 0,
+    )
+    const others =
+      datasets.length > 0
+        ? `; there is --dataset ${datasets.join(' or ')}`
+        : like.length === 0
+          ? ''
+          : `; there are ${like.join(', ')}`
     throw new UserError(
       `${publication.name} has no dump of ${wiki}${dataset === 'dumps' ? '' : ` in ${dataset}`}${others}`,
     )

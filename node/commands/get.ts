@@ -1,23 +1,17 @@
 import { join, resolve } from 'node:path'
-import { DATASETS } from '../../protocol/ids.ts'
 import { writeFileAtomic } from '../files/durable.ts'
 import { metalinkName, metalinkOf } from '../publication/metalink.ts'
 import type { Publication } from '../publication/open.ts'
 import type { PublishedRun } from '../publication/runs.ts'
-import { choice, list, readSettings, text, yesNo } from '../settings.ts'
+import { list, readSettings, text, yesNo } from '../settings.ts'
 import type { Command } from './command.ts'
-import { chooseRun, openFrom, readRunWords } from './from-publication.ts'
+import { chooseRun, DATASET_SETTING, openFrom, readRunWords } from './from-publication.ts'
 import { GET_SETTINGS, type GetValues, getWanted, missingOf, tellGot, wantedFiles } from './getting.ts'
 import { UserError } from './user-error.ts'
 
 const settings = {
   ...GET_SETTINGS,
-  dataset: {
-    value: '<name>',
-    help: DATASETS.join(', '),
-    kind: choice(['dumps', 'content_current', 'content_history']),
-    default: 'dumps' as const,
-  },
+  dataset: DATASET_SETTING,
   files: {
     value: '<pattern>',
     help: 'only files whose names match, such as *.sql.gz (default: all)',

@@ -6,11 +6,17 @@ import { readSettings, yesNo } from '../settings.ts'
 import type { Command, Terminal } from './command.ts'
 import { readRunWords } from './from-publication.ts'
 import { type OpenedRun, openRun, RUN_SETTINGS } from './open-run.ts'
+import { Progress } from './progress.ts'
 import { UserError } from './user-error.ts'
 
 const settings = {
   ...RUN_SETTINGS,
-  xml: { value: null, help: 'print the page as the dump has it, in XML', kind: yesNo, default: false },
+  xml: {
+    value: null,
+    help: 'print the page as the dump has it, in XML; of content_history its newest revision',
+    kind: yesNo,
+    default: false,
+  },
   json: { value: null, help: 'print one JSON object', kind: yesNo, default: false },
 }
 
@@ -25,6 +31,7 @@ export const read: Command = {
     'wikiseed read fatwiki@20240920 Cape_Coast --from ~/.local/share/wikiseed/mirror',
     "wikiseed read fatwiki 'Template:Databox' --from mirror --xml",
     "wikiseed read fatwiki 'Cape Coast' --from mirror --json",
+    "wikiseed read fatwiki 'Cape Coast' --dataset content_current --from mirror",
   ],
   async run({ args, flags, env, config }, terminal) {
     const values = readSettings(settings, { flags, env, file: config })
@@ -33,14 +40,20 @@ export const read: Command = {
     if (title.trim() === '') throw new UserError('a title is needed: wikiseed read fatwiki "Cape Coast"')
     const words = readRunWords(word)
     const opened = await openRun(words, values, terminal)
+    const progress = new Progress()
     try {
-      const result = await readArticle(opened.run, title)
+      const result = await readArticle(opened.run, title, {
+        onBytes: (doneBytes, allBytes) =>
+          progress.show({ what: `looking for ${JSON.stringify(title)}`, doneBytes, allBytes }),
+      })
+      progress.end()
       return tell(result, { title, opened, ...values }, terminal)
     } catch (error) {
       if (error instanceof SourceError || error instanceof DumpFormatError)
         throw new UserError(error.message, { cause: error })
       throw error
     } finally {
+      progress.end()
       await opened.close()
     }
   },

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
-import { fileNameOf } from '../../protocol/shard/paths.ts'
+import { parseContentExportName } from '../../protocol/dump/content-export.ts'
+import { fileNameOf, runFolder, torrentName } from '../../protocol/shard/paths.ts'
 import { writeFileAtomic } from '../files/durable.ts'
 import { safeJoin } from '../files/layout.ts'
 import type { GotFile } from '../getting/get-files.ts'
@@ -11,17 +12,20 @@ import { DumpFormatError } from '../reading/multistream.ts'
 import { readSiteInfo } from '../reading/titles.ts'
 import { type Comparison, compareCounts, readSiteStats } from '../restoring/compare.ts'
 import { countDump, type DumpCounts } from '../restoring/count.ts'
-import { type Guide, readmeText, restoreScript } from '../restoring/guide.ts'
+import { type Guide, readmeText } from '../restoring/guide.ts'
 import { filesOf, planRestore, type RestorePlan } from '../restoring/plan.ts'
+import { restoreScript, wikiScript } from '../restoring/script.ts'
+import { settingsText } from '../restoring/wiki-settings.ts'
 import { readSettings, text, yesNo } from '../settings.ts'
 import type { Command } from './command.ts'
-import { chooseRun, openFrom, readRunWords } from './from-publication.ts'
+import { chooseRun, DATASET_SETTING, openFrom, readRunWords } from './from-publication.ts'
 import { GET_SETTINGS, getWanted, missingOf, tellGot, wantedFiles } from './getting.ts'
 import { Progress } from './progress.ts'
 import { UserError } from './user-error.ts'
 
 const settings = {
   ...GET_SETTINGS,
+  dataset: DATASET_SETTING,
   to: { value: '<dir>', help: 'the folder to fill', kind: text() },
   json: { value: null, help: 'print one JSON object', kind: yesNo, default: false },
 }
@@ -35,17 +39,19 @@ export const restore: Command = {
   examples: [
     'wikiseed restore fatwiki --to fatwiki-again --manifest https://example.org/wikiseed/ --root 1.root.json',
     'wikiseed restore fatwiki@20240920 --to again --manifest ./published --root 1.root.json --allow-expired',
+    'wikiseed restore fatwiki --dataset content_history --to again --manifest ./published --root 1.root.json',
     'wikiseed restore fatwiki --to again --contact you@example.org --json --manifest ./published --root 1.root.json',
   ],
   async run({ args, flags, env, config }, terminal) {
     const values = readSettings(settings, { flags, env, file: config })
     const words = readRunWords(args[0] ?? '')
     const publication = await openFrom(values, terminal)
-    const run = chooseRun(publication, words, 'dumps', (one) => planRestore(namesOf(one)) !== null)
-    const plan = planRestore(namesOf(run))
+    const { dataset } = values
+    const run = chooseRun(publication, words, dataset, (one) => planRestore(namesOf(one), dataset) !== null)
+    const plan = planRestore(namesOf(run), dataset)
     if (plan === null)
       throw new UserError(
-        `${run.wiki} of ${run.date} has no dump of pages, so it brings no wiki back; try another date`,
+        `${run.wiki} of ${run.date} has no ${dataset === 'dumps' ? 'dump' : 'export'} of pages, so it brings no wiki back; try another date`,
       )
     const to = resolve(values.to)
     const needed = new Set(filesOf(plan))
@@ -58,25 +64,33 @@ export const restore: Command = {
     if (!values.json) tellGot(got, values, terminal)
     if (missing.length > 0) {
       if (values.json)
-        terminal.out(JSON.stringify({ ok: false, wiki: run.wiki, date: run.date, to, files: got }))
+        terminal.out(JSON.stringify({ ok: false, dataset, wiki: run.wiki, date: run.date, to, files: got }))
       return 1
     }
     const checked = await check(run, plan, to)
     const guide: Guide = {
+      dataset,
       wiki: run.wiki,
       date: run.date,
-      folder: `${run.wiki}/${run.date}`,
+      folder: `${torrentName(run)}/${runFolder(run)}`,
       plan,
       ...checked,
     }
-    await writeFileAtomic(join(to, 'sha256sums.txt'), Buffer.from(sumsOf(got)))
-    await writeFileAtomic(join(to, 'README.md'), Buffer.from(readmeText(guide)))
-    await writeFileAtomic(join(to, 'restore.sh'), Buffer.from(restoreScript(guide)))
+    for (const [name, text] of [
+      ['sha256sums.txt', sumsOf(got)],
+      ['README.md', readmeText(guide)],
+      ['settings.php', settingsText(guide.wiki, guide.site, guide.content)],
+      ['wikiseed.php', wikiScript(guide)],
+      ['restore.sh', restoreScript(guide)],
+    ] as const)
+      await writeFileAtomic(join(to, name), Buffer.from(text))
     const ok = checked.comparisons.every((one) => one.fits)
     if (values.json) {
       const { counts, comparisons } = checked
       const { wiki, date } = run
-      terminal.out(JSON.stringify({ ok, wiki, date, to, kind: plan.kind, counts, comparisons, files: got }))
+      terminal.out(
+        JSON.stringify({ ok, dataset, wiki, date, to, kind: plan.kind, counts, comparisons, files: got }),
+      )
     } else {
       for (const line of readmeText(guide).split('## Counted\n\n')[1]?.trim().split('\n') ?? [])
         terminal.out(line)
@@ -95,12 +109,17 @@ const namesOf = (run: PublishedRun): string[] =>
 async function check(run: PublishedRun, plan: RestorePlan, to: string) {
   const progress = new Progress()
   try {
-    const local = await openLocalRun(to, run.wiki, run.date)
+    const local = await openLocalRun(to, run.wiki, run.date, run.dataset)
     const all = await countAll(local, plan, to, progress)
     const stats = await readSiteStats(local)
     const comparisons: Comparison[] = stats === null ? [] : compareCounts(plan.kind, all, stats)
-    const { pages, revisions, header } = all
-    return { counts: { pages, revisions }, comparisons, site: readSiteInfo(header) }
+    const { pages, revisions, header, models, roles } = all
+    return {
+      counts: { pages, revisions },
+      comparisons,
+      site: readSiteInfo(header),
+      content: { models, roles },
+    }
   } catch (error) {
     if (error instanceof SourceError || error instanceof DumpFormatError)
       throw new UserError(`the digests are right, but ${error.message}`, { cause: error })
@@ -120,24 +139,33 @@ async function countAll(
   const allBytes = plan.content.reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0)
   let doneBytes = 0
   const sum = { pages: 0, revisions: 0, header: '' }
+  let splitPage: number | null = null
+  const models = new Set<string>()
+  const roles = new Set<string>()
   for (const name of plan.content) {
     const source = await local.open(name)
     try {
-      const path = safeJoin(to, `${local.wiki}/${local.date}/${name}`)
+      const path = safeJoin(to, `${torrentName(local)}/${runFolder(local)}/${name}`)
       const counts = await countDump(name, path, source, {
         onBytes: (count) => {
           doneBytes += count
           progress.show({ what: `counting ${name}`, doneBytes, allBytes })
         },
       })
-      sum.pages += counts.pages
+      // The history of one page may fill several files of an export, each with an element of that page alone.
+      const part = parseContentExportName(name)
+      const isPart = part !== null && part.revisions !== null
+      if (!isPart || part.firstPage !== splitPage) sum.pages += counts.pages
+      splitPage = isPart ? part.firstPage : null
       sum.revisions += counts.revisions
+      for (const model of counts.models) models.add(model)
+      for (const role of counts.roles) roles.add(role)
       if (sum.header === '') sum.header = counts.header
     } finally {
       await source.close()
     }
   }
-  return sum
+  return { ...sum, models: [...models].sort(), roles: [...roles].sort() }
 }
 
 /** In the form of sha256sum(1), relative to the folder. */

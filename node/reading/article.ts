@@ -1,5 +1,7 @@
-/** One article out of a multistream dump: index, siteinfo, then only the stream that holds it. */
+/** One article out of a run. Of a multistream dump: index, siteinfo, then only the stream that holds it. */
 import type { RunSource } from './byte-source.ts'
+import { readExportArticle } from './export-article.ts'
+import type { ScanOptions } from './export-scan.ts'
 import { DumpFormatError, multistreamsOf, readHeader, readStream, withPair } from './multistream.ts'
 import { NearTitles } from './near-titles.ts'
 import { type Page, pagesOf } from './pages.ts'
@@ -10,12 +12,17 @@ export type ArticleResult =
   /** Titles that may have been meant, the nearest first. */
   | { readonly found: false; readonly near: readonly string[] }
 
-/** Rejects with SourceError, or DumpFormatError when the run has no multistream dump or that is not what it should be. */
+/**
+ * Rejects with SourceError, or DumpFormatError when the run has no multistream dump or that is not what it should be. An export is
+ * scanned for it; `onBytes` tells how far.
+ */
 export async function readArticle(
   run: RunSource,
   title: string,
-  signal?: AbortSignal,
+  options: Pick<ScanOptions, 'onBytes' | 'signal'> = {},
 ): Promise<ArticleResult> {
+  if (run.dataset !== 'dumps') return readExportArticle(run, title, options)
+  const { signal } = options
   const pairs = multistreamsOf(run.files)
   if (pairs.length === 0)
     throw new DumpFormatError(

@@ -2,6 +2,7 @@
  * The port of this room: one file that is read in ranges, wherever it lies. Adapters: a file on disk, a file of a torrent in the
  * swarm. The suite of its contract is test/conformance/byte-source.suite.ts.
  */
+import type { Dataset } from '../../protocol/ids.ts'
 
 export interface ByteSource {
   readonly sizeBytes: number
@@ -27,6 +28,7 @@ export class SourceError extends Error {
 
 /** The files of one run of one wiki, to be opened by name. */
 export interface RunSource {
+  readonly dataset: Dataset
   readonly wiki: string
   /** `YYYYMMDD` */
   readonly date: string

@@ -3,22 +3,29 @@
  * newer ones by a number (`cl_target_id`) that `linktarget` explains.
  */
 import type { RunSource } from './byte-source.ts'
-import { chunksOf, unpacked } from './chunks.ts'
 import { DumpFormatError } from './multistream.ts'
-import { readSqlRows, type SqlRow, sqlText } from './sql-rows.ts'
+import { sqlText } from './sql-rows.ts'
+import { CATEGORY_NAMESPACE, withSubcategories } from './subcategories.ts'
+import { hasTable, readTable } from './tables.ts'
 import { type SiteInfo, spaced, titleForms } from './titles.ts'
 
-const CATEGORY_NAMESPACE = 14
 const MEMBERS_MAX = 50_000_000
 
-/** Page ids of the pages and files in it; subcategories are neither followed nor counted. Rejects with SourceError, DumpFormatError. */
+export interface CategoryOptions {
+  /** How many levels of subcategories are followed. @default 0: none */
+  readonly depth?: number
+  readonly signal?: AbortSignal
+}
+
+/** Page ids of the pages and files in it; the pages of subcategories are not counted. Rejects with SourceError, DumpFormatError. */
 export async function membersOf(
   run: RunSource,
   category: string,
   site: SiteInfo,
-  signal?: AbortSignal,
+  { depth = 0, signal }: CategoryOptions = {},
 ): Promise<Set<number>> {
-  const titles = new Set(dbForms(category, site))
+  const named = new Set(dbForms(category, site))
+  const titles = depth === 0 ? named : await withSubcategories(run, named, depth, signal)
   const targets = await targetsOf(run, titles, signal)
   const members = new Set<number>()
   const wanted = ['cl_from', 'cl_type', 'cl_to', 'cl_target_id']
@@ -77,27 +84,4 @@ export async function pageTitles(
     titles.set(Number(id), name === '' ? plain : `${name}:${plain}`)
   })
   return titles
-}
-
-const fileOf = (run: RunSource, table: string): string => `${run.wiki}-${run.date}-${table}.sql.gz`
-
-export function hasTable(run: RunSource, table: string): boolean {
-  return run.files.some((file) => file.name === fileOf(run, table))
-}
-
-/** Rejects with SourceError, or DumpFormatError when the run does not have the table. */
-export async function readTable(
-  run: RunSource,
-  table: string,
-  wanted: readonly string[],
-  signal: AbortSignal | undefined,
-  use: (row: SqlRow) => void,
-): Promise<{ columns: readonly string[]; rows: number }> {
-  if (!hasTable(run, table)) throw new DumpFormatError(`${run.wiki} of ${run.date} has no ${table}.sql.gz`)
-  const source = await run.open(fileOf(run, table), signal)
-  try {
-    return await readSqlRows(unpacked(fileOf(run, table), chunksOf(source, signal)), table, wanted, use)
-  } finally {
-    await source.close()
-  }
 }

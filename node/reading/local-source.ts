@@ -1,8 +1,12 @@
-/** ByteSource and RunSource over a folder laid out like the mirror: `<wiki>/<date>/<file>`. */
+/**
+ * ByteSource and RunSource over a folder laid out like the mirror: `<wiki>/<date>/<file>`, of exports
+ * `mediawiki_<dataset>/<wiki>/<YYYY-MM-DD>/xml/bzip2/<file>`.
+ */
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { isRunDate } from '../../protocol/dump/dates.ts'
-import { parseDumpFileName } from '../../protocol/dump/file-name.ts'
+import { isRunDate, runDateFromHyphens } from '../../protocol/dump/dates.ts'
+import type { Dataset } from '../../protocol/ids.ts'
+import { isFileOfRun, runFolder, torrentName } from '../../protocol/shard/paths.ts'
 import { READ_BYTES_MAX } from '../ports.ts'
 import { type ByteSource, checkRange, type RunFile, type RunSource, SourceError } from './byte-source.ts'
 
@@ -43,14 +47,29 @@ async function readAll(
 }
 
 /** Dates of the runs of a wiki in the folder, newest first; empty when there is none. */
-export async function localRunDates(root: string, wiki: string): Promise<string[]> {
-  const names = await readdir(join(resolve(root), wiki)).catch(() => [])
-  return names.filter(isRunDate).sort().reverse()
+export async function localRunDates(
+  root: string,
+  wiki: string,
+  dataset: Dataset = 'dumps',
+): Promise<string[]> {
+  const parent = dataset === 'dumps' ? wiki : join(torrentName({ dataset, wiki, date: '' }), wiki)
+  const names = await readdir(join(resolve(root), parent)).catch(() => [])
+  const dates = dataset === 'dumps' ? names.filter(isRunDate) : names.map(runDateFromHyphens)
+  return dates
+    .filter((date) => date !== null)
+    .sort()
+    .reverse()
 }
 
 /** The run's files, links and folders left out. Rejects with SourceError `disk`. */
-export async function openLocalRun(root: string, wiki: string, date: string): Promise<RunSource> {
-  const folder = join(resolve(root), wiki, date)
+export async function openLocalRun(
+  root: string,
+  wiki: string,
+  date: string,
+  dataset: Dataset = 'dumps',
+): Promise<RunSource> {
+  const run = { dataset, wiki, date }
+  const folder = join(resolve(root), torrentName(run), runFolder(run))
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: Error) => {
     throw new SourceError('disk', `the folder ${folder} cannot be read`, { cause: error })
   })
@@ -58,13 +77,11 @@ export async function openLocalRun(root: string, wiki: string, date: string): Pr
     throw new SourceError('disk', `${folder} holds more than ${FILES_MAX} files`)
   const files: RunFile[] = []
   for (const entry of entries) {
-    const parsed = entry.isFile() ? parseDumpFileName(entry.name) : null
-    if (parsed?.wiki !== wiki || parsed.date !== date) continue
+    if (!entry.isFile() || !isFileOfRun(entry.name, run)) continue
     files.push({ name: entry.name, sizeBytes: (await stat(join(folder, entry.name))).size })
   }
   return {
-    wiki,
-    date,
+    ...run,
     files: files.sort((a, b) => (a.name < b.name ? -1 : 1)),
     async open(name) {
       if (!files.some((file) => file.name === name)) throw new RangeError(`no file ${name}`)

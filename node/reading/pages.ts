@@ -4,11 +4,14 @@
  */
 import { xmlAttributes, xmlText } from './xml-text.ts'
 
-export interface Page {
+export interface PageHead {
   readonly id: number
   readonly ns: number
   readonly title: string
   readonly redirect: string | null
+}
+
+export interface Page extends PageHead {
   /** The whole element, with the spaces before it and the line feed behind it. */
   readonly xml: string
 }
@@ -42,18 +45,22 @@ export function* pagesOf(xml: string): Generator<Page, void> {
 function readPage(xml: string): Page | null {
   // Everything of the page itself stands before its first revision.
   const revision = xml.indexOf('<revision>')
-  const head = revision < 0 ? xml : xml.slice(0, revision)
-  const title = /<title>([^<]*)<\/title>/.exec(head)?.[1]
-  const id = Number(/<id>(\d{1,15})<\/id>/.exec(head)?.[1])
-  const ns = Number(/<ns>(-?\d{1,6})<\/ns>/.exec(head)?.[1] ?? '0')
+  const head = readPageHead(revision < 0 ? xml : xml.slice(0, revision))
+  return head === null ? null : { ...head, xml }
+}
+
+/** From `<page>` up to its first revision; null when title or id are not there. */
+export function readPageHead(xml: string): PageHead | null {
+  const title = /<title>([^<]*)<\/title>/.exec(xml)?.[1]
+  const id = Number(/<id>(\d{1,15})<\/id>/.exec(xml)?.[1])
+  const ns = Number(/<ns>(-?\d{1,6})<\/ns>/.exec(xml)?.[1] ?? '0')
   if (title === undefined || !Number.isSafeInteger(id)) return null
-  const redirect = /<redirect ([^>]*)\/>/.exec(head)?.[1]
+  const redirect = /<redirect ([^>]*)\/>/.exec(xml)?.[1]
   return {
     id,
     ns,
     title: xmlText(title),
     redirect: redirect === undefined ? null : (xmlAttributes(redirect).get('title') ?? null),
-    xml,
   }
 }
 

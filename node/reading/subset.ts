@@ -1,10 +1,12 @@
 /**
- * Some pages of a multistream dump as an export of their own (`wikiseed extract`): the dump's own header and closing tag around the
- * page elements as they stand there. Each stream that holds a wanted page is read once, in order.
+ * Some pages of a run as an export of their own (`wikiseed extract`): the dump's own header and closing tag around the page elements as
+ * they stand there. Of a multistream dump each stream that holds a wanted page is read once, in order; a Content File Export is read
+ * from its beginning until all is found.
  */
 import { utf8FromBytes } from '../../protocol/codec/bytes.ts'
 import { decompressBzip2 } from '../structure/bzip2.ts'
 import type { ByteSource, RunSource } from './byte-source.ts'
+import { exportFilesOf, isRestOf, scanExport } from './export-scan.ts'
 import {
   DumpFormatError,
   type IndexEntry,
@@ -14,15 +16,18 @@ import {
   withPair,
 } from './multistream.ts'
 import { pagesOf } from './pages.ts'
-import { type SiteInfo, titleForms } from './titles.ts'
+import { readSiteInfo, type SiteInfo, titleForms } from './titles.ts'
 
-/** Which pages. Asked for every entry of every index. */
+/** Which pages. Asked for every entry of every index, or for every page that is come by. */
 export interface Selection {
-  has(entry: IndexEntry): boolean
+  has(page: Pick<IndexEntry, 'pageId' | 'title'>): boolean
+  /** Nothing more is wanted. */
+  isDone(): boolean
 }
 
 export interface SubsetCounts {
   readonly pages: number
+  /** bzip2 streams that were read; a file of an export is one. */
   readonly streams: number
 }
 
@@ -30,13 +35,14 @@ export interface SubsetOptions {
   /** Called once, with what the first part says of the wiki. */
   readonly select: (site: SiteInfo) => Promise<Selection> | Selection
   /** Takes the XML, in order. */
-  readonly write: (xml: string) => Promise<void>
+  readonly write: (xml: string | Uint8Array) => Promise<void>
   readonly onStream?: (doneBytes: number, allBytes: number) => void
   readonly signal?: AbortSignal
 }
 
 /** Rejects with SourceError or DumpFormatError. What was written then is no whole export. */
 export async function writeSubset(run: RunSource, options: SubsetOptions): Promise<SubsetCounts> {
+  if (run.dataset !== 'dumps') return writeFromExport(run, options)
   const { signal, write } = options
   const pairs = multistreamsOf(run.files)
   if (pairs.length === 0)
@@ -84,6 +90,43 @@ export async function writeSubset(run: RunSource, options: SubsetOptions): Promi
   return counts
 }
 
+async function writeFromExport(run: RunSource, options: SubsetOptions): Promise<SubsetCounts> {
+  const { select, write, signal, onStream } = options
+  const files = exportFilesOf(run.files)
+  if (files.length === 0)
+    throw new DumpFormatError(`${run.wiki} of ${run.date} has no files of ${run.dataset}`)
+  const taken: { selection: Selection | null; lastId: number | null } = { selection: null, lastId: null }
+  const counts = { pages: 0, streams: 0 }
+  const scan = scanExport(run, files, {
+    wantsFile: (file) => taken.selection?.isDone() !== true || isRestOf(file, taken.lastId),
+    ...(onStream === undefined ? {} : { onBytes: onStream }),
+    ...(signal === undefined ? {} : { signal }),
+  })
+  for await (const event of scan) {
+    if (event.kind === 'header') {
+      counts.streams++
+      if (taken.selection !== null) continue
+      const site = readSiteInfo(event.xml)
+      if (site === null) throw new DumpFormatError(`${event.file.name} does not begin as an export does`)
+      taken.selection = await select(site)
+      await write(event.xml.endsWith('\n') ? event.xml : `${event.xml}\n`)
+    } else if (event.kind === 'bytes') await write(event.bytes)
+    else {
+      const { id, title } = event.head
+      // The history of one page may fill several files, each with the page's element around its part.
+      if (id !== taken.lastId) {
+        if (taken.selection?.isDone() === true) break
+        if (taken.selection?.has({ pageId: id, title }) !== true) continue
+        counts.pages++
+        taken.lastId = id
+      }
+      event.take()
+    }
+  }
+  await write('</mediawiki>\n')
+  return counts
+}
+
 /** The dump's last stream: `</mediawiki>`, packed in some 50 bytes. */
 const FOOTER_PACKED_BYTES_MAX = 4_096
 const FOOTER_BYTES_MAX = 65_536
@@ -123,10 +166,14 @@ export class TitleSelection implements Selection {
     }
   }
 
-  has(entry: IndexEntry): boolean {
+  has(entry: Pick<IndexEntry, 'pageId' | 'title'>): boolean {
     const titles = this.#forms.get(entry.title)
     for (const title of titles ?? []) this.#open.delete(title)
     return titles !== undefined
+  }
+
+  isDone(): boolean {
+    return this.#open.size === 0
   }
 
   missing(): string[] {
@@ -144,9 +191,13 @@ export class IdSelection implements Selection {
     this.#open = new Set(ids)
   }
 
-  has(entry: IndexEntry): boolean {
+  has(entry: Pick<IndexEntry, 'pageId' | 'title'>): boolean {
     this.#open.delete(entry.pageId)
     return this.#ids.has(entry.pageId)
+  }
+
+  isDone(): boolean {
+    return this.#open.size === 0
   }
 
   missing(): ReadonlySet<number> {

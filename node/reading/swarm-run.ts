@@ -1,5 +1,5 @@
 /** RunSource over the torrents of one run: nothing is fetched but what is read. */
-import type { Infohash } from '../../protocol/ids.ts'
+import type { Dataset, Infohash } from '../../protocol/ids.ts'
 import { fileNameOf } from '../../protocol/shard/paths.ts'
 import { decodeInfo } from '../../protocol/torrent/info.ts'
 import type { TorrentEngine, TorrentPeer } from '../ports.ts'
@@ -23,7 +23,12 @@ export interface SwarmRun extends RunSource {
 /** A torrent is opened when a file of it is. */
 export function openSwarmRun(
   engine: TorrentEngine,
-  run: { readonly wiki: string; readonly date: string; readonly shards: readonly SwarmShard[] },
+  run: {
+    readonly dataset: Dataset
+    readonly wiki: string
+    readonly date: string
+    readonly shards: readonly SwarmShard[]
+  },
   options: { patienceMs?: number } = {},
 ): SwarmRun {
   const readers = new Map<Infohash, Promise<SwarmReader>>()
@@ -42,6 +47,7 @@ export function openSwarmRun(
     return reader
   }
   return {
+    dataset: run.dataset,
     wiki: run.wiki,
     date: run.date,
     files: [...byName].map(([name, { sizeBytes }]) => ({ name, sizeBytes })),

@@ -1,7 +1,7 @@
 /** What was counted, beside what the wiki said of itself in `site_stats`. */
 
 import type { RunSource } from '../reading/byte-source.ts'
-import { hasTable, readTable } from '../reading/category.ts'
+import { hasTable, readTable } from '../reading/tables.ts'
 import type { ContentKind } from './plan.ts'
 
 /** MediaWiki's own counters, which drift a little and were read at another moment than the pages. */

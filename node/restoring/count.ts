@@ -14,17 +14,58 @@ export interface DumpCounts {
   readonly revisions: number
   /** What stands before the first page, or as much of it as is looked at. */
   readonly header: string
+  /** Content models of its revisions, sorted: `wikitext`, `Scribunto`. */
+  readonly models: readonly string[]
+  /** Slots beside the main one, sorted: `mediainfo`. */
+  readonly roles: readonly string[]
 }
 
 const HEADER_BYTES_MAX = 1024 * 1024
 const PAGE = Buffer.from('<page>')
 const REVISION = Buffer.from('<revision>')
+const MODEL = Buffer.from('<model>')
+const ROLE = Buffer.from('<role>')
+/** MediaWiki keeps 64 bytes of either (`content_models.model_name`, `slot_roles.role_name`). */
+const NAME_BYTES_MAX = 64
+const NAMES_MAX = 100
+
+/** The different names that stand between a tag and the next `<`. */
+class TagNames {
+  readonly #tag: Buffer
+  readonly #names = new Set<string>()
+  #last = ''
+
+  constructor(tag: Buffer) {
+    this.#tag = tag
+  }
+
+  /** A name that is cut off at the end is found when it comes again, whole. */
+  look(bytes: Buffer): void {
+    for (let at = bytes.indexOf(this.#tag); at >= 0; at = bytes.indexOf(this.#tag, at)) {
+      at += this.#tag.length
+      const end = bytes.indexOf(LESS_THAN, at)
+      if (end < 0 || end - at > NAME_BYTES_MAX) continue
+      const name = bytes.toString('latin1', at, end)
+      if (name === this.#last) continue
+      this.#last = name
+      if (/^[\w .-]+$/.test(name) && this.#names.size < NAMES_MAX) this.#names.add(name)
+    }
+  }
+
+  sorted(): string[] {
+    return [...this.#names].sort()
+  }
+}
+
+const LESS_THAN = 0x3c
 
 class TagCounter {
   pages = 0
   revisions = 0
   header = ''
-  /** The end of what came before, shorter than a tag. */
+  readonly models = new TagNames(MODEL)
+  readonly roles = new TagNames(ROLE)
+  /** The end of what came before: as much as a tag with its name takes. */
   #rest = Buffer.alloc(0)
   #isHeader = true
 
@@ -33,7 +74,9 @@ class TagCounter {
     if (this.#isHeader) this.#readHeader(bytes)
     this.pages += count(bytes, PAGE, this.#rest.length)
     this.revisions += count(bytes, REVISION, this.#rest.length)
-    this.#rest = bytes.subarray(Math.max(0, bytes.length - REVISION.length + 1))
+    this.models.look(bytes)
+    this.roles.look(bytes)
+    this.#rest = bytes.subarray(Math.max(0, bytes.length - REST_BYTES))
   }
 
   #readHeader(bytes: Buffer): void {
@@ -44,6 +87,8 @@ class TagCounter {
     this.#isHeader = page < 0 && this.header.length < HEADER_BYTES_MAX
   }
 }
+
+const REST_BYTES = MODEL.length + NAME_BYTES_MAX + 1
 
 /** Tags that end behind `from`: the others were counted with the piece before. */
 function count(bytes: Buffer, tag: Buffer, from: number): number {
@@ -79,7 +124,8 @@ export async function countDump(
     decoder?.close()
   }
   const header = Buffer.from(counter.header, 'latin1').toString('utf8')
-  return { pages: counter.pages, revisions: counter.revisions, header }
+  const { pages, revisions, models, roles } = counter
+  return { pages, revisions, header, models: models.sorted(), roles: roles.sorted() }
 }
 
 function decoderOf(name: string, path: string, sizeBytes: number, give: Sink): Decoder {

@@ -1,12 +1,16 @@
 /**
- * README.md and restore.sh for a folder that `wikiseed restore` filled: how the files become a running wiki again, with MediaWiki's
- * own maintenance scripts.
+ * README.md for a folder that `wikiseed restore` filled: how the files become a running wiki again, with MediaWiki's own maintenance
+ * scripts.
  */
+import type { Dataset } from '../../protocol/ids.ts'
 import type { SiteInfo } from '../reading/titles.ts'
 import type { Comparison } from './compare.ts'
+import { type Content, extensionOf, isBuiltIn } from './content-models.ts'
 import type { ContentKind, RestorePlan } from './plan.ts'
+import { plain } from './wiki-settings.ts'
 
 export interface Guide {
+  readonly dataset: Dataset
   readonly wiki: string
   /** `YYYYMMDD` */
   readonly date: string
@@ -17,6 +21,22 @@ export interface Guide {
   readonly site: SiteInfo | null
   readonly counts: { readonly pages: number; readonly revisions: number } | null
   readonly comparisons: readonly Comparison[]
+  readonly content: Content
+}
+
+const exportText = ({ dataset, plan }: Guide): string =>
+  `every page with ${plan.kind === 'pages-meta-history' ? 'all its revisions' : 'its newest revision'}, a MediaWiki Content File Export (${dataset})`
+const NO_TABLES =
+  'A Content File Export has none, and no log of events either: `wikiseed get` of a dump of about the same date brings both.'
+
+function extensionLines({ models, roles }: Content): string[] {
+  const others = models.filter((model) => !isBuiltIn(model))
+  if (others.length === 0 && roles.length === 0) return []
+  return [
+    '   The dump has content that MediaWiki knows by extensions; without them it is kept, and shown once they are installed:',
+    ...others.map((model) => `   - \`${model}\`: ${extensionOf(model)}`),
+    ...roles.map((role) => `   - the slot \`${role}\``),
+  ]
 }
 
 const KIND_TEXT: Readonly<Record<ContentKind, string>> = {
@@ -25,41 +45,48 @@ const KIND_TEXT: Readonly<Record<ContentKind, string>> = {
   'pages-articles':
     'articles, templates, files and project pages with their newest revision; the run has neither history nor talk pages',
 }
-/** MediaWiki makes these itself (https://www.mediawiki.org/wiki/Manual:Namespace_constants). */
-const NAMESPACE_BUILT_IN_MAX = 15
-
 export function readmeText(guide: Guide): string {
-  const { wiki, date, folder, plan, site } = guide
+  const { dataset, wiki, date, folder, plan, site } = guide
+  const isExport = dataset !== 'dumps'
   const lines = [
     `# ${wiki}, as Wikimedia dumped it on ${date}`,
     '',
     `Everything that is needed to bring the wiki back lies in \`${folder}/\`, every file with the digests that the federation`,
-    `signed (\`sha256sums.txt\`). The pages: ${KIND_TEXT[plan.kind]}.`,
+    `signed (\`sha256sums.txt\`). The pages: ${isExport ? exportText(guide) : KIND_TEXT[plan.kind]}.`,
     '',
     '## How',
     '',
-    `1. Install MediaWiki${site === null ? '' : ` (the dump is of ${plain(site.generator)}; that release or a newer one)`}, PHP with`,
-    '   the extensions bz2 and zlib, and a database: https://www.mediawiki.org/wiki/Manual:Installing_MediaWiki. Take an empty wiki.',
-    ...(plan.content.some((name) => name.endsWith('.7z'))
-      ? ['   The pages are packed as 7z: install `7z` (p7zip) too.']
-      : []),
-    '2. Put these lines into its `LocalSettings.php`:',
+    `1. Install MediaWiki${site === null ? '' : ` (the dump is of ${plain(site.generator)}; 1.36 or newer reads it)`} with a database:`,
+    '   https://www.mediawiki.org/wiki/Manual:Installing_MediaWiki. Take an empty wiki. These unpack the pages: `bzip2`, `gzip`',
+    plan.content.some((name) => name.endsWith('.7z'))
+      ? '   and `7zz` or `7z`.'
+      : '   (no extension of PHP is needed).',
+    ...extensionLines(guide.content),
+    '2. Put this line at the end of its `LocalSettings.php`, with the path of this folder:',
     '',
     '   ```php',
-    ...settingsOf(wiki, site).map((line) => `   ${line}`),
+    "   require_once '/path/of/this/folder/settings.php';",
     '   ```',
     '',
-    '3. Run `MEDIAWIKI=/path/of/mediawiki sh restore.sh`. It checks the digests, imports the pages and the log, and builds links,',
-    '   statistics and recent changes anew. With `TABLES_DB=name` it also loads the SQL tables, into a database of their own.',
+    '   It holds the name, the language and the namespaces of the wiki, and keeps content that your MediaWiki has no extension for.',
+    '3. Run `MEDIAWIKI=/path/of/mediawiki sh restore.sh`. It checks the digests and the settings, imports the pages and the log,',
+    '   builds links, statistics, recent changes and the search index anew, and compares what is in the wiki with the dump. The',
+    '   page that the installer made is removed first: being newer, it would hide the one of the dump. With',
+    '   `TABLES_DB=name` it also loads the SQL tables, into a database of their own, with the options of your `~/.my.cnf`.',
     '',
-    'Importing is slow. It can be stopped and begun again: revisions that are there already are not imported a second time.',
+    'Importing is slow: some 400 pages a second, and building the links takes longer still. It can be stopped and begun again:',
+    'revisions that are there already are not imported a second time. Authors appear as `imported>Name`, since nobody here has',
+    'their accounts; who has one of the same name before the import is taken for the author. One whom the dump does not name is',
+    '`imported>Unknown user`.',
     '',
     '## About the SQL tables',
     '',
     '`importDump.php` gives pages new numbers, while the tables speak of the old ones. So they are not loaded into the wiki, which',
     'builds its own from the text, but beside it: to look things up, and for programs that join them by the old numbers.',
     '',
-    ...(plan.tables.length === 0 ? ['The run has none.'] : plan.tables.map((name) => `- \`${name}\``)),
+    ...(plan.tables.length === 0
+      ? [isExport ? NO_TABLES : 'The run has none.']
+      : plan.tables.map((name) => `- \`${name}\``)),
     '',
     '## What no dump holds',
     '',
@@ -73,23 +100,6 @@ export function readmeText(guide: Guide): string {
   return lines.join('\n')
 }
 
-function settingsOf(wiki: string, site: SiteInfo | null): string[] {
-  if (site === null) return [`// The dump does not say how ${wiki} is set up.`]
-  const caseSensitive = site.namespaces.find((one) => one.key === 0)?.firstLetter === false
-  return [
-    `$wgSitename = ${phpText(site.sitename)};`,
-    ...(site.language === '' ? [] : [`$wgLanguageCode = ${phpText(site.language)};`]),
-    ...(caseSensitive ? ['$wgCapitalLinks = false;'] : []),
-    '// Namespaces of this wiki; leave out those that an extension of yours makes (828 Module: Scribunto, 710 TimedText: TimedMediaHandler).',
-    ...site.namespaces
-      .filter((one) => one.key > NAMESPACE_BUILT_IN_MAX)
-      .map((one) => `$wgExtraNamespaces[${one.key}] = ${phpText(one.name.replaceAll(' ', '_'))};`),
-    ...site.namespaces
-      .filter((one) => one.key === 4)
-      .map((one) => `$wgMetaNamespace = ${phpText(one.name.replaceAll(' ', '_'))};`),
-  ]
-}
-
 function countLines({ counts, comparisons }: Guide): string[] {
   if (counts === null) return ['The pages were not counted.']
   const lines = [`${counts.pages} pages and ${counts.revisions} revisions are in the dump.`]
@@ -100,56 +110,3 @@ function countLines({ counts, comparisons }: Guide): string[] {
   }
   return lines
 }
-
-/** A POSIX shell script; nothing in it is taken from the text of the dump. */
-export function restoreScript({ wiki, date, folder, plan }: Guide): string {
-  const path = (name: string) => `"$HERE"/${shellText(`${folder}/${name}`)}`
-  return `#!/bin/sh
-# Brings ${wiki} of ${date} back into an empty MediaWiki. See README.md.
-set -eu
-: "\${MEDIAWIKI:?the folder of MediaWiki, with its LocalSettings.php}"
-MEDIAWIKI="$(cd "$MEDIAWIKI" && pwd)"
-HERE="$(cd "$(dirname "$0")" && pwd)"
-cd "$HERE"
-PHP="\${PHP:-php}"
-MYSQL="\${MYSQL:-mysql}"
-
-# MediaWiki 1.40 and newer start maintenance scripts by way of run.php.
-maintenance() {
-  script="$1"
-  shift
-  if [ -f "$MEDIAWIKI/maintenance/run.php" ]; then
-    "$PHP" "$MEDIAWIKI/maintenance/run.php" "$script" "$@"
-  else
-    "$PHP" "$MEDIAWIKI/maintenance/$script.php" "$@"
-  fi
-}
-
-echo '1. every file has the digest that was published'
-sha256sum -c sha256sums.txt
-
-echo '2. pages'
-${plan.content.map((name) => `maintenance importDump --no-updates ${path(name)}`).join('\n')}
-${plan.logging.length === 0 ? '' : `\necho '3. log events'\n${plan.logging.map((name) => `maintenance importDump --no-updates ${path(name)}`).join('\n')}\n`}
-echo '4. links, statistics, recent changes'
-maintenance refreshLinks
-maintenance initSiteStats --update
-maintenance rebuildrecentchanges
-
-if [ -n "\${TABLES_DB:-}" ]; then
-  echo "5. the tables as they were, into $TABLES_DB"
-  "$MYSQL" -e "CREATE DATABASE IF NOT EXISTS \\\`$TABLES_DB\\\`"
-${plan.tables.map((name) => `  gzip -dc ${path(name)} | "$MYSQL" "$TABLES_DB"`).join('\n') || '  echo "the run has none"'}
-fi
-echo 'Done. Compare Special:Statistics with README.md.'
-`
-}
-
-const shellText = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
-const phpText = (text: string): string => `'${plain(text).replace(/[\\']/g, '\\$&')}'`
-/** From the dump's own header: one line, no marks that Markdown or a terminal would take for its own. */
-const plain = (text: string): string =>
-  text
-    .replace(/[\p{Cc}\p{Cf}`]/gu, '')
-    .replace(/<\?|\?>/g, '')
-    .slice(0, 200)

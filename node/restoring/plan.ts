@@ -1,5 +1,10 @@
-/** Which files of a run bring the wiki back: the pages with the most history, the log, every table, the names of namespaces. */
+/**
+ * Which files of a run bring the wiki back. Of a dump the pages with the most history, the log, every table, the names of namespaces; of
+ * an export all it has.
+ */
 import { parseDumpFileName } from '../../protocol/dump/file-name.ts'
+import type { Dataset } from '../../protocol/ids.ts'
+import { exportFilesOf } from '../reading/export-scan.ts'
 
 /** The most complete first: every revision; the newest of every page; the newest of all but talk and user pages. */
 export type ContentKind = 'pages-meta-history' | 'pages-meta-current' | 'pages-articles'
@@ -25,7 +30,12 @@ const FORMS: readonly (readonly [ContentKind, string, string])[] = [
 ]
 
 /** Null when none of the files holds pages. */
-export function planRestore(names: readonly string[]): RestorePlan | null {
+export function planRestore(names: readonly string[], dataset: Dataset = 'dumps'): RestorePlan | null {
+  if (dataset !== 'dumps') {
+    const content = exportFilesOf(names.map((name) => ({ name, sizeBytes: 0 }))).map(({ name }) => name)
+    const kind = dataset === 'content_history' ? 'pages-meta-history' : 'pages-meta-current'
+    return content.length === 0 ? null : { kind, content, logging: [], tables: [], siteinfo: [] }
+  }
   const rests = names.flatMap((name) => {
     const rest = parseDumpFileName(name)?.rest
     return rest === undefined ? [] : [{ name, rest }]

@@ -87,6 +87,7 @@ describe('pages of fatwiki by title', () => {
     const cases: [string[], RegExp][] = [
       [[], /one of --titles <file> and --category-from-sql <name> is needed/],
       [['--titles', 'x', '--category-from-sql', 'y'], /one of --titles/],
+      [['--titles', 'x', '--depth', '2'], /--depth is of subcategories/],
       [['--titles', at('none.txt')], /cannot be read/],
       [['--category-from-sql', 'x', '--json'], /--json needs --out/],
       [['--category-from-sql', 'x'], /fatwiki of 20240920 has no categorylinks.sql.gz/],
@@ -168,6 +169,57 @@ describe('pages of a category', () => {
     const done = await extract('Big towns', '--json')
     expect(done.code).toBe(1)
     expect(JSON.parse(done.out)).toMatchObject({ pages: 1, missing: ["Only talked'about"] })
+  })
+
+  it('are those of its subcategories too, as deep as is asked, and a circle ends', async () => {
+    const pages = [
+      [1, 0, 'A'],
+      [14, 14, 'Big_towns'],
+      [15, 14, 'Huge_towns'],
+      [16, 14, 'Capitals'],
+    ]
+    writeTable(folder, START, 'page', ['page_id', 'page_namespace', 'page_title'], pages)
+    // Towns > Big towns > Huge towns > Capitals > Towns; a page in each.
+    const links: [number, string, string, number][] = [
+      [1, 'page', 'Towns', 4],
+      [14, 'subcat', 'Towns', 4],
+      [2, 'page', 'Big_towns', 5],
+      [15, 'subcat', 'Big_towns', 5],
+      [3, 'page', 'Huge_towns', 6],
+      [16, 'subcat', 'Huge_towns', 6],
+      [10, 'page', 'Capitals', 7],
+      [14, 'subcat', 'Capitals', 7],
+    ]
+    const older = () =>
+      writeTable(
+        folder,
+        START,
+        'categorylinks',
+        ['cl_from', 'cl_type', 'cl_to'],
+        links.map(([from, type, to]) => [from, type, to]),
+      )
+    const newer = () => {
+      const targets = ['Towns', 'Big_towns', 'Huge_towns', 'Capitals'].map((title, index) => [
+        index + 4,
+        14,
+        title,
+      ])
+      writeTable(folder, START, 'linktarget', ['lt_id', 'lt_namespace', 'lt_title'], targets)
+      numbered(links.map(([from, type, , target]) => [from, type, target]))
+    }
+    for (const write of [older, newer]) {
+      write()
+      for (const [depth, titles] of [
+        ['0', ['A']],
+        ['1', ['A', 'B']],
+        ['2', ['A', 'B', 'C']],
+        ['50', ['A', 'B', 'C', 'J']],
+      ] as const) {
+        const done = await extract('Towns', '--depth', depth, '--json')
+        expect([done.code, done.error]).toEqual([0, ''])
+        expect(Object.keys(pagesByPython(at('c.xml')))).toEqual(titles)
+      }
+    }
   })
 
   it('that is not there, or cannot be known, is told in a sentence, and no file is left', async () => {

@@ -79,8 +79,10 @@ describe('wikiseed restore', () => {
     expect(sums.status).toBe(0)
     const readme = readFileSync(at('again', 'README.md'), 'utf8')
     expect(readme).toContain('every page with all its revisions')
-    expect(readme).toContain("$wgLanguageCode = 'ten';")
-    expect(readme).toContain("$wgExtraNamespaces[100] = 'Port_\\'al';")
+    const settings = readFileSync(at('again', 'settings.php'), 'utf8')
+    expect(settings).toContain("$wgLanguageCode = 'ten';")
+    expect(settings).toContain("$wgExtraNamespaces[10] = 'Modelo';")
+    expect(settings).toContain("$wgExtraNamespaces[100] = 'Port_\\'al';")
     expect(readme).toContain('As it should be: 300 pages, the wiki counted 301.')
   })
 
@@ -98,15 +100,19 @@ describe('wikiseed restore', () => {
     const run = join(at('mw'), 'maintenance', 'run.php')
     const history = at('again', 'tenwiki/20260101', `${START}-pages-meta-history.xml.bz2`)
     const calls = [
-      `${run} importDump --no-updates ${history}`,
-      `${run} refreshLinks`,
-      `${run} initSiteStats --update`,
-      `${run} rebuildrecentchanges`,
+      at('again', 'wikiseed.php'),
+      'importDump --no-updates --report 1000',
+      'refreshLinks',
+      'initSiteStats --update',
+      'rebuildrecentchanges',
+      'rebuildtextindex',
+      `${at('again', 'wikiseed.php')} --pages 300 --revisions 600`,
     ]
-    expect(said()).toEqual(calls.map((call) => `php ${call}`))
+    expect(said()).toEqual(calls.map((call) => `php ${run} ${call}`))
     const tables = script({ ...tools, TABLES_DB: 'old' })
     expect(tables.status).toBe(0)
-    expect(said().slice(-3)).toEqual([
+    expect(said().slice(-5, -1)).toEqual([
+      'mysql --help',
       'mysql -e CREATE DATABASE IF NOT EXISTS `old`',
       'mysql old',
       'mysql old',

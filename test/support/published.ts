@@ -1,6 +1,6 @@
 /** A federation that published real dumps of test/fixtures: a folder with the publication, and seeds that hold the dumps. */
 import { createHash } from 'node:crypto'
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -12,6 +12,8 @@ import { readRunFolder } from '../../node/folder/run-folder.ts'
 import { buildShard } from '../../node/transfer/build-shard.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
 import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
+import { type ExportDataset, makeExportRun, readSha256Sums } from '../../protocol/dump/content-export.ts'
+import { cutRun } from '../../protocol/shard/cut.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import { TEST_PLACES, testRoot } from './publication.ts'
@@ -23,12 +25,17 @@ export interface HeldShard {
   readonly merged: MergedShard
 }
 
-/** Copies a run (a folder `<wiki>/<date>` below `from`) into the mirror and makes its torrents there, metadata files included. */
+/**
+ * Copies a run (a folder `<wiki>/<date>` below `from`, or of an export `mediawiki_<dataset>/<wiki>/<YYYY-MM-DD>`) into the mirror and
+ * makes its torrents there, metadata files included.
+ */
 export async function holdRun(mirror: string, run: string, from = FIXTURES): Promise<HeldShard[]> {
   await cp(join(from, run), join(mirror, run), { recursive: true })
   const hasher = new WorkerHasher()
   try {
-    const { shards } = await readRunFolder(join(mirror, run), hasher)
+    const shards = run.startsWith('mediawiki_')
+      ? await exportShards(join(mirror, run, 'xml', 'bzip2'), run)
+      : (await readRunFolder(join(mirror, run), hasher)).shards
     const held: HeldShard[] = []
     for (const shard of shards) {
       const result = await buildShard(shard, mirror, hasher)
@@ -72,6 +79,21 @@ export async function holdRun(mirror: string, run: string, from = FIXTURES): Pro
   } finally {
     await hasher.close()
   }
+}
+
+/** As upstream describes an export: SHA256SUMS, and the sizes of its files. */
+async function exportShards(folder: string, run: string): Promise<Shard[]> {
+  const [, dataset, wiki = '', date = ''] =
+    /^mediawiki_(content_current|content_history)\/([a-z_]+)\/([0-9-]{10})$/.exec(run) ?? []
+  const sizes = new Map<string, number>()
+  let sums = ''
+  for (const name of (await readdir(folder)).sort()) {
+    const bytes = await readFile(join(folder, name))
+    sizes.set(name, bytes.length)
+    sums += `${createHash('sha256').update(bytes).digest('hex')}  ${name}\n`
+  }
+  const name = { dataset: dataset as ExportDataset, wiki, date: date.replaceAll('-', '') }
+  return cutRun(makeExportRun(name, readSha256Sums(sums, 'SHA256SUMS'), sizes, null))
 }
 
 /** Counts what goes through it, both ways, handshakes and all. */

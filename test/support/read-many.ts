@@ -62,7 +62,7 @@ export async function readOne(
   const peers = published.seeds.map(({ meter }) => ({ host: '127.0.0.1', port: meter.port }))
   const info = decodeMetainfo(merged.torrent)?.info ?? null
   const shards = [{ infohash: merged.infohash, files: merged.files, peers, info: async () => info }]
-  const run = openSwarmRun(engine, { wiki: 'fatwiki', date: '20240920', shards })
+  const run = openSwarmRun(engine, { dataset: 'dumps', wiki: 'fatwiki', date: '20240920', shards })
   try {
     const result = await readArticle(run, title)
     const ms = performance.now() - startedAtMs

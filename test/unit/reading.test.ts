@@ -146,6 +146,7 @@ describe('a multistream dump', () => {
 
   it('is not there in a run without one', async () => {
     const run: RunSource = {
+      dataset: 'dumps',
       wiki: 'tenwiki',
       date: '20260301',
       files: [],
