@@ -3,7 +3,7 @@
  * million requests of a peer that never empties its socket.
  */
 import type { Wire } from './wire.ts'
-import { cutMessages } from './wire-input.ts'
+import { cutMessages, type WireInput } from './wire-input.ts'
 
 /** The longest message we know is a block of 128 KiB; a bitfield of 131,072 pieces has 16 KiB. */
 const MESSAGE_BYTES_MAX = 256 * 1024
@@ -38,8 +38,9 @@ export class Outgoing {
 }
 
 /** `isOver`: the torrent is destroyed; the package would then look for its store in vain, and throw. */
-export function guardWire(wire: Wire, isOver: () => boolean, outgoing = new Outgoing()): void {
+export function guardWire(wire: Wire, isOver: () => boolean, outgoing = new Outgoing()): WireInput {
   wire.extendedHandshake.reqq = REQUESTS_MAX
+  wire._debug = () => {}
 
   const parse = wire._parse.bind(wire)
   wire._parse = (sizeBytes, parser) => {
@@ -52,7 +53,7 @@ export function guardWire(wire: Wire, isOver: () => boolean, outgoing = new Outg
   }
   // The length of a message that came in one packet with the handshake is read already.
   wire._parse(wire._parserSize, wire._parser)
-  cutMessages(wire, MESSAGE_BYTES_MAX)
+  const input = cutMessages(wire, MESSAGE_BYTES_MAX)
 
   const onRequest = wire._onRequest.bind(wire)
   wire._onRequest = (piece, offset, length) => {
@@ -63,6 +64,7 @@ export function guardWire(wire: Wire, isOver: () => boolean, outgoing = new Outg
       wire.reject(piece, offset, length) // BEP 6
     else wire.destroy()
   }
+  return input
 }
 
 /** After its end the wire asks for MAX_VALUE bytes, which never come. */

@@ -4,6 +4,7 @@
  */
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
+import type { CalledSocket } from './called-socket.ts'
 
 export interface EngineTorrent extends EventEmitter {
   readonly infoHash: string
@@ -11,17 +12,27 @@ export interface EngineTorrent extends EventEmitter {
   /** Bytes verified or in pieces under way. */
   readonly downloaded: number
   readonly numPeers: number
+  readonly wires: readonly Wire[]
+  readonly bitfield: { get(piece: number): boolean }
   readonly ready: boolean
   readonly done: boolean
   readonly destroyed: boolean
   /** Peers by `host:port`, dialled and connected ones; null once destroyed. Not public. */
   readonly _peers: ReadonlyMap<
     string,
-    { retries: number; readonly conn: Socket | null; readonly wire: Wire | null }
+    { addr: string | null; readonly conn: Socket | null; readonly wire: Wire | null }
   > | null
-  /** False when this peer is being dialled or connected already. */
-  addPeer(address: string): boolean
-  select(first: number, last: number, priority: number): void
+  /** Not public. */
+  readonly client: {
+    readonly maxConns: number
+    readonly throttleGroups: { readonly down: { getEnabled(): boolean } }
+  }
+  /** A connection that is not made yet. False when there is one to the same `id` already. */
+  addPeer(connection: CalledSocket): boolean
+  /** Looks what may be asked of whom. Not public. */
+  _update: () => void
+  /** From now on the piece is offered. Emits `verified`. Not public. */
+  _markVerified(piece: number): void
   destroy(options: { readonly destroyStore: boolean }, callback: () => void): void
 }
 
@@ -41,7 +52,7 @@ export interface EngineStore {
 }
 
 export interface Wire extends EventEmitter {
-  /** `tcpOutgoing` when we dialled. */
+  /** `tcpIncoming`, or `webrtc` for a connection that the package was given. */
   readonly type: string
   readonly destroyed: boolean
   readonly peerChoking: boolean
@@ -68,8 +79,16 @@ export interface Wire extends EventEmitter {
     length: number,
     callback: (error: Error | null, bytes?: Uint8Array) => void,
   ): void
+  /** Requests that the peer has not answered. */
+  readonly requests: readonly { readonly piece: number; readonly offset: number; readonly length: number }[]
+  cancel(piece: number, offset: number, length: number): void
   reject(piece: number, offset: number, length: number): void
+  have(piece: number): void
   destroy(): void
+  /** Sends a message. */
+  _push(message: Uint8Array): void
+  /** Makes a line for a log that nobody reads, some six times a block. */
+  _debug: () => void
   /** What the wire waits for, in bytes, and who takes them. */
   readonly _parserSize: number
   readonly _parser: (bytes: Uint8Array) => void
