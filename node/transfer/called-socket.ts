@@ -5,7 +5,7 @@
 import { Socket } from 'node:net'
 import type { WireInput } from './wire-input.ts'
 
-const READ_BYTES = 128 * 1024
+const READ_BYTES = 256 * 1024
 const CONNECT_MS = 5_000
 
 /** Not connected. In the shape of a WebRTC connection, which the package takes from outside. */

@@ -17,7 +17,7 @@ const BLOCK_BYTES = 16 * 1024
 const REQUESTS_MIN = 4
 const REQUESTS_MAX = 512
 /** So many are under way however near a peer is, unless they are more than half a second of it. */
-const REQUESTS_NEAR = 64
+const REQUESTS_NEAR = 128
 const NEAR_MS = 500
 /** Who has had nothing to do for so long asks for what others are slow with. */
 const LOOK_MS = 500
