@@ -29,21 +29,24 @@ export function gatherMessages(wire: Wire): void {
   }
 }
 
-export function gatherWrites(socket: Socket): void {
-  const write = socket.write
+/** `onSent` gets each buffer once the system has taken it. */
+export function gatherWrites(socket: Socket, onSent: (bytes: Uint8Array) => void): void {
+  const write: (bytes: Uint8Array, done: (error?: Error | null) => void) => boolean = socket.write
   let gathers = false
   const flush = () => {
     if (!gathers) return
     gathers = false
     socket.uncork()
   }
-  socket.write = function (this: Socket, ...args: Parameters<Socket['write']>) {
+  socket.write = function (this: Socket, bytes: Uint8Array) {
     if (!gathers) {
       gathers = true
       socket.cork()
       setImmediate(flush)
     }
-    const hasRoom = write.apply(this, args)
+    const hasRoom = write.call(this, bytes, (error) => {
+      if (error === undefined || error === null) onSent(bytes)
+    })
     // The wire waits until the socket is empty: not for the end of the turn too.
     if (!hasRoom) flush()
     return hasRoom

@@ -147,9 +147,15 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
   const { dialler } = transfer
   const blame = new Blame()
   torrent.on('wire', (wire: Wire, address: string | undefined) => {
-    const input = guardWire(wire, () => torrent.destroyed, transfer.outgoing)
+    const peer = address === undefined ? undefined : torrent._peers?.get(address)
+    const { input, held } = guardWire(wire, () => torrent.destroyed, transfer.outgoing)
     gatherMessages(wire)
-    const socket = address === undefined ? null : torrent._peers?.get(address)?.conn
+    const socket = peer?.conn
+    if (address === undefined || peer === undefined || !socket) {
+      // It has hung up already.
+      wire.destroy()
+      return
+    }
     wire.use(metadataExchange(role))
     if (transfer.taker !== null) {
       // PROTOCOL 7: anybody may call and send anything; only who was named, and was called by us, is asked.
@@ -166,10 +172,10 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
       transfer.uploadedBytes += count
       transfer.lastUsedMs = performance.now()
     })
-    if (address === undefined) return
+    peer.on('upload', () => held.serve())
     // The wire writes many small messages; with Nagle's algorithm each batch waits 40 ms for the other side's late ACK.
-    socket?.setNoDelay(true)
-    if (socket) gatherWrites(socket)
+    socket.setNoDelay(true)
+    gatherWrites(socket, (bytes) => transfer.store?.sent(bytes))
     // A limit is kept by the package's streams.
     if (socket instanceof CalledSocket && !torrent.client.throttleGroups.down.getEnabled())
       socket.giveTo(input)

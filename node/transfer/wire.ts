@@ -18,10 +18,7 @@ export interface EngineTorrent extends EventEmitter {
   readonly done: boolean
   readonly destroyed: boolean
   /** Peers by `host:port`, dialled and connected ones; null once destroyed. Not public. */
-  readonly _peers: ReadonlyMap<
-    string,
-    { addr: string | null; readonly conn: Socket | null; readonly wire: Wire | null }
-  > | null
+  readonly _peers: ReadonlyMap<string, EnginePeer> | null
   /** Not public. */
   readonly client: {
     readonly maxConns: number
@@ -34,6 +31,13 @@ export interface EngineTorrent extends EventEmitter {
   /** From now on the piece is offered. Emits `verified`. Not public. */
   _markVerified(piece: number): void
   destroy(options: { readonly destroyStore: boolean }, callback: () => void): void
+}
+
+/** Emits `upload` with the bytes of whatever goes from its wire to its socket. */
+export interface EnginePeer extends EventEmitter {
+  addr: string | null
+  readonly conn: Socket | null
+  readonly wire: Wire | null
 }
 
 type Callback<T> = (error: Error | null, value?: T) => void
@@ -56,6 +60,8 @@ export interface Wire extends EventEmitter {
   readonly type: string
   readonly destroyed: boolean
   readonly peerChoking: boolean
+  readonly amChoking: boolean
+  choke(): void
   /** Set once the peer said that it has everything. */
   readonly isSeeder?: boolean
   /** Which pieces the peer says it has. */
@@ -67,7 +73,7 @@ export interface Wire extends EventEmitter {
   /** The peer's number for an extension's messages. */
   readonly peerExtendedMapping: Readonly<Record<string, number | undefined>>
   /** Requests of the peer that we have not answered. */
-  readonly peerRequests: readonly unknown[]
+  readonly peerRequests: readonly { readonly length: number }[]
   readonly hasFast: boolean
   use(extension: ExtensionClass): void
   extended(extension: string, message: Uint8Array): void
@@ -101,6 +107,7 @@ export interface Wire extends EventEmitter {
   /** Inner steps that the guard wraps, because the package leaves them without a bound. */
   _parse(sizeBytes: number, parser: (bytes: Uint8Array) => void): void
   _onRequest(piece: number, offset: number, length: number): void
+  _onCancel(piece: number, offset: number, length: number): void
   /** State of the outgoing stream: bytes that wait for the socket. */
   readonly _readableState: { readonly buffered: number }
 }
