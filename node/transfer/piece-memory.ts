@@ -2,7 +2,7 @@
 
 /** A fetch has at least so many: one is filled while another is written. */
 const PIECES_MIN = 3
-const BYTES_MAX = 24 * 1024 * 1024
+const BYTES_MAX = 16 * 1024 * 1024
 
 export class PieceMemory {
   #bytes = 0

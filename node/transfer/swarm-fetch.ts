@@ -325,7 +325,8 @@ export class SwarmFetch {
     this.#doneBytes += bytes.length
     if (asked > 1) this.#cancel(peer, taking.index, block * BLOCK_BYTES, bytes.length)
     hashUpTo(taking, taking.left === 0 ? 0 : HASH_BYTES)
-    if (taking.left === 0) this.#judge(taking)
+    // After the wire has told everybody of the block, so that whoever sent the last one of a wrong piece is known.
+    if (taking.left === 0) queueMicrotask(() => this.#judge(taking))
   }
 
   /** The others need not send it any more. */
@@ -339,7 +340,7 @@ export class SwarmFetch {
 
   #judge(taking: Taking): void {
     const { index, hash, bytes } = taking
-    this.#takings.delete(index)
+    if (this.#stopped || !this.#takings.delete(index)) return
     const at = index * PIECE_HASH_BYTES
     if (equalBytes(hash.digest(), this.#info.pieces.subarray(at, at + PIECE_HASH_BYTES))) {
       this.#put(index, bytes).then(() => this.#written(taking), this.#reject)

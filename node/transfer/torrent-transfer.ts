@@ -222,7 +222,7 @@ function call(torrent: EngineTorrent, address: string): void {
 }
 
 /** Resolves at the event; rejects with the transfer's failure. */
-export function until(torrent: EngineTorrent, event: 'ready' | 'done', signal: AbortSignal): Promise<void> {
+export function until(torrent: EngineTorrent, event: 'ready', signal: AbortSignal): Promise<void> {
   return orAbort(new Promise((resolve) => torrent.once(event, resolve)), signal)
 }
 

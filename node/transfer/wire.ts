@@ -7,15 +7,10 @@ import type { Socket } from 'node:net'
 import type { CalledSocket } from './called-socket.ts'
 
 export interface EngineTorrent extends EventEmitter {
-  readonly infoHash: string
-  readonly pieces: readonly unknown[]
-  /** Bytes verified or in pieces under way. */
-  readonly downloaded: number
   readonly numPeers: number
   readonly wires: readonly Wire[]
   readonly bitfield: { get(piece: number): boolean }
   readonly ready: boolean
-  readonly done: boolean
   readonly destroyed: boolean
   /** Peers by `host:port`, dialled and connected ones; null once destroyed. Not public. */
   readonly _peers: ReadonlyMap<string, EnginePeer> | null
@@ -56,8 +51,6 @@ export interface EngineStore {
 }
 
 export interface Wire extends EventEmitter {
-  /** `tcpIncoming`, or `webrtc` for a connection that the package was given. */
-  readonly type: string
   readonly destroyed: boolean
   readonly peerChoking: boolean
   readonly amChoking: boolean

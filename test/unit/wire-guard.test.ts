@@ -14,7 +14,6 @@ function fakeWire(fields: Partial<Wire> = {}) {
   const done: string[] = []
   const sent: Uint8Array[] = []
   const wire: Wire = Object.assign(new EventEmitter(), {
-    type: 'tcpIncoming',
     destroyed: false,
     peerPieces: { get: () => true },
     peerChoking: true,
