@@ -159,7 +159,7 @@ export class SwarmFetch {
     this.#peers.set(wire, peer)
     this.#count(peer, (piece) => wire.peerPieces.get(piece))
     wire.on('have', (piece: number) => {
-      if (this.#stopped || piece >= pieces) return
+      if (this.#stopped || piece < 0 || piece >= pieces) return
       this.#countOne(peer, piece, true)
       this.#wake(peer)
     })
