@@ -68,6 +68,11 @@ export class ChunkStore {
     )
   }
 
+  /** Bytes of a block that are on their way by way of the system: their memory may be used again. */
+  sent(bytes: Uint8Array): void {
+    this.#pool.sent(bytes)
+  }
+
   async put(piece: number, bytes: Uint8Array): Promise<void> {
     const start = piece * this.#pieceLengthBytes
     await this.#each(start, start + bytes.length, (path, span, at) =>

@@ -59,6 +59,11 @@ export class FilePool {
     return this.#ahead.get(path, window, position, length)
   }
 
+  /** Bytes of a block that whoever read it is done with. */
+  sent(bytes: Uint8Array): void {
+    this.#ahead.sent(bytes)
+  }
+
   /** Writes all of `buffer` at `position`; creates the file and its folders. Rejects with the file system's error. */
   async write(path: string, buffer: Uint8Array, position: number): Promise<void> {
     this.#ahead.forget(path)

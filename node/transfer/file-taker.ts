@@ -117,7 +117,7 @@ class Taking {
       return
     }
     // The wire's buffer is used again.
-    const writing = this.#write(block, bytes.slice()).finally(() => {
+    const writing = this.#write(block, new Uint8Array(bytes)).finally(() => {
       this.#writing.delete(writing)
       this.ask(wire)
     })

@@ -71,7 +71,7 @@ export function metadataExchange(role: MetadataRole): ExtensionClass {
       if (role.kind !== 'want' || this.#blocks === null || piece >= this.#blocks.length) return
       const expected = Math.min(BLOCK_BYTES, this.#sizeBytes - piece * BLOCK_BYTES)
       if (data.length !== expected || this.#blocks[piece] !== undefined) return
-      this.#blocks[piece] = data.slice() // the wire's buffer is used again
+      this.#blocks[piece] = new Uint8Array(data) // the wire's buffer is used again
       const blocks = this.#blocks.flatMap((block) => block ?? [])
       if (blocks.length < this.#blocks.length) return
       const info = concatBytes(...blocks)

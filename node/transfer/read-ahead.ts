@@ -1,6 +1,7 @@
 /**
  * Blocks of a file that are asked for one after the other, as BitTorrent peers do: one read brings a window of several. A window
- * lives until all of it was handed out, a second at most, so that what is served is what lies on the disk.
+ * lives until all of it was handed out, a second at most, so that what is served is what lies on the disk. Its memory is used again
+ * once all that was handed out is sent: otherwise a quarter of a megabyte for each waits for the collector.
  */
 
 /** Where a window lies in its file, in bytes. */
@@ -11,18 +12,28 @@ export interface FileRange {
 
 interface Window {
   readonly path: string
+  readonly memory: Buffer
   readonly bytes: Promise<Buffer>
   readonly expiresAtMs: number
   leftBytes: number
+  /** Handed out, and sent of that. */
+  takenBytes: number
+  sentBytes: number
+  /** Nobody gets anything of it any more. */
+  over: boolean
 }
 
 /** Of all files together: 8 MiB in windows of 256 KiB. */
 const WINDOWS_MAX = 32
 const LIFE_MS = 1_000
+/** Memory of windows that is kept for the next ones. */
+const SPARE_MAX = 16
 
 export class ReadAhead {
   readonly #read: (path: string, buffer: Buffer, position: number) => Promise<void>
   readonly #windows = new Map<string, Window>()
+  readonly #byMemory = new WeakMap<ArrayBufferLike, Window>()
+  readonly #spare: Buffer[] = []
   #timer: NodeJS.Timeout | null = null
 
   constructor(read: (path: string, buffer: Buffer, position: number) => Promise<void>) {
@@ -37,28 +48,63 @@ export class ReadAhead {
       known = this.#begin(key, path, window)
     }
     known.leftBytes -= length
-    if (known.leftBytes <= 0) this.#windows.delete(key)
+    known.takenBytes += length
+    if (known.leftBytes <= 0) this.#end(key)
     const bytes = await known.bytes
     return bytes.subarray(position - window.start, position - window.start + length)
   }
 
+  /** These bytes, if they are of a block that was handed out, are not looked at any more by whoever got it. */
+  sent(bytes: Uint8Array): void {
+    const window = this.#byMemory.get(bytes.buffer)
+    if (window === undefined) return
+    window.sentBytes += bytes.length
+    this.#reuse(window)
+  }
+
   /** The file changed. */
   forget(path: string): void {
-    for (const [key, window] of this.#windows) if (window.path === path) this.#windows.delete(key)
+    for (const [key, window] of this.#windows) if (window.path === path) this.#end(key)
+  }
+
+  /** Nobody gets anything of it any more. */
+  #end(key: string): void {
+    const window = this.#windows.get(key)
+    if (window === undefined) return
+    this.#windows.delete(key)
+    window.over = true
+    this.#reuse(window)
+  }
+
+  #reuse({ over, memory, takenBytes, sentBytes }: Window): void {
+    if (!over || sentBytes < takenBytes) return
+    this.#byMemory.delete(memory.buffer)
+    if (this.#spare.length < SPARE_MAX) this.#spare.push(memory)
   }
 
   #begin(key: string, path: string, { start, length }: FileRange): Window {
-    const buffer = Buffer.allocUnsafeSlow(length)
-    const bytes = this.#read(path, buffer, start).then(() => buffer)
-    const window = { path, bytes, expiresAtMs: performance.now() + LIFE_MS, leftBytes: length }
+    const fits = this.#spare.findIndex((spare) => spare.length === length)
+    const memory = this.#spare.splice(fits, fits < 0 ? 0 : 1)[0] ?? Buffer.allocUnsafeSlow(length)
+    const bytes = this.#read(path, memory, start).then(() => memory)
+    const window = {
+      path,
+      memory,
+      bytes,
+      expiresAtMs: performance.now() + LIFE_MS,
+      leftBytes: length,
+      takenBytes: 0,
+      sentBytes: 0,
+      over: false,
+    }
+    this.#byMemory.set(memory.buffer, window)
     // Whoever asked is told; nobody else should be.
     bytes.catch(() => {
-      if (this.#windows.get(key) === window) this.#windows.delete(key)
+      if (this.#windows.get(key) === window) this.#end(key)
     })
-    this.#windows.delete(key)
+    this.#end(key)
     this.#windows.set(key, window)
     const [oldest] = this.#windows.keys()
-    if (this.#windows.size > WINDOWS_MAX && oldest !== undefined) this.#windows.delete(oldest)
+    if (this.#windows.size > WINDOWS_MAX && oldest !== undefined) this.#end(oldest)
     this.#timer ??= setTimeout(() => this.#sweep(), LIFE_MS).unref()
     return window
   }
@@ -67,7 +113,7 @@ export class ReadAhead {
   #sweep(): void {
     this.#timer = null
     const nowMs = performance.now()
-    for (const [key, window] of this.#windows) if (window.expiresAtMs < nowMs) this.#windows.delete(key)
+    for (const [key, window] of this.#windows) if (window.expiresAtMs < nowMs) this.#end(key)
     if (this.#windows.size > 0) this.#timer = setTimeout(() => this.#sweep(), LIFE_MS).unref()
   }
 }

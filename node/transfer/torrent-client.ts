@@ -1,7 +1,7 @@
 /**
  * The engine's package, listening: its settings and what they avoid. uTP off (dialled first, slow); its DHT, LSD and trackers off
  * (our announcer tells them, for all torrents together); NAT mapping off; PEX off (peers come from signed manifests); web seeds off (archives are read over HTTP by another
- * part); no encryption, no WebRTC.
+ * part); no encryption, no WebRTC (but what is called comes to it in that shape, see `called-socket`).
  */
 import WebTorrent from 'webtorrent'
 import type { Log } from '../ports.ts'

@@ -30,12 +30,14 @@ import { NO_DISCOVERY } from './discovery-stats.ts'
 import { Door } from './door.ts'
 import { FilePool } from './file-pool.ts'
 import { FileTaker } from './file-taker.ts'
+import { PieceMemory } from './piece-memory.ts'
 import { PieceTaker, readerOf } from './piece-taker.ts'
 import { Seeds, sourceOf } from './seeds.ts'
+import { SwarmFetch } from './swarm-fetch.ts'
 import { listen, type WebTorrentEngineOptions } from './torrent-client.ts'
 import { aborted, asTorrentError } from './torrent-errors.ts'
 import { type Opened, openTorrent } from './torrent-opening.ts'
-import { attach, orAbort, type Taker, Transfer, until } from './torrent-transfer.ts'
+import { attach, orAbort, type Taker, Transfer } from './torrent-transfer.ts'
 import { Outgoing } from './wire-guard.ts'
 
 type FetchOptions = Parameters<TorrentEngine['fetchFile']>[3]
@@ -48,6 +50,7 @@ const TORRENTS_MAX = 10_000
 export class WebTorrentEngine implements TorrentEngine {
   readonly #options: WebTorrentEngineOptions
   readonly #pool: FilePool
+  readonly #memory = new PieceMemory()
   /** Fetches and readings; what is seeded is in `seeds`. */
   readonly #transfers = new Map<Infohash, Transfer>()
   readonly #seeds: Seeds
@@ -314,7 +317,13 @@ export class WebTorrentEngine implements TorrentEngine {
     onProgress: ((stats: TorrentStats) => void) | undefined,
   ): Promise<void> {
     const { torrent, store } = await this.#open(transfer, root, metadata)
-    transfer.doneBytes = () => torrent.downloaded
+    const fetch = new SwarmFetch({
+      torrent,
+      info: metadata.info,
+      memory: this.#memory,
+      put: (piece, bytes) => store.put(piece, bytes),
+    })
+    transfer.doneBytes = () => fetch.doneBytes
     let reportedAt = 0
     const report = () => {
       const now = performance.now()
@@ -323,14 +332,10 @@ export class WebTorrentEngine implements TorrentEngine {
       onProgress?.(transfer.stats())
     }
     torrent.on('verified', report)
-    const last = torrent.pieces.length - 1
-    // Fetchers that begin at different places have something to give each other; the package's own rarest-first is slow.
-    const cut = Math.floor(Math.random() * torrent.pieces.length)
-    if (!torrent.done) {
-      const done = until(torrent, 'done', transfer.signal)
-      torrent.select(cut, last, 1)
-      if (cut > 0) torrent.select(0, cut - 1, 0)
-      await done
+    try {
+      await orAbort(fetch.done, transfer.signal)
+    } finally {
+      fetch.stop()
     }
     await store.seal()
     transfer.doneBytes = () => transfer.sizeBytes

@@ -3,9 +3,10 @@ import type { Socket } from 'node:net'
 import type { Infohash } from '../../protocol/ids.ts'
 import { type Log, TorrentError, type TorrentStats } from '../ports.ts'
 import { Blame } from './blame.ts'
+import { CalledSocket } from './called-socket.ts'
 import type { ChunkStore } from './chunk-store.ts'
 import type { Dialler } from './dialler.ts'
-import { gatherWrites } from './gather-writes.ts'
+import { gatherMessages, gatherWrites } from './gather-writes.ts'
 import { type MetadataRole, metadataExchange } from './metadata-exchange.ts'
 import type { EngineTorrent, Wire } from './wire.ts'
 import { guardWire, Outgoing } from './wire-guard.ts'
@@ -141,22 +142,26 @@ const newlyHeard = (nowMs: number): Heard => ({
   sinceMs: nowMs,
 })
 
-/** The package dials a peer again by itself after 1, 5 and 15 s and then gives up; with this count it leaves that to us. */
-const PACKAGE_RETRIES = 3
-
 /** Wires a torrent to its transfer: peers are dialled, wires guarded, payload counted, liars cut off. */
 export function attach(torrent: EngineTorrent, transfer: Transfer, role: MetadataRole, log?: Log): void {
   const { dialler } = transfer
   const blame = new Blame()
   torrent.on('wire', (wire: Wire, address: string | undefined) => {
-    const socket = address === undefined ? null : torrent._peers?.get(address)?.conn
+    const peer = address === undefined ? undefined : torrent._peers?.get(address)
     // The first message may be too long already.
-    wire.once('hostile', () => socket?.emit('hostile'))
-    guardWire(wire, () => torrent.destroyed, transfer.outgoing)
+    wire.once('hostile', () => peer?.conn?.emit('hostile'))
+    const { input, held } = guardWire(wire, () => torrent.destroyed, transfer.outgoing)
+    gatherMessages(wire)
+    const socket = peer?.conn
+    if (address === undefined || peer === undefined || !socket) {
+      // It has hung up already.
+      wire.destroy()
+      return
+    }
     wire.use(metadataExchange(role))
     if (transfer.taker !== null) {
       // PROTOCOL 7: anybody may call and send anything; only who was named, and was called by us, is asked.
-      if (wire.type !== 'tcpOutgoing' || address === undefined || !dialler.has(address)) {
+      if (!(socket instanceof CalledSocket && dialler.has(socket.id))) {
         wire.destroy()
         return
       }
@@ -169,10 +174,13 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
       transfer.uploadedBytes += count
       transfer.lastUsedMs = performance.now()
     })
-    if (address === undefined) return
+    peer.on('upload', () => held.serve())
     // The wire writes many small messages; with Nagle's algorithm each batch waits 40 ms for the other side's late ACK.
-    socket?.setNoDelay(true)
-    if (socket) gatherWrites(socket)
+    socket.setNoDelay(true)
+    gatherWrites(socket, (bytes) => transfer.store?.sent(bytes))
+    // A limit is kept by the package's streams.
+    if (socket instanceof CalledSocket && !torrent.client.throttleGroups.down.getEnabled())
+      socket.giveTo(input)
     dialler.connected(address)
     wire.once('banned', () => dialler.ban(address))
     wire.once('close', () => {
@@ -199,15 +207,24 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
   // Peers may be added once the infohash is set.
   torrent.once('infoHash', () =>
     dialler.start((address) => {
-      if (torrent.destroyed || !torrent.addPeer(address)) return
-      const peer = torrent._peers?.get(address)
-      if (peer !== undefined) peer.retries = PACKAGE_RETRIES
+      if (!torrent.destroyed) call(torrent, address)
     }),
   )
 }
 
+/** Unless there is a connection to it already, or too many. */
+function call(torrent: EngineTorrent, address: string): void {
+  const peers = torrent._peers
+  if (peers === null || peers.has(address) || peers.size >= torrent.client.maxConns) return
+  const socket = new CalledSocket(address)
+  if (!torrent.addPeer(socket)) return
+  const peer = peers.get(address)
+  if (peer !== undefined) peer.addr = address
+  socket.call()
+}
+
 /** Resolves at the event; rejects with the transfer's failure. */
-export function until(torrent: EngineTorrent, event: 'ready' | 'done', signal: AbortSignal): Promise<void> {
+export function until(torrent: EngineTorrent, event: 'ready', signal: AbortSignal): Promise<void> {
   return orAbort(new Promise((resolve) => torrent.once(event, resolve)), signal)
 }
 

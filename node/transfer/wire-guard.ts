@@ -2,8 +2,9 @@
  * Bounds that the wire itself does not have: it would gather a message of 4 GiB, and read and queue a block for each of a
  * million requests of a peer that never empties its socket.
  */
+import { type HeldRequests, holdRequests } from './held-requests.ts'
 import type { Wire } from './wire.ts'
-import { cutMessages } from './wire-input.ts'
+import { cutMessages, type WireInput } from './wire-input.ts'
 
 /** The longest message we know is a block of 128 KiB; a bitfield of 131,072 pieces has 16 KiB. */
 const MESSAGE_BYTES_MAX = 256 * 1024
@@ -41,8 +42,13 @@ export class Outgoing {
  * A wire that broke a bound says `hostile` before it is destroyed. `isOver`: the torrent is destroyed; the package would then look for
  * its store in vain, and throw.
  */
-export function guardWire(wire: Wire, isOver: () => boolean, outgoing = new Outgoing()): void {
+export function guardWire(
+  wire: Wire,
+  isOver: () => boolean,
+  outgoing = new Outgoing(),
+): { readonly input: WireInput; readonly held: HeldRequests } {
   wire.extendedHandshake.reqq = REQUESTS_MAX
+  wire._debug = () => {}
   const drop = () => {
     wire.emit('hostile')
     wire.destroy()
@@ -59,17 +65,22 @@ export function guardWire(wire: Wire, isOver: () => boolean, outgoing = new Outg
   }
   // The length of a message that came in one packet with the handshake is read already.
   wire._parse(wire._parserSize, wire._parser)
-  cutMessages(wire, MESSAGE_BYTES_MAX)
+  const input = cutMessages(wire, MESSAGE_BYTES_MAX)
 
-  const onRequest = wire._onRequest.bind(wire)
+  const answer = wire._onRequest.bind(wire)
+  const held = holdRequests(wire, (piece, offset, length) => {
+    if (!isOver()) answer(piece, offset, length)
+  })
+  const onRequest = wire._onRequest
   wire._onRequest = (piece, offset, length) => {
     if (isOver()) return
-    const full = wire.peerRequests.length >= REQUESTS_MAX || outgoing.isFull(wire)
+    const full = wire.peerRequests.length + held.count >= REQUESTS_MAX || outgoing.isFull(wire)
     if (!full) onRequest(piece, offset, length)
     else if (wire.hasFast)
       wire.reject(piece, offset, length) // BEP 6
     else drop()
   }
+  return { input, held }
 }
 
 /** After its end the wire asks for MAX_VALUE bytes, which never come. */

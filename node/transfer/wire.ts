@@ -4,27 +4,37 @@
  */
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
+import type { CalledSocket } from './called-socket.ts'
 
 export interface EngineTorrent extends EventEmitter {
-  readonly infoHash: string
-  readonly pieces: readonly unknown[]
-  /** Bytes verified or in pieces under way. */
-  readonly downloaded: number
   readonly numPeers: number
+  readonly wires: readonly Wire[]
+  readonly bitfield: { get(piece: number): boolean }
   readonly ready: boolean
-  readonly done: boolean
   readonly destroyed: boolean
   /** Peers by `host:port`, dialled and connected ones; null once destroyed. Not public. */
-  readonly _peers: ReadonlyMap<
-    string,
-    { retries: number; readonly conn: Socket | null; readonly wire: Wire | null }
-  > | null
+  readonly _peers: ReadonlyMap<string, EnginePeer> | null
   /** How many peers have each piece; only asked for what to fetch. Not public. */
   _rarityMap: { destroy(): void } | null
-  /** False when this peer is being dialled or connected already. */
-  addPeer(address: string): boolean
-  select(first: number, last: number, priority: number): void
+  /** Not public. */
+  readonly client: {
+    readonly maxConns: number
+    readonly throttleGroups: { readonly down: { getEnabled(): boolean } }
+  }
+  /** A connection that is not made yet. False when there is one to the same `id` already. */
+  addPeer(connection: CalledSocket): boolean
+  /** Looks what may be asked of whom. Not public. */
+  _update: () => void
+  /** From now on the piece is offered. Emits `verified`. Not public. */
+  _markVerified(piece: number): void
   destroy(options: { readonly destroyStore: boolean }, callback: () => void): void
+}
+
+/** Emits `upload` with the bytes of whatever goes from its wire to its socket. */
+export interface EnginePeer extends EventEmitter {
+  addr: string | null
+  readonly conn: Socket | null
+  readonly wire: Wire | null
 }
 
 type Callback<T> = (error: Error | null, value?: T) => void
@@ -43,10 +53,10 @@ export interface EngineStore {
 }
 
 export interface Wire extends EventEmitter {
-  /** `tcpOutgoing` when we dialled. */
-  readonly type: string
   readonly destroyed: boolean
   readonly peerChoking: boolean
+  readonly amChoking: boolean
+  choke(): void
   /** Set once the peer said that it has everything. */
   readonly isSeeder?: boolean
   /** Which pieces the peer says it has. */
@@ -58,7 +68,7 @@ export interface Wire extends EventEmitter {
   /** The peer's number for an extension's messages. */
   readonly peerExtendedMapping: Readonly<Record<string, number | undefined>>
   /** Requests of the peer that we have not answered. */
-  readonly peerRequests: readonly unknown[]
+  readonly peerRequests: readonly { readonly length: number }[]
   readonly hasFast: boolean
   use(extension: ExtensionClass): void
   extended(extension: string, message: Uint8Array): void
@@ -70,8 +80,16 @@ export interface Wire extends EventEmitter {
     length: number,
     callback: (error: Error | null, bytes?: Uint8Array) => void,
   ): void
+  /** Requests that the peer has not answered. */
+  readonly requests: readonly { readonly piece: number; readonly offset: number; readonly length: number }[]
+  cancel(piece: number, offset: number, length: number): void
   reject(piece: number, offset: number, length: number): void
+  have(piece: number): void
   destroy(): void
+  /** Sends a message. */
+  _push(message: Uint8Array): void
+  /** Makes a line for a log that nobody reads, some six times a block. */
+  _debug: () => void
   /** What the wire waits for, in bytes, and who takes them. */
   readonly _parserSize: number
   readonly _parser: (bytes: Uint8Array) => void
@@ -84,6 +102,7 @@ export interface Wire extends EventEmitter {
   /** Inner steps that the guard wraps, because the package leaves them without a bound. */
   _parse(sizeBytes: number, parser: (bytes: Uint8Array) => void): void
   _onRequest(piece: number, offset: number, length: number): void
+  _onCancel(piece: number, offset: number, length: number): void
   /** State of the outgoing stream: bytes that wait for the socket. */
   readonly _readableState: { readonly buffered: number }
 }

@@ -48,4 +48,17 @@ describe('reading ahead', () => {
     state.fails = false
     expect([...(await block(110))]).toEqual(Array(10).fill(1))
   })
+
+  it('uses the memory of a window again once all that was handed out of it is sent, and not before', async () => {
+    const { state, ahead, block } = reader()
+    const first = await Promise.all([100, 110, 120, 130].map(block))
+    for (const bytes of first.slice(1)) ahead.sent(bytes)
+    state.version = 2
+    const second = await Promise.all([100, 110, 120, 130].map(block))
+    expect(first.map((bytes) => bytes[0])).toEqual([1, 1, 1, 1])
+    expect(second[0]?.buffer).not.toBe(first[0]?.buffer)
+    for (const bytes of [first[0], ...second]) if (bytes !== undefined) ahead.sent(bytes)
+    const memory = new Set([first[0]?.buffer, second[0]?.buffer])
+    expect(memory).toContain((await block(100)).buffer)
+  })
 })

@@ -14,7 +14,6 @@ function fakeWire(fields: Partial<Wire> = {}) {
   const done: string[] = []
   const sent: Uint8Array[] = []
   const wire: Wire = Object.assign(new EventEmitter(), {
-    type: 'tcpIncoming',
     destroyed: false,
     peerPieces: { get: () => true },
     peerChoking: true,
@@ -27,6 +26,11 @@ function fakeWire(fields: Partial<Wire> = {}) {
     extended: (_name: string, message: Uint8Array) => void sent.push(message),
     interested: () => void done.push('interested'),
     request: () => void done.push('ask'),
+    requests: [],
+    cancel: () => void done.push('cancel'),
+    have: () => void done.push('have'),
+    _push: () => {},
+    _debug: () => {},
     reject: () => void done.push('reject'),
     destroy: () => void done.push('destroy'),
     _parserSize: 4,
@@ -37,6 +41,9 @@ function fakeWire(fields: Partial<Wire> = {}) {
     _processBuffer: () => {},
     _write: () => {},
     _onRequest: () => void done.push('request'),
+    _onCancel: () => void done.push('cancelled'),
+    amChoking: false,
+    choke: () => void done.push('choke'),
     _readableState: { buffered: 0 },
     ...fields,
   })
@@ -59,7 +66,7 @@ describe('wire guard', () => {
       const { wire, done } = fakeWire({ _readableState: { buffered } })
       guardWire(wire, () => false, outgoing)
       wire._onRequest(0, 0, 16 * 1024)
-      return { wire, served: done.includes('request') }
+      return { wire, served: !done.includes('reject') }
     }
     const hoarders = Array.from({ length: 5 }, () => ask(15 * 1024 * 1024))
     expect(hoarders.map((one) => one.served)).toEqual([true, true, true, true, false])
@@ -79,7 +86,7 @@ describe('wire guard', () => {
   })
 
   it('says how many requests it queues, and rejects what is above', () => {
-    const { wire, done } = fakeWire({ peerRequests: new Array(512).fill(null) })
+    const { wire, done } = fakeWire({ peerRequests: new Array(512).fill({ length: 1 }) })
     guardWire(wire, () => false)
     expect(wire.extendedHandshake.reqq).toBe(512)
     wire._onRequest(0, 0, 16 * 1024)
@@ -94,6 +101,37 @@ describe('wire guard', () => {
       wire._onRequest(0, 0, 16 * 1024)
       expect(done.slice(1)).toEqual(hasFast ? ['reject'] : ['hostile', 'destroy'])
     }
+  })
+
+  it('reads what is asked for once there is room for it, without what was cancelled', () => {
+    const answered: number[] = []
+    const state = { buffered: 0 }
+    const { wire } = fakeWire({ _readableState: state, _onRequest: (piece) => void answered.push(piece) })
+    const { held } = guardWire(wire, () => false)
+    wire._onRequest(0, 0, 16 * 1024)
+    state.buffered = 1024 * 1024
+    for (const piece of [1, 2, 3]) wire._onRequest(piece, 0, 16 * 1024)
+    wire._onCancel(2, 0, 16 * 1024)
+    held.serve()
+    expect(answered).toEqual([0])
+    state.buffered = 0
+    held.serve()
+    expect(answered).toEqual([0, 1, 3])
+    expect(held.count).toBe(0)
+  })
+
+  it('hands what it held to the package when the peer is choked, which refuses it', () => {
+    const answered: number[] = []
+    const { wire } = fakeWire({
+      _readableState: { buffered: 1024 * 1024 },
+      amChoking: true,
+      _onRequest: (piece) => void answered.push(piece),
+    })
+    const { held } = guardWire(wire, () => false)
+    for (const piece of [1, 2]) wire._onRequest(piece, 0, 16 * 1024)
+    expect(held.count).toBe(2)
+    wire.choke()
+    expect(answered).toEqual([1, 2])
   })
 
   it('drops requests once the torrent is gone', () => {
