@@ -74,6 +74,7 @@ export type BaseConfig = Pick<
   | 'monthlyBudgetBytes'
   | 'listen'
   | 'announceHost'
+  | 'mapPorts'
   | 'bittorrent'
   | 'engine'
   | 'trackers'

@@ -3,6 +3,7 @@ import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import type { GossipSub } from '@libp2p/gossipsub'
 import { type Identify, identify } from '@libp2p/identify'
 import type { Connection, Libp2p } from '@libp2p/interface'
+import type { AddressManager, TransportManager } from '@libp2p/interface-internal'
 import { noise } from '@libp2p/noise'
 import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
@@ -18,6 +19,13 @@ export interface Services extends Record<string, unknown> {
   identify: Identify
   ping: Ping
   pubsub: GossipSub
+  inside: Inside
+}
+
+/** Parts of libp2p that it shows to services only. */
+interface Inside {
+  readonly addressManager: AddressManager
+  readonly transportManager: TransportManager
 }
 
 export type Host = Libp2p<Services>
@@ -76,6 +84,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
       identify: identify({ protocolPrefix: 'wikiseed' }),
       ping: ping(),
       pubsub: gossipService(options.federationId),
+      inside: ({ addressManager, transportManager }: Inside) => ({ addressManager, transportManager }),
     },
   })
 }

@@ -53,6 +53,8 @@ export class Libp2pNetwork implements Network {
   readonly #peerHandlers: PeerEventHandler[] = []
   readonly #connected = new Map<NodeId, Peer>()
   readonly #stopping = new AbortController()
+  readonly #addressHandlers: (() => void)[] = []
+  #external: readonly string[] = []
   #running: Running | null = null
 
   constructor(options: NetworkOptions) {
@@ -90,6 +92,9 @@ export class Libp2pNetwork implements Network {
     const gossip = new Gossip(host.services.pubsub, federationId, this.#log)
     host.addEventListener('peer:connect', (event) => this.#onConnect(host, event.detail))
     host.addEventListener('peer:disconnect', (event) => this.#onDisconnect(event.detail))
+    host.addEventListener('self:peer:update', () => {
+      for (const handler of this.#addressHandlers) handler()
+    })
     for (const [protocol, handler] of this.#requestHandlers) await streams.handle(protocol, handler)
     try {
       await host.start()
@@ -116,6 +121,27 @@ export class Libp2pNetwork implements Network {
     return this.#running === null
       ? []
       : this.#running.host.getMultiaddrs().map((address) => address.toString())
+  }
+
+  listens(): readonly { host: string; port: number }[] {
+    const addresses = this.#running?.host.services.inside.transportManager.getAddrs() ?? []
+    return addresses.flatMap((address) => {
+      const [, host, port] = /^\/ip[46]\/([^/]+)\/tcp\/(\d+)$/.exec(address.toString()) ?? []
+      return host === undefined ? [] : [{ host, port: Number(port) }]
+    })
+  }
+
+  setExternal(multiaddrs: readonly string[]): void {
+    const { addressManager } = this.#started().host.services.inside
+    for (const old of this.#external) addressManager.removeObservedAddr(multiaddr(old))
+    this.#external = multiaddrs
+    // libp2p tells only what somebody vouched for: here it is the router.
+    for (const address of multiaddrs)
+      addressManager.confirmObservedAddr(multiaddr(address), { type: 'observed' })
+  }
+
+  onAddresses(handler: () => void): void {
+    this.#addressHandlers.push(handler)
   }
 
   peers(): Peer[] {

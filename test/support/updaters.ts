@@ -72,6 +72,9 @@ export function deafened(network: Network, lost: (data: Uint8Array) => boolean):
   return {
     nodeId: network.nodeId,
     addresses: () => network.addresses(),
+    listens: () => network.listens(),
+    setExternal: (multiaddrs) => network.setExternal(multiaddrs),
+    onAddresses: (handler) => network.onAddresses(handler),
     peers: () => network.peers(),
     start: () => network.start(),
     onGossip: (topic, handler) =>

@@ -1,0 +1,106 @@
+/**
+ * Whether others reach our ports: connected peers are asked to dial back (PROTOCOL 4), a few an hour over IPv4 and IPv6 each.
+ * What they said last is kept, for status; the first who reached BitTorrent's port makes the node count as reachable.
+ */
+import type { NodeId } from '../../protocol/ids.ts'
+import { networkOfAddress } from '../../protocol/placement/network.ts'
+import { askReachable } from '../net/dialback.ts'
+import type { Clock, Network, OwnPort, Peer } from '../ports.ts'
+
+export type Family = 'ipv4' | 'ipv6'
+
+/** What is dialled: the number outside, where a router forwards another. */
+export type TestedPort = Pick<OwnPort, 'name' | 'port'>
+
+/** What peers said of one port over one family of addresses; each peer's last word. */
+export interface PortReached {
+  readonly reachedBy: number
+  /** Of these, peers at public addresses: others may be in the same home. */
+  readonly reachedFromOutsideBy: number
+  readonly missedBy: number
+  /** Unix ms; null: nobody did. */
+  readonly reachedAtMs: number | null
+}
+
+export interface PortTestsParts {
+  readonly network: Network
+  /** As they are now. */
+  readonly ports: (family: Family) => readonly TestedPort[]
+  readonly clock: Clock
+  /** Was BitTorrent's port reached? */
+  readonly heard: (reachable: boolean) => void
+}
+
+/** So many that reach us are enough to know, for a family and an hour. */
+const WITNESSES = 4
+const VALID_MS = 3_600_000
+/** Of each family. */
+const ANSWERS_MAX = 32
+
+interface Answer {
+  readonly atMs: number
+  readonly isOutside: boolean
+  readonly reached: ReadonlyMap<OwnPort['name'], boolean>
+}
+
+export class PortTests {
+  readonly #parts: PortTestsParts
+  readonly #answers: Readonly<Record<Family, Map<NodeId, Answer>>> = { ipv4: new Map(), ipv6: new Map() }
+  #isReachable = false
+
+  constructor(parts: PortTestsParts) {
+    this.#parts = parts
+  }
+
+  /** Asks this peer, unless enough is known. Never rejects for what the peer does. */
+  async ask(peer: Peer): Promise<void> {
+    const { network, clock, heard } = this.#parts
+    // Over a relay the peer sees no address of ours, and could dial none.
+    if (peer.address === '') return
+    const family = peer.address.includes(':') ? 'ipv6' : 'ipv4'
+    const answers = this.#answers[family]
+    const sinceMs = clock.wallMs() - VALID_MS
+    const known = [...answers.values()].filter((one) => one.atMs > sinceMs && isComplete(one))
+    const ports = this.#parts.ports(family)
+    if (ports.length === 0 || known.length >= WITNESSES) return
+    const numbers = ports.map(({ port }) => port)
+    const reached = await askReachable(network, peer.nodeId, numbers)
+    if (reached === null) return
+    const isOutside = networkOfAddress(peer.address) !== null
+    const said = new Map(ports.map(({ name }, index) => [name, reached[index] === true]))
+    answers.delete(peer.nodeId)
+    const [oldest] = answers.keys()
+    if (answers.size >= ANSWERS_MAX && oldest !== undefined) answers.delete(oldest)
+    answers.set(peer.nodeId, { atMs: clock.wallMs(), isOutside, reached: said })
+    // Once somebody reached us that stands; a later failure may be the other's.
+    const bittorrent = said.get('bittorrent')
+    if (this.#isReachable || bittorrent === undefined) return
+    this.#isReachable = bittorrent
+    heard(bittorrent)
+  }
+
+  /** What was said of a port that is another outside now is worth nothing. */
+  forget(): void {
+    for (const answers of Object.values(this.#answers)) answers.clear()
+  }
+
+  reached(name: OwnPort['name'], family: Family): PortReached {
+    let reachedBy = 0
+    let reachedFromOutsideBy = 0
+    let missedBy = 0
+    let reachedAtMs: number | null = null
+    for (const { atMs, isOutside, reached } of this.#answers[family].values()) {
+      const hit = reached.get(name)
+      if (hit === false) missedBy++
+      if (hit !== true) continue
+      reachedBy++
+      if (isOutside) reachedFromOutsideBy++
+      reachedAtMs = Math.max(reachedAtMs ?? 0, atMs)
+    }
+    return { reachedBy, reachedFromOutsideBy, missedBy, reachedAtMs }
+  }
+}
+
+function isComplete({ reached }: Answer): boolean {
+  return [...reached.values()].every((hit) => hit)
+}

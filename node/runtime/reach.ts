@@ -1,0 +1,165 @@
+/**
+ * Where others reach this node: the addresses that it listens on, those that a home router forwards when the operator asked for
+ * it, and what dial-backs say of them. Tells the core whenever that changes.
+ */
+import type { Event } from '../../protocol/core/event.ts'
+import { ENDPOINTS_MAX } from '../../protocol/limits.ts'
+import { hostsOf, isLoopback } from '../net/addresses.ts'
+import type { Sleep } from '../origin/pace.ts'
+import type { Clock, Log, Network, OwnPort, Router, TorrentPeer } from '../ports.ts'
+import { type MappedPort, PortMapper } from '../router/port-mapper.ts'
+import { type Family, type PortReached, PortTests, type TestedPort } from './port-tests.ts'
+
+export interface ReachParts {
+  readonly network: Network
+  /** BitTorrent's, as they are listened on, or under the host that the operator announces. */
+  readonly endpoints: readonly TorrentPeer[]
+  readonly announceHost: string | null
+  /** Empty: no router is asked for anything. */
+  readonly routers: readonly Router[]
+  readonly bittorrentHost: string
+  readonly clock: Clock
+  readonly sleep: Sleep
+  readonly random: () => number
+  readonly log: Log
+  readonly dispatch: (event: Event) => void
+}
+
+/** For status: how it stands with one port. */
+export interface PortStatus extends OwnPort {
+  /** What a router does for it; null: none was asked. */
+  readonly forwarding: {
+    /** `NAT-PMP`, `UPnP`; null: nobody forwards it. */
+    readonly by: string | null
+    readonly externalHost: string | null
+    readonly externalPort: number | null
+    readonly error: string | null
+  } | null
+  readonly ipv4: PortReached
+  readonly ipv6: PortReached
+}
+
+export class Reach {
+  readonly tests: PortTests
+  readonly #parts: ReachParts
+  #mapper: PortMapper | null = null
+  #told = ''
+
+  constructor(parts: ReachParts) {
+    this.#parts = parts
+    this.tests = new PortTests({
+      network: parts.network,
+      ports: (family) => this.#testedPorts(family),
+      clock: parts.clock,
+      heard: (reachable) => parts.dispatch({ kind: 'reachability', reachable }),
+    })
+  }
+
+  /** Once the network listens. */
+  start(): void {
+    const { network, routers } = this.#parts
+    network.onAddresses(() => this.#tell())
+    const ports = this.#ownPorts().filter((one) => one.isOpen)
+    if (routers.length > 0) {
+      this.#mapper = new PortMapper({
+        ...this.#parts,
+        ports: ports.map(({ name, protocol, port }) => ({ name, protocol, port })),
+        changed: () => this.#mapped(),
+      })
+      this.#mapper.start()
+    }
+    this.#tell()
+  }
+
+  async stop(): Promise<void> {
+    await this.#mapper?.stop()
+  }
+
+  ports(): PortStatus[] {
+    const mapped = this.#mapper?.ports() ?? []
+    return this.#ownPorts().map(({ name, protocol, port }) => {
+      const one = mapped.find((row) => row.name === name && row.port === port)
+      const forwarding =
+        one === undefined
+          ? null
+          : {
+              by: one.by,
+              externalHost: one.mapping?.externalHost ?? null,
+              externalPort: one.mapping?.externalPort ?? null,
+              error: one.error,
+            }
+      const ipv4 = this.tests.reached(name, 'ipv4')
+      return { name, protocol, port, forwarding, ipv4, ipv6: this.tests.reached(name, 'ipv6') }
+    })
+  }
+
+  /** `isOpen`: other machines can get there, so there is something to forward. */
+  #ownPorts(): (OwnPort & { readonly isOpen: boolean })[] {
+    const { network, endpoints, bittorrentHost } = this.#parts
+    const listens = network.listens()
+    const open = listens.find(({ host }) => !isLoopback(host)) ?? listens[0]
+    const libp2p = open === undefined ? [] : [{ name: 'libp2p' as const, ...open }]
+    const bittorrent = endpoints.map(({ port }) => ({
+      name: 'bittorrent' as const,
+      host: bittorrentHost,
+      port,
+    }))
+    return [...libp2p, ...bittorrent].map(({ name, host, port }) => ({
+      name,
+      protocol: 'tcp',
+      port,
+      isOpen: !isLoopback(host),
+    }))
+  }
+
+  /** libp2p's and that of the seeds, which comes first. */
+  #testedPorts(family: Family): TestedPort[] {
+    const tested = new Map<OwnPort['name'], TestedPort>()
+    for (const { name, port } of this.#ownPorts()) {
+      const mapping = family === 'ipv4' ? this.#mappingOf(name, port) : null
+      if (!tested.has(name)) tested.set(name, { name, port: mapping?.externalPort ?? port })
+    }
+    return [...tested.values()]
+  }
+
+  #mappingOf(name: OwnPort['name'], port: number): MappedPort['mapping'] {
+    return this.#mapper?.ports().find((row) => row.name === name && row.port === port)?.mapping ?? null
+  }
+
+  #mapped(): void {
+    const { network } = this.#parts
+    const external = (this.#mapper?.ports() ?? []).flatMap(({ name, mapping }) =>
+      name === 'libp2p' && mapping !== null
+        ? [`/ip4/${mapping.externalHost}/tcp/${mapping.externalPort}`]
+        : [],
+    )
+    network.setExternal(external)
+    this.#tell()
+    this.tests.forget()
+    for (const peer of network.peers()) void this.tests.ask(peer)
+  }
+
+  #tell(): void {
+    const { network, dispatch } = this.#parts
+    const libp2p = network.addresses().slice(0, ENDPOINTS_MAX)
+    const endpoints = { libp2p, bittorrent: this.#bittorrent() }
+    // Each time that the core hears of it, all others do.
+    const told = JSON.stringify(endpoints)
+    if (told === this.#told) return
+    this.#told = told
+    dispatch({ kind: 'endpoints', ...endpoints })
+  }
+
+  #bittorrent(): TorrentPeer[] {
+    const { endpoints, announceHost } = this.#parts
+    const told: TorrentPeer[] = []
+    for (const { host, port } of endpoints) {
+      const mapping = this.#mappingOf('bittorrent', port)
+      if (mapping !== null)
+        told.push({ host: announceHost ?? mapping.externalHost, port: mapping.externalPort })
+      if (announceHost === null) told.push(...hostsOf(host).map((one) => ({ host: one, port })))
+      else if (mapping === null) told.push({ host, port })
+    }
+    return told.slice(0, ENDPOINTS_MAX)
+  }
+}
