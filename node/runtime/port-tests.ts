@@ -22,6 +22,13 @@ export interface PortReached {
   readonly reachedAtMs: number | null
 }
 
+export const NOT_TESTED: PortReached = {
+  reachedBy: 0,
+  reachedFromOutsideBy: 0,
+  missedBy: 0,
+  reachedAtMs: null,
+}
+
 export interface PortTestsParts {
   readonly network: Network
   /** As they are now. */

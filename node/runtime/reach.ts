@@ -8,7 +8,7 @@ import { hostsOf, isLoopback } from '../net/addresses.ts'
 import type { Sleep } from '../origin/pace.ts'
 import type { Clock, Log, Network, OwnPort, Router, TorrentPeer } from '../ports.ts'
 import { type MappedPort, PortMapper } from '../router/port-mapper.ts'
-import { type Family, type PortReached, PortTests, type TestedPort } from './port-tests.ts'
+import { type Family, NOT_TESTED, type PortReached, PortTests, type TestedPort } from './port-tests.ts'
 
 export interface ReachParts {
   readonly network: Network
@@ -77,7 +77,8 @@ export class Reach {
 
   ports(): PortStatus[] {
     const mapped = this.#mapper?.ports() ?? []
-    return this.#ownPorts().map(({ name, protocol, port }) => {
+    const own = this.#ownPorts()
+    return own.map(({ name, protocol, port }, index) => {
       const one = mapped.find((row) => row.name === name && row.port === port)
       const forwarding =
         one === undefined
@@ -88,8 +89,10 @@ export class Reach {
               externalPort: one.mapping?.externalPort ?? null,
               error: one.error,
             }
-      const ipv4 = this.tests.reached(name, 'ipv4')
-      return { name, protocol, port, forwarding, ipv4, ipv6: this.tests.reached(name, 'ipv6') }
+      // Of two for BitTorrent the first is tested: where the seeds are.
+      const isTested = own.findIndex((one) => one.name === name) === index
+      const reached = (family: Family) => (isTested ? this.tests.reached(name, family) : NOT_TESTED)
+      return { name, protocol, port, forwarding, ipv4: reached('ipv4'), ipv6: reached('ipv6') }
     })
   }
 

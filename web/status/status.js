@@ -5,8 +5,10 @@ import {
   catalogWords,
   day,
   footWords,
+  forwardingWords,
   percent,
   problemWord,
+  reachedWords,
   shortId,
   sourceWord,
   stateOf,
@@ -62,6 +64,7 @@ function draw() {
   at('catalog').textContent = catalogWords(status.catalog, status.nowMs)
   drawProblems(status)
   drawShards(shards, total)
+  drawPorts(status)
   drawNodes(status.nodes)
   at('addresses').textContent = footWords(status)
 }
@@ -234,6 +237,19 @@ function drawTorrent(cell, { infohash, wiki, date }) {
   link.title = `Magnet link of ${wiki} ${date}: ${infohash}`
   link.firstChild.textContent = `${infohash.slice(0, 10)}…`
   cell.replaceChildren(link)
+}
+
+function drawPorts({ ports, nowMs }) {
+  at('ports-section').hidden = ports.length === 0
+  const body = at('ports')
+  resize(body, ports.length, () => tableRow(['', 'Over IPv4', 'Over IPv6', 'Home router'], ['', '', '', '']))
+  ports.forEach((one, index) => {
+    const [name, ipv4, ipv6, router] = [...body.children[index].children].map((cell) => cell.firstChild)
+    put(name, `${one.name} ${one.port}/${one.protocol}`)
+    put(ipv4, reachedWords(one.ipv4, nowMs))
+    put(ipv6, reachedWords(one.ipv6, nowMs))
+    put(router, forwardingWords(one.forwarding))
+  })
 }
 
 function drawNodes(nodes) {
