@@ -75,6 +75,7 @@ export type BaseConfig = Pick<
   | 'listen'
   | 'announceHost'
   | 'mapPorts'
+  | 'relay'
   | 'bittorrent'
   | 'engine'
   | 'trackers'

@@ -10,6 +10,8 @@ export interface ReachConfig {
   readonly announceHost: string | null
   /** The home router is asked to forward the ports of libp2p and BitTorrent. */
   readonly mapPorts: boolean
+  /** Requests are passed on for nodes that nobody can dial, or by others for this one. */
+  readonly relay: boolean
   readonly bittorrent: { readonly host: string; readonly port: number }
 }
 
@@ -51,16 +53,22 @@ export const REACH_SETTINGS = {
     kind: yesNo,
     default: false,
   },
+  relay: {
+    value: null,
+    help: 'pass no requests on to nodes that nobody can dial, and have none passed on to this one',
+    kind: yesNo,
+    default: true,
+  },
 } satisfies Settings
 
 /** Throws UserError of one sentence. */
 export function reachConfigOf(values: ReturnType<typeof readSettings<typeof REACH_SETTINGS>>): ReachConfig {
-  const { listen, announceHost, mapPorts, bittorrentHost, bittorrentPort } = values
+  const { listen, announceHost, mapPorts, relay, bittorrentHost, bittorrentPort } = values
   // `127.0.0.1` of `/ip4/127.0.0.1/tcp/4811`
   const hosts = [...listen.map((address) => address.split('/')[2] ?? ''), bittorrentHost]
   if (mapPorts && hosts.every(isLoopback))
     throw new UserError(
       '--map-ports: only this machine gets in; add --listen /ip4/0.0.0.0/tcp/4811 and --bittorrent-host 0.0.0.0',
     )
-  return { listen, announceHost, mapPorts, bittorrent: { host: bittorrentHost, port: bittorrentPort } }
+  return { listen, announceHost, mapPorts, relay, bittorrent: { host: bittorrentHost, port: bittorrentPort } }
 }

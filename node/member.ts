@@ -241,6 +241,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     routers: base.config.mapPorts
       ? [new NatPmpRouter({ gateway: defaultGateway }), new UpnpRouter({ random: Math.random })]
       : [],
+    relay: base.config.relay,
     bittorrentHost: base.config.bittorrent.host,
     clock,
     sleep,

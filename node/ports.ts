@@ -63,6 +63,11 @@ export interface Network {
   listens(): readonly { readonly host: string; readonly port: number }[]
   /** Multiaddrs that lead here from outside, as a router says: told to others beside `addresses`, instead of those given before. */
   setExternal(multiaddrs: readonly string[]): void
+  /**
+   * Whether others reach it from outside. True: it passes on requests for those who are not reached. False: it asks such peers
+   * to pass on to it, and tells addresses through them.
+   */
+  setReachable(isReachable: boolean): Promise<void>
   /** Called when `addresses` may have changed. */
   onAddresses(handler: () => void): void
   peers(): Peer[]
@@ -78,7 +83,10 @@ export interface Network {
     request: Uint8Array,
     options: { timeoutMs: number },
   ): Promise<Uint8Array>
-  /** Dials and remembers; kept connected. Resolves false when it cannot be reached now. */
+  /**
+   * Dials and remembers; kept connected. Resolves false when it cannot be reached now. Addresses through a relay are only
+   * remembered, for `request`: what is asked over one is no connection of a peer.
+   */
   connect(multiaddrs: string[]): Promise<boolean>
   onPeer(handler: (event: { kind: 'connected' | 'disconnected'; peer: Peer }) => void): void
   /** Score of a peer as our gossip router sees it, for status and tests. */

@@ -4,12 +4,14 @@
  */
 import { connect } from 'node:net'
 import { decodeCbor, encodeCbor } from '../../protocol/codec/cbor.ts'
-import { boolean, integer, list, record, ShapeError } from '../../protocol/codec/shape.ts'
+import { boolean, integer, list, record, ShapeError, text } from '../../protocol/codec/shape.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Network, Peer } from '../ports.ts'
 import { RequestError } from './request-error.ts'
 
-const MESSAGE_BYTES_MAX = 64
+const MESSAGE_BYTES_MAX = 128
+/** Of an IPv6 address with an IPv4 tail (RFC 4291). */
+const HOST_LENGTH_MAX = 45
 /** libp2p's and BitTorrent's. */
 const PORTS_MAX = 2
 const CONNECT_TIMEOUT_MS = 3_000
@@ -18,21 +20,29 @@ const INTERVAL_MS = 10_000
 const DIALS_MAX = 16
 const ASK_TIMEOUT_MS = 10_000
 
+export interface DialbackAnswer {
+  /** For each port, in their order. */
+  readonly reached: readonly boolean[]
+  /** Our address as the peer says it sees it: `203.0.113.7`. */
+  readonly host: string
+}
+
 /**
- * Asks one connected peer which of our ports it reaches: an answer for each, in their order. null: it refused, was busy, or
- * could not be asked, which says nothing about the ports. Never rejects for what the peer does.
+ * Asks one connected peer which of our ports it reaches. null: it refused, was busy, or could not be asked, which says nothing
+ * about the ports. Never rejects for what the peer does.
  */
 export async function askReachable(
   network: Network,
   peer: NodeId,
   ports: readonly number[],
-): Promise<readonly boolean[] | null> {
+): Promise<DialbackAnswer | null> {
   const request = encodeCbor({ ports })
   try {
     const answer = await network.request(peer, 'dialback', request, { timeoutMs: ASK_TIMEOUT_MS })
-    const fields = record(decodeCbor(answer, 'answer', MESSAGE_BYTES_MAX), 'answer', ['reached'])
+    const fields = record(decodeCbor(answer, 'answer', MESSAGE_BYTES_MAX), 'answer', ['reached', 'host'])
     const reached = list(fields.reached, 'answer.reached', PORTS_MAX, boolean)
-    return reached.length === ports.length ? reached : null
+    const host = text(fields.host, 'answer.host', HOST_LENGTH_MAX)
+    return reached.length === ports.length ? { reached, host } : null
   } catch (error) {
     if (error instanceof RequestError || error instanceof ShapeError) return null
     throw error
@@ -59,7 +69,7 @@ export function serveDialback(network: Network, monotonicMs: () => number = () =
     dials += ports.length
     try {
       const reached = await Promise.all(ports.map((port) => canConnect(from.address, port)))
-      return encodeCbor({ reached })
+      return encodeCbor({ reached, host: from.address })
     } finally {
       dials -= ports.length
     }

@@ -125,6 +125,9 @@ export class MemoryNetwork implements Network {
     for (const handler of this.#addressHandlers) handler()
   }
 
+  /** In memory everybody reaches everybody. */
+  async setReachable(): Promise<void> {}
+
   onAddresses(handler: () => void): void {
     this.#addressHandlers.push(handler)
   }

@@ -1,7 +1,7 @@
 /** The Network port over libp2p: gossip, requests, and peers that are kept. */
-import type { PeerId } from '@libp2p/interface'
+import type { Connection } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { multiaddr } from '@multiformats/multiaddr'
 import type { FederationId, NodeId } from '../../protocol/ids.ts'
 import { isNodeId } from '../../protocol/ids.ts'
 import { TEXT_BYTES_MAX } from '../../protocol/limits.ts'
@@ -9,8 +9,11 @@ import type { Log, Network, Peer, RequestHandler, RequestProtocol, Topic } from 
 import { Gossip } from './gossip.ts'
 import { createHost, type Host, peerOf, startError } from './host.ts'
 import type { HostIdentity } from './identity.ts'
+import { isMultiaddr, withNodeId } from './multiaddrs.ts'
 import { nodeIdOfAddress } from './names.ts'
 import { Redialer } from './redial.ts'
+import { ANY_RELAY, addressesToTell, isRelayed, RELAYS_WANTED } from './relay.ts'
+import { isDirect, Relayed } from './relayed.ts'
 import { RequestError } from './request-error.ts'
 import { RequestLimit } from './request-limit.ts'
 import { checkGossipSize, checkMessageSize, type GossipHandler } from './rules.ts'
@@ -54,7 +57,9 @@ export class Libp2pNetwork implements Network {
   readonly #connected = new Map<NodeId, Peer>()
   readonly #stopping = new AbortController()
   readonly #addressHandlers: (() => void)[] = []
+  readonly #relayed = new Relayed()
   #external: readonly string[] = []
+  #asksRelays = false
   #running: Running | null = null
 
   constructor(options: NetworkOptions) {
@@ -84,14 +89,15 @@ export class Libp2pNetwork implements Network {
     const host = await createHost({ identity, federationId, listen, announce, admits })
     const streams = new RequestStreams({
       libp2p: host,
+      connectionTo: (nodeId, signal) => this.#relayed.connectionTo(host, nodeId, signal),
       federationId,
       limit: this.#limit,
       peerOf,
       log: this.#log,
     })
     const gossip = new Gossip(host.services.pubsub, federationId, this.#log)
-    host.addEventListener('peer:connect', (event) => this.#onConnect(host, event.detail))
-    host.addEventListener('peer:disconnect', (event) => this.#onDisconnect(event.detail))
+    host.addEventListener('connection:open', (event) => this.#onOpen(host, event.detail))
+    host.addEventListener('connection:close', (event) => this.#onClose(host, event.detail))
     host.addEventListener('self:peer:update', () => {
       for (const handler of this.#addressHandlers) handler()
     })
@@ -113,6 +119,7 @@ export class Libp2pNetwork implements Network {
     const running = this.#running
     this.#running = null
     await this.#redialer.stop()
+    await running?.host.services.relay.end()
     await running?.host.stop()
     this.#connected.clear()
   }
@@ -120,7 +127,7 @@ export class Libp2pNetwork implements Network {
   addresses(): string[] {
     return this.#running === null
       ? []
-      : this.#running.host.getMultiaddrs().map((address) => address.toString())
+      : addressesToTell(this.#running.host.getMultiaddrs().map((address) => address.toString()))
   }
 
   listens(): readonly { host: string; port: number }[] {
@@ -132,12 +139,21 @@ export class Libp2pNetwork implements Network {
   }
 
   setExternal(multiaddrs: readonly string[]): void {
+    if (multiaddrs.join() === this.#external.join()) return
     const { addressManager } = this.#started().host.services.inside
     for (const old of this.#external) addressManager.removeObservedAddr(multiaddr(old))
     this.#external = multiaddrs
     // libp2p tells only what somebody vouched for: here it is the router.
     for (const address of multiaddrs)
       addressManager.confirmObservedAddr(multiaddr(address), { type: 'observed' })
+  }
+
+  async setReachable(isReachable: boolean): Promise<void> {
+    const { relay, inside } = this.#started().host.services
+    if (isReachable) return relay.offer()
+    if (this.#asksRelays) return
+    this.#asksRelays = true
+    await inside.transportManager.listen(Array.from({ length: RELAYS_WANTED }, () => ANY_RELAY))
   }
 
   onAddresses(handler: () => void): void {
@@ -185,7 +201,10 @@ export class Libp2pNetwork implements Network {
 
   async connect(multiaddrs: string[]): Promise<boolean> {
     this.#started()
-    const dials = [...this.#byNode(multiaddrs)].map(async ([nodeId, addresses]) => {
+    const dials = [...this.#byNode(multiaddrs)].map(async ([nodeId, all]) => {
+      const addresses = all.filter((address) => !isRelayed(address))
+      this.#relayed.note(nodeId, all.filter(isRelayed))
+      if (addresses.length === 0) return false
       if (this.#redialer.remember(nodeId, addresses)) {
         return this.#redialer.now(nodeId)
       }
@@ -226,10 +245,11 @@ export class Libp2pNetwork implements Network {
     await host.peerStore.merge(connection.remotePeer, { tags: REMEMBERED_TAG })
   }
 
-  #onConnect(host: Host, peerId: PeerId): void {
-    const connection = host.getConnections(peerId)[0]
-    const peer = connection === undefined ? null : peerOf(connection)
-    if (peer === null) return
+  /** Who is only reached through a relay is no peer: neither gossip nor manifests go that way. */
+  #onOpen(host: Host, connection: Connection): void {
+    const peer = isDirect(connection) ? peerOf(connection) : null
+    if (peer === null || this.#connected.has(peer.nodeId)) return
+    const peerId = connection.remotePeer
     this.#connected.set(peer.nodeId, peer)
     if (this.#redialer.has(peer.nodeId)) {
       this.#redialer.connected(peer.nodeId)
@@ -240,13 +260,16 @@ export class Libp2pNetwork implements Network {
     this.#emit({ kind: 'connected', peer })
   }
 
-  #onDisconnect(peerId: PeerId): void {
-    const nodeId = peerId.toString()
+  #onClose(host: Host, { remotePeer }: Connection): void {
+    const nodeId = remotePeer.toString()
     if (!isNodeId(nodeId)) return
+    const isOpen = (one: Connection) => one.status === 'open' && isDirect(one)
+    if (host.getConnections(remotePeer).some(isOpen)) return
     const peer = this.#connected.get(nodeId)
+    if (peer === undefined) return
     this.#connected.delete(nodeId)
     this.#redialer.disconnected(nodeId)
-    if (peer !== undefined) this.#emit({ kind: 'disconnected', peer })
+    this.#emit({ kind: 'disconnected', peer })
   }
 
   #emit(event: { kind: 'connected' | 'disconnected'; peer: Peer }): void {
@@ -270,19 +293,4 @@ export class Libp2pNetwork implements Network {
     }
     return byNode
   }
-}
-
-function isMultiaddr(text: string): boolean {
-  if (text.length > TEXT_BYTES_MAX) return false
-  try {
-    multiaddr(text)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function withNodeId(address: Multiaddr, nodeId: NodeId): string {
-  const text = address.toString()
-  return nodeIdOfAddress(text) === null ? `${text}/p2p/${nodeId}` : text
 }

@@ -2,8 +2,10 @@
  * Where others reach this node: the addresses that it listens on, those that a home router forwards when the operator asked for
  * it, and what dial-backs say of them. Tells the core whenever that changes.
  */
+import { isIP } from 'node:net'
 import type { Event } from '../../protocol/core/event.ts'
 import { ENDPOINTS_MAX } from '../../protocol/limits.ts'
+import { networkOfAddress } from '../../protocol/placement/network.ts'
 import { hostsOf, isLoopback } from '../net/addresses.ts'
 import type { Sleep } from '../origin/pace.ts'
 import type { Clock, Log, Network, OwnPort, Router, TorrentPeer } from '../ports.ts'
@@ -18,6 +20,8 @@ export interface ReachParts {
   /** Empty: no router is asked for anything. */
   readonly routers: readonly Router[]
   readonly bittorrentHost: string
+  /** Requests may be passed on, for others or by others for this node. */
+  readonly relay: boolean
   readonly clock: Clock
   readonly sleep: Sleep
   readonly random: () => number
@@ -39,11 +43,14 @@ export interface PortStatus extends OwnPort {
   readonly ipv6: PortReached
 }
 
+const FAMILIES: readonly Family[] = ['ipv4', 'ipv6']
+
 export class Reach {
   readonly tests: PortTests
   readonly #parts: ReachParts
   #mapper: PortMapper | null = null
   #told = ''
+  #isReached: boolean | null = null
 
   constructor(parts: ReachParts) {
     this.#parts = parts
@@ -52,6 +59,7 @@ export class Reach {
       ports: (family) => this.#testedPorts(family),
       clock: parts.clock,
       heard: (reachable) => parts.dispatch({ kind: 'reachability', reachable }),
+      tested: () => this.#tested(),
     })
   }
 
@@ -68,7 +76,7 @@ export class Reach {
       })
       this.#mapper.start()
     }
-    this.#tell()
+    this.#external()
   }
 
   async stop(): Promise<void> {
@@ -130,16 +138,36 @@ export class Reach {
   }
 
   #mapped(): void {
-    const { network } = this.#parts
-    const external = (this.#mapper?.ports() ?? []).flatMap(({ name, mapping }) =>
-      name === 'libp2p' && mapping !== null
-        ? [`/ip4/${mapping.externalHost}/tcp/${mapping.externalPort}`]
-        : [],
-    )
-    network.setExternal(external)
-    this.#tell()
     this.tests.forget()
-    for (const peer of network.peers()) void this.tests.ask(peer)
+    this.#external()
+    for (const peer of this.#parts.network.peers()) void this.tests.ask(peer)
+  }
+
+  #tested(): void {
+    const { network, relay, log } = this.#parts
+    this.#external()
+    const isReached = this.tests.isReached('libp2p')
+    if (!relay || isReached === null || isReached === this.#isReached) return
+    this.#isReached = isReached
+    network.setReachable(isReached).catch((error: unknown) => {
+      log.warn({ error, isReached }, 'relaying could not be set up')
+    })
+  }
+
+  /** libp2p tells only private addresses by itself. Public ones: our own, what a router forwards, where peers reached us. */
+  #external(): void {
+    const { network } = this.#parts
+    const found = network.listens().filter(({ host }) => networkOfAddress(host) !== null)
+    for (const { name, mapping } of this.#mapper?.ports() ?? [])
+      if (name === 'libp2p' && mapping !== null)
+        found.push({ host: mapping.externalHost, port: mapping.externalPort })
+    for (const family of FAMILIES) {
+      const host = this.tests.seenHost('libp2p', family)
+      const port = this.#testedPorts(family).find(({ name }) => name === 'libp2p')?.port
+      if (host !== null && port !== undefined) found.push({ host, port })
+    }
+    network.setExternal([...new Set(found.map(({ host, port }) => `/ip${isIP(host)}/${host}/tcp/${port}`))])
+    this.#tell()
   }
 
   #tell(): void {
@@ -160,9 +188,16 @@ export class Reach {
       const mapping = this.#mappingOf('bittorrent', port)
       if (mapping !== null)
         told.push({ host: announceHost ?? mapping.externalHost, port: mapping.externalPort })
+      const isTested = mapping === null && announceHost === null && told.length === 0
+      for (const family of isTested ? FAMILIES : []) {
+        const seen = this.tests.seenHost('bittorrent', family)
+        if (seen !== null) told.push({ host: seen, port })
+      }
       if (announceHost === null) told.push(...hostsOf(host).map((one) => ({ host: one, port })))
       else if (mapping === null) told.push({ host, port })
     }
-    return told.slice(0, ENDPOINTS_MAX)
+    const isFirst = ({ host, port }: TorrentPeer, index: number) =>
+      told.findIndex((one) => one.host === host && one.port === port) === index
+    return told.filter(isFirst).slice(0, ENDPOINTS_MAX)
   }
 }

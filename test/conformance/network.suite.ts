@@ -408,10 +408,12 @@ export function networkSuite(name: string, makeWorld: () => NetworkWorld): void 
       const a = await started({ seed: 1 })
       const b = await started({ seed: 2 }, (network) => serveDialback(network, () => nowMs))
       await a.connect(b.addresses())
-      expect(await askReachable(a, b.nodeId, [openPort])).toEqual([true])
+      expect(await askReachable(a, b.nodeId, [openPort])).toEqual({ reached: [true], host: '127.0.0.1' })
       expect(await askReachable(a, b.nodeId, [openPort]), 'too soon').toBeNull()
       nowMs += 10_000
-      expect(await askReachable(a, b.nodeId, [closedPort, openPort])).toEqual([false, true])
+      expect(await askReachable(a, b.nodeId, [closedPort, openPort])).toMatchObject({
+        reached: [false, true],
+      })
       nowMs += 10_000
       expect(await askReachable(a, b.nodeId, [70_000]), 'no such port').toBeNull()
       expect(await askReachable(a, b.nodeId, [openPort, openPort, openPort]), 'too many').toBeNull()

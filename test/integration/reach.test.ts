@@ -58,6 +58,7 @@ function reachOf(net: Libp2pNetwork, options: Options) {
     announceHost,
     routers,
     bittorrentHost,
+    relay: true,
     clock: systemClock,
     sleep,
     random: () => 0.5,

@@ -22,6 +22,7 @@ export function metered(network: Network): MeteredNetwork {
     addresses: () => network.addresses(),
     listens: () => network.listens(),
     setExternal: (multiaddrs) => network.setExternal(multiaddrs),
+    setReachable: (isReachable) => network.setReachable(isReachable),
     onAddresses: (handler) => network.onAddresses(handler),
     peers: () => network.peers(),
     start: () => network.start(),

@@ -74,6 +74,7 @@ export function deafened(network: Network, lost: (data: Uint8Array) => boolean):
     addresses: () => network.addresses(),
     listens: () => network.listens(),
     setExternal: (multiaddrs) => network.setExternal(multiaddrs),
+    setReachable: (isReachable) => network.setReachable(isReachable),
     onAddresses: (handler) => network.onAddresses(handler),
     peers: () => network.peers(),
     start: () => network.start(),
