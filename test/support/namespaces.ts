@@ -11,19 +11,22 @@ export interface Namespace {
   close(): Promise<void>
 }
 
-/** Why this machine cannot make them; null: it can. */
-export function namespacesMissing(programs: readonly string[]): string | null {
-  const missing = ['unshare', 'nsenter', 'ip', ...programs].filter(
+/** Those of these programs, and of what namespaces need, that are not installed. */
+export function programsMissing(programs: readonly string[]): string[] {
+  return ['unshare', 'nsenter', 'ip', ...programs].filter(
     (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0,
   )
-  if (missing.length > 0) return `${missing.join(', ')} missing`
+}
+
+/** Whether this process may make them: in a container without that right nobody can. */
+export function canMakeNamespaces(): boolean {
   const made = spawnSync('unshare', [
     '-n',
     'sh',
     '-ec',
     'ip link set lo up; ip link add one type veth peer name other',
   ])
-  return made.status === 0 ? null : 'no network namespaces without more privileges'
+  return made.status === 0
 }
 
 export async function namespace(): Promise<Namespace> {
@@ -31,7 +34,11 @@ export async function namespace(): Promise<Namespace> {
   const keeper = spawn('unshare', ['-n', 'sh', '-ec', 'ip link set lo up; echo ready; exec cat'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
-  await once(keeper.stdout, 'data')
+  const gone = once(keeper, 'exit').then(() => {
+    throw new Error('no network namespace can be made here')
+  })
+  await Promise.race([once(keeper.stdout, 'data'), gone])
+  gone.catch(() => {}) // its end, later
   const { pid } = keeper
   if (pid === undefined) throw new Error('unshare does not run')
   const enter = ['-t', String(pid), '-n', '--']
