@@ -2,7 +2,7 @@
  * Where others reach this node: the addresses that it listens on, those that a home router forwards when the operator asked for
  * it, and what dial-backs say of them. Tells the core whenever that changes.
  */
-import { isIP } from 'node:net'
+import { isIP, isIPv4, isIPv6 } from 'node:net'
 import type { Event } from '../../protocol/core/event.ts'
 import { ENDPOINTS_MAX } from '../../protocol/limits.ts'
 import { networkOfAddress } from '../../protocol/placement/network.ts'
@@ -104,12 +104,13 @@ export class Reach {
     })
   }
 
-  /** `isOpen`: other machines can get there, so there is something to forward. */
+  /** `isOpen`: other machines get there by IPv4, so there is something to forward. */
   #ownPorts(): (OwnPort & { readonly isOpen: boolean })[] {
     const { network, endpoints, bittorrentHost } = this.#parts
     const listens = network.listens()
-    const open = listens.find(({ host }) => !isLoopback(host)) ?? listens[0]
-    const libp2p = open === undefined ? [] : [{ name: 'libp2p' as const, ...open }]
+    const open = listens.filter(({ host }) => !isLoopback(host))
+    const [best = listens[0]] = [...open.filter(({ host }) => isIPv4(host)), ...open]
+    const libp2p = best === undefined ? [] : [{ name: 'libp2p' as const, ...best }]
     const bittorrent = endpoints.map(({ port }) => ({
       name: 'bittorrent' as const,
       host: bittorrentHost,
@@ -119,18 +120,27 @@ export class Reach {
       name,
       protocol: 'tcp',
       port,
-      isOpen: !isLoopback(host),
+      isOpen: !isLoopback(host) && (host === '::' || !isIPv6(host)),
     }))
   }
 
-  /** libp2p's and that of the seeds, which comes first. */
+  /** libp2p's, where it listens by that family, and that of the seeds, which comes first. */
   #testedPorts(family: Family): TestedPort[] {
     const tested = new Map<OwnPort['name'], TestedPort>()
-    for (const { name, port } of this.#ownPorts()) {
-      const mapping = family === 'ipv4' ? this.#mappingOf(name, port) : null
-      if (!tested.has(name)) tested.set(name, { name, port: mapping?.externalPort ?? port })
+    for (const own of this.#ownPorts()) {
+      const port = own.name === 'libp2p' ? this.#libp2pPort(family, own.port) : own.port
+      if (port === null || tested.has(own.name)) continue
+      const mapping = family === 'ipv4' ? this.#mappingOf(own.name, port) : null
+      tested.set(own.name, { name: own.name, port: mapping?.externalPort ?? port })
     }
     return [...tested.values()]
+  }
+
+  /** The wanted one, or another of that family; null when there is none. */
+  #libp2pPort(family: Family, wanted: number): number | null {
+    const isOfFamily = family === 'ipv4' ? isIPv4 : isIPv6
+    const ports = this.#parts.network.listens().filter(({ host }) => isOfFamily(host))
+    return (ports.find(({ port }) => port === wanted) ?? ports[0])?.port ?? null
   }
 
   #mappingOf(name: OwnPort['name'], port: number): MappedPort['mapping'] {
@@ -138,9 +148,11 @@ export class Reach {
   }
 
   #mapped(): void {
+    const { network, log } = this.#parts
     this.tests.forget()
     this.#external()
-    for (const peer of this.#parts.network.peers()) void this.tests.ask(peer)
+    for (const peer of network.peers())
+      this.tests.ask(peer).catch((error: unknown) => log.error({ error }, 'a port test failed'))
   }
 
   #tested(): void {

@@ -1,6 +1,6 @@
 /** Nodes over IPv6, on ::1: gossip, requests, port tests and torrents. */
 import { mkdtemp, rm } from 'node:fs/promises'
-import { networkInterfaces, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { serveDialback } from '../../node/net/dialback.ts'
@@ -12,14 +12,12 @@ import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
 import type { FederationId } from '../../protocol/ids.ts'
 import { Listener, untilHeard } from '../conformance/network.suite.ts'
 import { silentLog } from '../conformance/silent-log.ts'
+import { hasIpv6 } from '../support/sockets.ts'
 import { sampleTorrent, writeSample, wrongFiles } from '../support/torrents.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
 
 const federationId = 'ab'.repeat(32) as FederationId
-const hasIpv6 = Object.values(networkInterfaces()).some((one) =>
-  one?.some(({ address }) => address === '::1'),
-)
 const ended: (() => unknown)[] = []
 afterEach(async () => {
   for (const end of ended.splice(0).reverse()) await end()

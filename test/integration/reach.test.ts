@@ -14,6 +14,7 @@ import { Reach } from '../../node/runtime/reach.ts'
 import type { Event } from '../../protocol/core/event.ts'
 import type { FederationId } from '../../protocol/ids.ts'
 import { silentLog } from '../conformance/silent-log.ts'
+import { hasIpv6 } from '../support/sockets.ts'
 
 vi.setConfig({ testTimeout: 30_000 })
 
@@ -125,6 +126,26 @@ describe('a node that asks no router', () => {
     await expect.poll(() => a.peers(), eventually).toHaveLength(6)
     for (const peer of a.peers()) await reach.tests.ask(peer)
     expect(reach.ports()).toMatchObject([{ ipv4: { reachedBy: 4 } }, { ipv4: { reachedBy: 4 } }])
+  })
+})
+
+describe('a node that listens by one family', () => {
+  const host = hasIpv6 ? '::1' : '127.0.0.1'
+  const [own, other] = hasIpv6 ? (['ipv6', 'ipv4'] as const) : (['ipv4', 'ipv6'] as const)
+
+  it('has nothing tested over the other', async () => {
+    const at = `/ip${hasIpv6 ? 6 : 4}/${host}/tcp/0`
+    const a = await network(1, at)
+    const b = await network(2, at)
+    const { port } = await listening(host)
+    const { reach } = reachOf(a, { bittorrentPort: port, bittorrentHost: host })
+    await b.connect(a.addresses())
+    await expect.poll(() => a.peers(), eventually).toHaveLength(1)
+    for (const peer of a.peers()) await reach.tests.ask(peer)
+    for (const one of reach.ports()) {
+      expect(one[own]).toMatchObject({ reachedBy: 1, missedBy: 0 })
+      expect(one[other]).toMatchObject({ reachedBy: 0, missedBy: 0 })
+    }
   })
 })
 
