@@ -2,7 +2,7 @@
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import { dcutr } from '@libp2p/dcutr'
 import type { GossipSub } from '@libp2p/gossipsub'
-import { type Identify, identify, identifyPush } from '@libp2p/identify'
+import { type Identify, type IdentifyPush, identify, identifyPush } from '@libp2p/identify'
 import type { Connection, Libp2p } from '@libp2p/interface'
 import type { AddressManager, TransportManager } from '@libp2p/interface-internal'
 import { noise } from '@libp2p/noise'
@@ -19,6 +19,7 @@ import { Relay, RelayPace, relayTransport } from './relay.ts'
 
 export interface Services extends Record<string, unknown> {
   identify: Identify
+  identifyPush: IdentifyPush
   ping: Ping
   pubsub: GossipSub
   relay: Relay
@@ -92,8 +93,8 @@ export async function createHost(options: HostOptions): Promise<Host> {
     },
     services: {
       identify: identify({ protocolPrefix: 'wikiseed' }),
-      // A node that becomes a relay, or has new addresses, tells those who are connected already.
-      identifyPush: identifyPush({ protocolPrefix: 'wikiseed' }),
+      // For what connected peers must know at once. At each change of ourselves it would cost a stream to each of them.
+      identifyPush: identifyPush({ protocolPrefix: 'wikiseed', runOnSelfUpdate: false }),
       ping: ping(),
       pubsub: gossipService(options.federationId),
       // Who was called over a relay dials back, where the caller has an address.

@@ -9,7 +9,7 @@ import type { Log, Network, Peer, RequestHandler, RequestProtocol, Topic } from 
 import { Gossip } from './gossip.ts'
 import { createHost, type Host, peerOf, startError } from './host.ts'
 import type { HostIdentity } from './identity.ts'
-import { isMultiaddr, withNodeId } from './multiaddrs.ts'
+import { isMultiaddr, type TcpAddress, tcpAddressIn, withNodeId } from './multiaddrs.ts'
 import { nodeIdOfAddress } from './names.ts'
 import { Redialer } from './redial.ts'
 import { ANY_RELAY, addressesToTell, isRelayed, RELAYS_WANTED } from './relay.ts'
@@ -73,7 +73,8 @@ export class Libp2pNetwork implements Network {
       },
     })
     for (const [nodeId, addresses] of this.#byNode(options.remembered ?? [])) {
-      this.#redialer.remember(nodeId, addresses)
+      const direct = this.#directOf(nodeId, addresses)
+      if (direct.length > 0) this.#redialer.remember(nodeId, direct)
     }
   }
 
@@ -125,17 +126,13 @@ export class Libp2pNetwork implements Network {
   }
 
   addresses(): string[] {
-    return this.#running === null
-      ? []
-      : addressesToTell(this.#running.host.getMultiaddrs().map((address) => address.toString()))
+    const addresses = this.#running?.host.getMultiaddrs() ?? []
+    return addressesToTell(addresses.map((address) => address.toString()))
   }
 
-  listens(): readonly { host: string; port: number }[] {
+  listens(): readonly TcpAddress[] {
     const addresses = this.#running?.host.services.inside.transportManager.getAddrs() ?? []
-    return addresses.flatMap((address) => {
-      const [, host, port] = /^\/ip[46]\/([^/]+)\/tcp\/(\d+)$/.exec(address.toString()) ?? []
-      return host === undefined ? [] : [{ host, port: Number(port) }]
-    })
+    return addresses.flatMap((address) => tcpAddressIn(address.toString()) ?? [])
   }
 
   setExternal(multiaddrs: readonly string[]): void {
@@ -149,8 +146,8 @@ export class Libp2pNetwork implements Network {
   }
 
   async setReachable(isReachable: boolean): Promise<void> {
-    const { relay, inside } = this.#started().host.services
-    if (isReachable) return relay.offer()
+    const { relay, inside, identifyPush } = this.#started().host.services
+    if (isReachable) return relay.offer().then(() => identifyPush.push())
     if (this.#asksRelays) return
     this.#asksRelays = true
     await inside.transportManager.listen(Array.from({ length: RELAYS_WANTED }, () => ANY_RELAY))
@@ -202,8 +199,7 @@ export class Libp2pNetwork implements Network {
   async connect(multiaddrs: string[]): Promise<boolean> {
     this.#started()
     const dials = [...this.#byNode(multiaddrs)].map(async ([nodeId, all]) => {
-      const addresses = all.filter((address) => !isRelayed(address))
-      this.#relayed.note(nodeId, all.filter(isRelayed))
+      const addresses = this.#directOf(nodeId, all)
       if (addresses.length === 0) return false
       if (this.#redialer.remember(nodeId, addresses)) {
         return this.#redialer.now(nodeId)
@@ -230,6 +226,12 @@ export class Libp2pNetwork implements Network {
     return this.#running
   }
 
+  /** Those that are dialled and kept; those through relays are noted for requests. */
+  #directOf(nodeId: NodeId, addresses: readonly string[]): string[] {
+    this.#relayed.note(nodeId, addresses.filter(isRelayed))
+    return addresses.filter((address) => !isRelayed(address))
+  }
+
   /** Dials all addresses that were given and that the peer itself told us. */
   async #dial(nodeId: NodeId, addresses: readonly string[]): Promise<void> {
     const { host } = this.#started()
@@ -237,7 +239,9 @@ export class Libp2pNetwork implements Network {
       (peer) => peer.addresses.map((address) => withNodeId(address.multiaddr, nodeId)),
       () => [],
     )
-    const targets = [...new Set([...addresses, ...told])].map((address) => multiaddr(address))
+    // Over a relay it would be no connection that is kept.
+    const direct = [...new Set([...addresses, ...told])].filter((address) => !isRelayed(address))
+    const targets = direct.map((address) => multiaddr(address))
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)])
     const connection = await host.dial(targets, { signal })
     if (connection.status !== 'open') throw new Error('closed as it opened')

@@ -4,10 +4,11 @@
  */
 import {
   type CircuitRelayServerComponents,
+  type CircuitRelayService,
   circuitRelayServer,
   circuitRelayTransport,
 } from '@libp2p/circuit-relay-v2'
-import { type Startable, start, stop } from '@libp2p/interface'
+import { start, stop } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { STREAM_MESSAGE_BYTES_MAX } from '../../protocol/limits.ts'
 import { networkOfAddress } from '../../protocol/placement/network.ts'
@@ -42,7 +43,7 @@ export function relayTransport(): ReturnType<typeof circuitRelayTransport> {
 /** Passes requests on, once it is told to. */
 export class Relay {
   readonly #components: CircuitRelayServerComponents
-  #server: Startable | null = null
+  #server: CircuitRelayService | null = null
 
   constructor(components: CircuitRelayServerComponents) {
     this.#components = components
@@ -61,7 +62,7 @@ export class Relay {
         defaultDurationLimit: RELAYED_MS_MAX,
         defaultDataLimit: BigInt(RELAYED_BYTES_MAX),
       },
-    })(this.#components) as unknown as Startable
+    })(this.#components)
     this.#server = server
     await start(server)
   }

@@ -65,6 +65,16 @@ describe('a node that listens nowhere', () => {
     expect(asker.network.peers().map(({ nodeId }) => nodeId)).toEqual([relay.network.nodeId])
   })
 
+  it('is not taken for connected by who asked it so and would rather have it directly', async () => {
+    const { relay, hidden, asker } = await three()
+    const dead = `/ip4/127.0.0.1/tcp/1/p2p/${hidden.network.nodeId}`
+    expect(await asker.network.connect([dead, ...hidden.network.addresses()])).toBe(false)
+    await asker.network.request(hidden.network.nodeId, 'audit', new Uint8Array(1), options)
+    // The peer itself told its addresses by then, those through the relay too.
+    expect(await asker.network.connect([dead])).toBe(false)
+    expect(asker.network.peers().map(({ nodeId }) => nodeId)).toEqual([relay.network.nodeId])
+  })
+
   it('gets the largest request and answers it, again and again, on a new connection when one is used up', async () => {
     const { hidden, asker } = await three()
     const request = new Uint8Array(STREAM_MESSAGE_BYTES_MAX).fill(7)
