@@ -61,7 +61,7 @@ export interface Network {
   addresses(): string[]
   /** Where it listens itself, by TCP: each address of this machine. */
   listens(): readonly { readonly host: string; readonly port: number }[]
-  /** Multiaddrs that lead here from outside, as a router says: told to others beside `addresses`, instead of those given before. */
+  /** Multiaddrs that lead here from outside, as a router or peers say: among `addresses` from now on, instead of those given before. */
   setExternal(multiaddrs: readonly string[]): void
   /**
    * Whether others reach it from outside. True: it passes on requests for those who are not reached. False: it asks such peers

@@ -58,6 +58,7 @@ const MONITOR_TIMEOUT_MS = 20_000
 /** A stream's receive window: one message fits. */
 const STREAM_WINDOW_BYTES = 1024 * KiB
 
+/** For one try to make a direct connection of a relayed one. */
 const HOLE_PUNCH_MS = 5_000
 
 /** Made, not started. */

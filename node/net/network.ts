@@ -140,7 +140,7 @@ export class Libp2pNetwork implements Network {
     const { addressManager } = this.#started().host.services.inside
     for (const old of this.#external) addressManager.removeObservedAddr(multiaddr(old))
     this.#external = multiaddrs
-    // libp2p tells only what somebody vouched for: here it is the router.
+    // libp2p tells only what somebody vouched for: the router, or peers that got in there.
     for (const address of multiaddrs)
       addressManager.confirmObservedAddr(multiaddr(address), { type: 'observed' })
   }
