@@ -1,4 +1,5 @@
 // The status page: reads /api/v1 every two seconds while it is looked at, and changes only what changed.
+import { element, put, resize, tableRow } from './dom.js'
 import {
   ago,
   bytes,
@@ -274,37 +275,6 @@ function drawNodes(nodes) {
     put(claimed, `${node.claimed}`)
     put(agent, node.agent)
   })
-}
-
-function tableRow(labels, classes) {
-  // Narrow screens show the rows as cards, and browsers then forget that this is a table.
-  const row = element('tr')
-  row.role = 'row'
-  labels.forEach((label, index) => {
-    const cell = element(index === 0 ? 'th' : 'td', element('span'))
-    cell.role = index === 0 ? 'rowheader' : 'cell'
-    if (index === 0) cell.scope = 'row'
-    else cell.dataset.label = label
-    if (classes[index] !== '') cell.className = classes[index]
-    row.append(cell)
-  })
-  return row
-}
-
-/** Text only: nothing that a node says is ever read as HTML. */
-function put(node, words) {
-  if (node.textContent !== words || node.firstElementChild !== null) node.textContent = words
-}
-
-function element(name, ...children) {
-  const made = document.createElement(name)
-  made.append(...children)
-  return made
-}
-
-function resize(list, length, make) {
-  while (list.children.length > length) list.lastElementChild.remove()
-  while (list.children.length < length) list.append(make())
 }
 
 document.addEventListener('visibilitychange', poll)
