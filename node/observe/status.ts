@@ -35,7 +35,6 @@ export interface NodeStatus {
   readonly addresses: readonly string[]
   /** Where the seeds are reached, what seeds: `own 0.1.0`, `qBittorrent 4.5.2`, and how peers are found besides trackers. */
   readonly bittorrent: { readonly port: number; readonly engine: string; readonly discovery: Discovery }
-  /** Each port that others should reach: what a router does for it, and who reached it. */
   readonly ports: readonly PortStatus[]
   readonly capacity: { readonly bytesTotal: number; readonly bytesUsed: number }
   readonly catalog: CatalogStatus

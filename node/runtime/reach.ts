@@ -29,7 +29,7 @@ export interface ReachParts {
   readonly dispatch: (event: Event) => void
 }
 
-/** For status: how it stands with one port. */
+/** For status: a port that others should reach, what a router does for it, and who reached it. */
 export interface PortStatus extends OwnPort {
   /** What a router does for it; null: none was asked. */
   readonly forwarding: {
