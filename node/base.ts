@@ -74,6 +74,8 @@ export type BaseConfig = Pick<
   | 'monthlyBudgetBytes'
   | 'listen'
   | 'announceHost'
+  | 'mapPorts'
+  | 'relay'
   | 'bittorrent'
   | 'engine'
   | 'trackers'

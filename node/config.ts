@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { PROJECTS, type Project } from '../protocol/dump/project.ts'
 import { DISCOVERY_SETTINGS, type DiscoveryConfig, discoveryConfigOf } from './config-discovery.ts'
 import { ENGINE_SETTINGS, type EngineChoice, engineChoiceOf } from './config-engine.ts'
+import { REACH_SETTINGS, type ReachConfig, reachConfigOf } from './config-reach.ts'
 import { SOURCE_SETTINGS, type SourceConfig, sourceConfigOf } from './config-sources.ts'
 import { LOG_LEVELS, type LogLevel } from './observe/log.ts'
 import {
@@ -11,7 +12,6 @@ import {
   hostPort,
   list,
   orNull,
-  port,
   readSettings,
   type Settings,
   type Sources,
@@ -23,7 +23,7 @@ import {
   yesNo,
 } from './settings.ts'
 
-export interface NodeConfig extends SourceConfig, DiscoveryConfig {
+export interface NodeConfig extends SourceConfig, DiscoveryConfig, ReachConfig {
   /** Absolute. */
   readonly dataDir: string
   /** The federation's `1.root.json`; absolute. */
@@ -36,11 +36,6 @@ export interface NodeConfig extends SourceConfig, DiscoveryConfig {
   readonly contact: string
   /** Who runs it; empty: the node stands for itself. */
   readonly operator: string
-  /** Multiaddrs. */
-  readonly listen: readonly string[]
-  /** Host by which others reach the BitTorrent port; null: the one it listens on. */
-  readonly announceHost: string | null
-  readonly bittorrent: { readonly host: string; readonly port: number }
   /** What seeds. */
   readonly engine: EngineChoice
   readonly http: { readonly host: string; readonly port: number; readonly allowedHosts: readonly string[] }
@@ -61,9 +56,6 @@ export interface NodeConfig extends SourceConfig, DiscoveryConfig {
   readonly logLevel: LogLevel
 }
 
-export const multiaddr = textLike('a multiaddr such as /ip4/127.0.0.1/tcp/4811', (value) =>
-  /^\/(ip4|ip6|dns|dns4|dns6)\/[^\s/]+\/(tcp|udp)\/\d{1,5}(\/[^\s]*)?$/.test(value),
-)
 export const peerAddress = textLike('a multiaddr that ends in /p2p/ and a peer id', (value) =>
   /^\/[a-z0-9]+\/\S+\/p2p\/12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/.test(value),
 )
@@ -78,7 +70,6 @@ const contact = textLike(
     (/^[^@\s]+@[^@\s]+$/.test(value) || /^https?:\/\/[^/]+/.test(value)),
 )
 const language = textLike('a language code', (value) => /^[a-z][a-z0-9-]{1,30}$/.test(value))
-const hostName = textLike('a host name or address', (value) => /^[0-9a-zA-Z.:_-]+$/.test(value))
 const allowedHost = textLike('a host name, with a port or without', (value) =>
   /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.test(value),
 )
@@ -101,31 +92,7 @@ export const BASE_SETTINGS = {
   },
   ...SOURCE_SETTINGS,
   contact: { value: '<text>', help: "your mail or web address, for Wikimedia's operators", kind: contact },
-  listen: {
-    value: '<multiaddr>',
-    help: 'where other nodes can dial; /ip4/0.0.0.0/tcp/4811 for all networks',
-    kind: list(multiaddr, 16),
-    default: ['/ip4/127.0.0.1/tcp/4811'],
-    repeat: true,
-  },
-  bittorrentHost: {
-    value: '<host>',
-    help: 'address that BitTorrent listens on',
-    kind: hostName,
-    default: '127.0.0.1',
-  },
-  bittorrentPort: {
-    value: '<port>',
-    help: 'port that BitTorrent listens on; 0 for any',
-    kind: port,
-    default: 6881,
-  },
-  announceHost: {
-    value: '<host>',
-    help: 'host under which others reach the BitTorrent port (default: the one it listens on)',
-    kind: orNull(hostName),
-    default: null,
-  },
+  ...REACH_SETTINGS,
   ...ENGINE_SETTINGS,
   http: {
     value: '<host:port>',
@@ -259,9 +226,7 @@ export function baseConfigOf(
     originUrl: values.origin,
     ...sourceConfigOf(values),
     contact: values.contact,
-    listen: values.listen,
-    announceHost: values.announceHost,
-    bittorrent: { host: values.bittorrentHost, port: values.bittorrentPort },
+    ...reachConfigOf(values),
     engine: engineChoiceOf(values),
     http: { ...values.http, allowedHosts: values.allowedHost },
     downloadLimitBytesPerSecond: values.downloadLimit,

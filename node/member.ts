@@ -22,12 +22,16 @@ import type { StatusExtra } from './observe/status.ts'
 import { sleep } from './origin/pace.ts'
 import { createPacer } from './pace/pacer.ts'
 import { windowText } from './pace/quiet-hours.ts'
+import { defaultGateway } from './router/default-gateway.ts'
+import { NatPmpRouter } from './router/nat-pmp.ts'
+import { UpnpRouter } from './router/upnp.ts'
 import { CatalogExchange } from './runtime/catalogs.ts'
 import { Documents } from './runtime/documents.ts'
 import { Neighbours } from './runtime/neighbours.ts'
 import { ObservationExchange } from './runtime/observations.ts'
 import { OwnCopies } from './runtime/own-copies.ts'
 import { Performer } from './runtime/perform.ts'
+import { Reach } from './runtime/reach.ts'
 import { Reread } from './runtime/reread.ts'
 import { Runtime } from './runtime/runtime.ts'
 import { SeedWatch } from './runtime/seed-watch.ts'
@@ -230,6 +234,21 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     checkOwn,
     forgetHeld: (infohash) => copies.forget(infohash),
   })
+  const reach = new Reach({
+    network,
+    endpoints: base.endpoints,
+    announceHost: base.config.announceHost,
+    routers: base.config.mapPorts
+      ? [new NatPmpRouter({ gateway: defaultGateway }), new UpnpRouter({ random: Math.random })]
+      : [],
+    relay: base.config.relay,
+    bittorrentHost: base.config.bittorrent.host,
+    clock,
+    sleep,
+    random: Math.random,
+    log,
+    dispatch,
+  })
   const neighbours = new Neighbours({
     network,
     updates,
@@ -237,7 +256,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     observations,
     log,
     dispatch,
-    bittorrentPort: engine.port,
+    portTests: reach.tests,
     antiEntropyMs: () => parameters().antiEntropyMs,
   })
 
@@ -258,11 +277,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     const { libp2p } = head.endpoints
     if (node !== identity.nodeId && libp2p.length > 0) void network.connect([...libp2p])
   }
-  dispatch({
-    kind: 'endpoints',
-    libp2p: network.addresses(),
-    bittorrent: base.endpoints,
-  })
+  reach.start()
   neighbours.start()
   seedWatch.start()
   reread.start()
@@ -288,6 +303,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
       nowMs: clock.wallMs(),
       peers: network.peers().length,
       addresses: network.addresses(),
+      ports: reach.ports(),
       bittorrentPort: engine.port,
       originBytes: origin.bytesReceived,
       elsewhereBytes: origin.bytesElsewhere,
@@ -306,6 +322,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     }),
     stop: async () => {
       neighbours.stop()
+      await reach.stop()
       seedWatch.stop()
       await reread.stop()
       await copies.stop()

@@ -59,6 +59,17 @@ export interface Network {
   readonly nodeId: NodeId
   /** Multiaddrs with /p2p/ id that others can dial. */
   addresses(): string[]
+  /** Where it listens itself, by TCP: each address of this machine. */
+  listens(): readonly { readonly host: string; readonly port: number }[]
+  /** Multiaddrs that lead here from outside, as a router or peers say: among `addresses` from now on, instead of those given before. */
+  setExternal(multiaddrs: readonly string[]): void
+  /**
+   * Whether others reach it from outside. True: it passes on requests for those who are not reached. False: it asks such peers
+   * to pass on to it, and tells addresses through them.
+   */
+  setReachable(isReachable: boolean): Promise<void>
+  /** Called when `addresses` may have changed. */
+  onAddresses(handler: () => void): void
   peers(): Peer[]
   /** Starts listening; the handler of a topic validates before anything is forwarded. */
   start(): Promise<void>
@@ -72,12 +83,58 @@ export interface Network {
     request: Uint8Array,
     options: { timeoutMs: number },
   ): Promise<Uint8Array>
-  /** Dials and remembers; kept connected. Resolves false when it cannot be reached now. */
+  /**
+   * Dials and remembers; kept connected. Resolves false when it cannot be reached now. Addresses through a relay are only
+   * remembered, for `request`: what is asked over one is no connection of a peer.
+   */
   connect(multiaddrs: string[]): Promise<boolean>
   onPeer(handler: (event: { kind: 'connected' | 'disconnected'; peer: Peer }) => void): void
   /** Score of a peer as our gossip router sees it, for status and tests. */
   score(nodeId: NodeId): number
   stop(): Promise<void>
+}
+
+// ---------------------------------------------------------------- the home router
+
+/** One of our ports that others should reach. */
+export interface OwnPort {
+  readonly name: 'libp2p' | 'bittorrent'
+  readonly protocol: 'tcp' | 'udp'
+  readonly port: number
+}
+
+/** A port of the router's outside address that leads to one of ours. */
+export interface PortMapping {
+  readonly protocol: OwnPort['protocol']
+  readonly internalPort: number
+  /** IPv4 as the router says it: behind another router it is a private one. */
+  readonly externalHost: string
+  /** Not always the one that was asked for. */
+  readonly externalPort: number
+  /** After this the router forgets it; null: never. */
+  readonly lifetimeMs: number | null
+}
+
+/** A way to ask a router to forward ports. Both reject with RouterError, or with the signal's reason; each try ends by itself. */
+export interface Router {
+  /** `NAT-PMP`, `UPnP` */
+  readonly name: string
+  /** Asks for the same number outside, or for `externalPort`. Asked again for a mapping that stands, it renews it. */
+  map(own: OwnPort, options: { externalPort?: number; signal: AbortSignal }): Promise<PortMapping>
+  /** Takes a mapping away; one that is gone already is no error. */
+  unmap(mapping: PortMapping, signal: AbortSignal): Promise<void>
+}
+
+/** `absent`: nobody answered, or who did offers no such thing. `refused`: the router said no. */
+export type RouterErrorCode = 'absent' | 'refused' | 'malformed'
+
+export class RouterError extends Error {
+  readonly code: RouterErrorCode
+  constructor(code: RouterErrorCode, detail: string, options?: ErrorOptions) {
+    super(detail, options)
+    this.name = 'RouterError'
+    this.code = code
+  }
 }
 
 // ---------------------------------------------------------------- origin

@@ -2,6 +2,7 @@ import type { NodeStatus } from '../observe/status.ts'
 import type { DiscoveryStats } from '../ports.ts'
 import { readSettings, webAddress, yesNo } from '../settings.ts'
 import type { Command } from './command.ts'
+import { portWords } from './port-words.ts'
 import { UserError } from './user-error.ts'
 import { bytesText, spanText } from './words.ts'
 
@@ -95,6 +96,7 @@ export function describe(now: NodeStatus): string[] {
     ...paceLines(now.pace),
     `reachable   ${now.reachable ? 'yes' : 'no: nobody dialled back yet'}`,
     `discovery   ${discoveryText('DHT', now.bittorrent.discovery.dht, now.nowMs)}; ${discoveryText('local network', now.bittorrent.discovery.lsd, now.nowMs)}`,
+    ...now.ports.map((one) => `port        ${portWords(one, now.nowMs)}`),
     ...now.fetches.map(
       (one) =>
         `fetching    ${one.shard} from ${one.from}, ${Math.floor((one.doneBytes * 100) / Math.max(1, one.sizeBytes))} %`,

@@ -55,6 +55,24 @@ const knownNode = object({
 })
 
 const discovery = object({ off: textOrNull, nodes: whole, announcedAtMs: wholeOrNull })
+const portReached = object({
+  reachedBy: whole,
+  reachedFromOutsideBy: whole,
+  missedBy: whole,
+  reachedAtMs: wholeOrNull,
+})
+
+const port = object({
+  name: text,
+  protocol: text,
+  port: whole,
+  forwarding: {
+    ...object({ by: textOrNull, externalHost: textOrNull, externalPort: wholeOrNull, error: textOrNull }),
+    nullable: true,
+  },
+  ipv4: portReached,
+  ipv6: portReached,
+})
 
 export const STATUS_SCHEMA = object({
   version: text,
@@ -69,6 +87,7 @@ export const STATUS_SCHEMA = object({
   peers: whole,
   addresses: list(text),
   bittorrent: object({ port: whole, engine: text, discovery: object({ dht: discovery, lsd: discovery }) }),
+  ports: list(port),
   capacity: object({ bytesTotal: whole, bytesUsed: whole }),
   catalog: object({ source: text, readAtMs: wholeOrNull, observed: whole }),
   counts,

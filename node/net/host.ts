@@ -1,8 +1,10 @@
-/** One libp2p 3 host with our settings. A DHT, mDNS or a relay would join here, as a service or a transport. */
+/** One libp2p 3 host with our settings. A DHT or mDNS would join here, as a service or a transport. */
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
+import { dcutr } from '@libp2p/dcutr'
 import type { GossipSub } from '@libp2p/gossipsub'
-import { type Identify, identify } from '@libp2p/identify'
+import { type Identify, type IdentifyPush, identify, identifyPush } from '@libp2p/identify'
 import type { Connection, Libp2p } from '@libp2p/interface'
+import type { AddressManager, TransportManager } from '@libp2p/interface-internal'
 import { noise } from '@libp2p/noise'
 import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
@@ -13,11 +15,21 @@ import { type FederationId, isNodeId, type NodeId } from '../../protocol/ids.ts'
 import type { Peer } from '../ports.ts'
 import { gossipService } from './gossip.ts'
 import type { HostIdentity } from './identity.ts'
+import { Relay, RelayPace, relayTransport } from './relay.ts'
 
 export interface Services extends Record<string, unknown> {
   identify: Identify
+  identifyPush: IdentifyPush
   ping: Ping
   pubsub: GossipSub
+  relay: Relay
+  inside: Inside
+}
+
+/** Parts of libp2p that it shows to services only. */
+interface Inside {
+  readonly addressManager: AddressManager
+  readonly transportManager: TransportManager
 }
 
 export type Host = Libp2p<Services>
@@ -46,6 +58,9 @@ const MONITOR_TIMEOUT_MS = 20_000
 /** A stream's receive window: one message fits. */
 const STREAM_WINDOW_BYTES = 1024 * KiB
 
+/** For one try to make a direct connection of a relayed one. */
+const HOLE_PUNCH_MS = 5_000
+
 /** Made, not started. */
 export async function createHost(options: HostOptions): Promise<Host> {
   const { admits = () => true } = options
@@ -53,16 +68,21 @@ export async function createHost(options: HostOptions): Promise<Host> {
     const id = peer.toString()
     return !isNodeId(id) || !admits(id)
   }
+  const relayPace = new RelayPace()
   return createLibp2p<Services>({
     start: false,
     privateKey: privateKeyFromRaw(options.identity.privateKeyRaw()),
     nodeInfo: { name: 'wikiseed', userAgent: 'wikiseed' },
     addresses: { listen: [...options.listen], announce: [...options.announce] },
-    transports: [tcp()],
+    transports: [tcp(), relayTransport()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
     // A node is an Ed25519 key (PROTOCOL 3): nobody else is let in, so every peer has a NodeId.
-    connectionGater: { denyInboundEncryptedConnection: refused, denyOutboundEncryptedConnection: refused },
+    connectionGater: {
+      denyInboundEncryptedConnection: refused,
+      denyOutboundEncryptedConnection: refused,
+      denyOutboundRelayedConnection: () => !relayPace.admits(),
+    },
     connectionManager: {
       inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND_MAX,
       maxIncomingPendingConnections: INBOUND_PENDING_MAX,
@@ -74,8 +94,14 @@ export async function createHost(options: HostOptions): Promise<Host> {
     },
     services: {
       identify: identify({ protocolPrefix: 'wikiseed' }),
+      // For what connected peers must know at once. At each change of ourselves it would cost a stream to each of them.
+      identifyPush: identifyPush({ protocolPrefix: 'wikiseed', runOnSelfUpdate: false }),
       ping: ping(),
       pubsub: gossipService(options.federationId),
+      // Who was called over a relay dials back, where the caller has an address.
+      dcutr: dcutr({ timeout: HOLE_PUNCH_MS, retries: 1 }),
+      relay: (components: ConstructorParameters<typeof Relay>[0]) => new Relay(components),
+      inside: ({ addressManager, transportManager }: Inside) => ({ addressManager, transportManager }),
     },
   })
 }

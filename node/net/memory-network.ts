@@ -81,6 +81,8 @@ export class MemoryNetwork implements Network {
   readonly #neighbours = new Map<NodeId, MemoryNetwork>()
   readonly #rejected = new Map<NodeId, number>()
   readonly #seen = new Set<string>()
+  readonly #addressHandlers: (() => void)[] = []
+  #external: readonly string[] = []
   #state: 'new' | 'running' | 'stopped' = 'new'
 
   constructor(options: MemoryNetworkOptions) {
@@ -110,7 +112,24 @@ export class MemoryNetwork implements Network {
 
   addresses(): string[] {
     if (this.#state !== 'running') return []
-    return [`/ip${isIP(this.#host)}/${this.#host}/tcp/${this.port}/p2p/${this.nodeId}`]
+    const own = `/ip${isIP(this.#host)}/${this.#host}/tcp/${this.port}`
+    return [own, ...this.#external].map((address) => `${address}/p2p/${this.nodeId}`)
+  }
+
+  listens(): readonly { host: string; port: number }[] {
+    return this.#state === 'running' ? [{ host: this.#host, port: this.port }] : []
+  }
+
+  setExternal(multiaddrs: readonly string[]): void {
+    this.#external = multiaddrs
+    for (const handler of this.#addressHandlers) handler()
+  }
+
+  /** In memory everybody reaches everybody. */
+  async setReachable(): Promise<void> {}
+
+  onAddresses(handler: () => void): void {
+    this.#addressHandlers.push(handler)
   }
 
   peers(): Peer[] {

@@ -24,9 +24,15 @@ function wireName(federationId: FederationId, name: string): string {
   return `/wikiseed/${federationId.slice(0, FEDERATION_HEX_DIGITS)}/${PROTOCOL_MAJOR}/${name}`
 }
 
-/** The node at the end of `/ip4/127.0.0.1/tcp/4001/p2p/12D3KooW...`; null when it names none, or a relay. */
+/**
+ * The node at the end of `/ip4/127.0.0.1/tcp/4001/p2p/12D3KooW...`, or, through one relay, of
+ * `/ip4/127.0.0.1/tcp/4001/p2p/<relay>/p2p-circuit/p2p/12D3KooW...`; null for anything else.
+ */
 export function nodeIdOfAddress(multiaddr: string): NodeId | null {
-  const parts = multiaddr.split('/p2p/')
-  const last = parts[1]
-  return parts.length === 2 && last !== undefined && isNodeId(last) ? last : null
+  const [, first = '', second, third] = multiaddr.split('/p2p/')
+  if (third !== undefined) return null
+  if (second === undefined) return isNodeId(first) ? first : null
+  const relay = first.endsWith(CIRCUIT) ? first.slice(0, -CIRCUIT.length) : ''
+  return isNodeId(relay) && isNodeId(second) ? second : null
 }
+const CIRCUIT = '/p2p-circuit'

@@ -1,7 +1,7 @@
 /** The Network port over libp2p: gossip, requests, and peers that are kept. */
-import type { PeerId } from '@libp2p/interface'
+import type { Connection } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { multiaddr } from '@multiformats/multiaddr'
 import type { FederationId, NodeId } from '../../protocol/ids.ts'
 import { isNodeId } from '../../protocol/ids.ts'
 import { TEXT_BYTES_MAX } from '../../protocol/limits.ts'
@@ -9,8 +9,11 @@ import type { Log, Network, Peer, RequestHandler, RequestProtocol, Topic } from 
 import { Gossip } from './gossip.ts'
 import { createHost, type Host, peerOf, startError } from './host.ts'
 import type { HostIdentity } from './identity.ts'
+import { isMultiaddr, type TcpAddress, tcpAddressIn, withNodeId } from './multiaddrs.ts'
 import { nodeIdOfAddress } from './names.ts'
 import { Redialer } from './redial.ts'
+import { ANY_RELAY, addressesToTell, isRelayed, RELAYS_WANTED } from './relay.ts'
+import { isDirect, Relayed } from './relayed.ts'
 import { RequestError } from './request-error.ts'
 import { RequestLimit } from './request-limit.ts'
 import { checkGossipSize, checkMessageSize, type GossipHandler } from './rules.ts'
@@ -53,6 +56,10 @@ export class Libp2pNetwork implements Network {
   readonly #peerHandlers: PeerEventHandler[] = []
   readonly #connected = new Map<NodeId, Peer>()
   readonly #stopping = new AbortController()
+  readonly #addressHandlers: (() => void)[] = []
+  readonly #relayed = new Relayed()
+  #external: readonly string[] = []
+  #asksRelays = false
   #running: Running | null = null
 
   constructor(options: NetworkOptions) {
@@ -66,7 +73,8 @@ export class Libp2pNetwork implements Network {
       },
     })
     for (const [nodeId, addresses] of this.#byNode(options.remembered ?? [])) {
-      this.#redialer.remember(nodeId, addresses)
+      const direct = this.#directOf(nodeId, addresses)
+      if (direct.length > 0) this.#redialer.remember(nodeId, direct)
     }
   }
 
@@ -82,14 +90,18 @@ export class Libp2pNetwork implements Network {
     const host = await createHost({ identity, federationId, listen, announce, admits })
     const streams = new RequestStreams({
       libp2p: host,
+      connectionTo: (nodeId, signal) => this.#relayed.connectionTo(host, nodeId, signal),
       federationId,
       limit: this.#limit,
       peerOf,
       log: this.#log,
     })
     const gossip = new Gossip(host.services.pubsub, federationId, this.#log)
-    host.addEventListener('peer:connect', (event) => this.#onConnect(host, event.detail))
-    host.addEventListener('peer:disconnect', (event) => this.#onDisconnect(event.detail))
+    host.addEventListener('connection:open', (event) => this.#onOpen(host, event.detail))
+    host.addEventListener('connection:close', (event) => this.#onClose(host, event.detail))
+    host.addEventListener('self:peer:update', () => {
+      for (const handler of this.#addressHandlers) handler()
+    })
     for (const [protocol, handler] of this.#requestHandlers) await streams.handle(protocol, handler)
     try {
       await host.start()
@@ -108,14 +120,41 @@ export class Libp2pNetwork implements Network {
     const running = this.#running
     this.#running = null
     await this.#redialer.stop()
+    await running?.host.services.relay.end()
     await running?.host.stop()
     this.#connected.clear()
   }
 
   addresses(): string[] {
-    return this.#running === null
-      ? []
-      : this.#running.host.getMultiaddrs().map((address) => address.toString())
+    const addresses = this.#running?.host.getMultiaddrs() ?? []
+    return addressesToTell(addresses.map((address) => address.toString()))
+  }
+
+  listens(): readonly TcpAddress[] {
+    const addresses = this.#running?.host.services.inside.transportManager.getAddrs() ?? []
+    return addresses.flatMap((address) => tcpAddressIn(address.toString()) ?? [])
+  }
+
+  setExternal(multiaddrs: readonly string[]): void {
+    if (multiaddrs.join() === this.#external.join()) return
+    const { addressManager } = this.#started().host.services.inside
+    for (const old of this.#external) addressManager.removeObservedAddr(multiaddr(old))
+    this.#external = multiaddrs
+    // libp2p tells only what somebody vouched for: the router, or peers that got in there.
+    for (const address of multiaddrs)
+      addressManager.confirmObservedAddr(multiaddr(address), { type: 'observed' })
+  }
+
+  async setReachable(isReachable: boolean): Promise<void> {
+    const { relay, inside, identifyPush } = this.#started().host.services
+    if (isReachable) return relay.offer().then(() => identifyPush.push())
+    if (this.#asksRelays) return
+    this.#asksRelays = true
+    await inside.transportManager.listen(Array.from({ length: RELAYS_WANTED }, () => ANY_RELAY))
+  }
+
+  onAddresses(handler: () => void): void {
+    this.#addressHandlers.push(handler)
   }
 
   peers(): Peer[] {
@@ -159,7 +198,9 @@ export class Libp2pNetwork implements Network {
 
   async connect(multiaddrs: string[]): Promise<boolean> {
     this.#started()
-    const dials = [...this.#byNode(multiaddrs)].map(async ([nodeId, addresses]) => {
+    const dials = [...this.#byNode(multiaddrs)].map(async ([nodeId, all]) => {
+      const addresses = this.#directOf(nodeId, all)
+      if (addresses.length === 0) return false
       if (this.#redialer.remember(nodeId, addresses)) {
         return this.#redialer.now(nodeId)
       }
@@ -185,6 +226,12 @@ export class Libp2pNetwork implements Network {
     return this.#running
   }
 
+  /** Those that are dialled and kept; those through relays are noted for requests. */
+  #directOf(nodeId: NodeId, addresses: readonly string[]): string[] {
+    this.#relayed.note(nodeId, addresses.filter(isRelayed))
+    return addresses.filter((address) => !isRelayed(address))
+  }
+
   /** Dials all addresses that were given and that the peer itself told us. */
   async #dial(nodeId: NodeId, addresses: readonly string[]): Promise<void> {
     const { host } = this.#started()
@@ -192,7 +239,9 @@ export class Libp2pNetwork implements Network {
       (peer) => peer.addresses.map((address) => withNodeId(address.multiaddr, nodeId)),
       () => [],
     )
-    const targets = [...new Set([...addresses, ...told])].map((address) => multiaddr(address))
+    // Over a relay it would be no connection that is kept.
+    const direct = [...new Set([...addresses, ...told])].filter((address) => !isRelayed(address))
+    const targets = direct.map((address) => multiaddr(address))
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)])
     const connection = await host.dial(targets, { signal })
     if (connection.status !== 'open') throw new Error('closed as it opened')
@@ -200,10 +249,11 @@ export class Libp2pNetwork implements Network {
     await host.peerStore.merge(connection.remotePeer, { tags: REMEMBERED_TAG })
   }
 
-  #onConnect(host: Host, peerId: PeerId): void {
-    const connection = host.getConnections(peerId)[0]
-    const peer = connection === undefined ? null : peerOf(connection)
-    if (peer === null) return
+  /** Who is only reached through a relay is no peer: neither gossip nor manifests go that way. */
+  #onOpen(host: Host, connection: Connection): void {
+    const peer = isDirect(connection) ? peerOf(connection) : null
+    if (peer === null || this.#connected.has(peer.nodeId)) return
+    const peerId = connection.remotePeer
     this.#connected.set(peer.nodeId, peer)
     if (this.#redialer.has(peer.nodeId)) {
       this.#redialer.connected(peer.nodeId)
@@ -214,13 +264,16 @@ export class Libp2pNetwork implements Network {
     this.#emit({ kind: 'connected', peer })
   }
 
-  #onDisconnect(peerId: PeerId): void {
-    const nodeId = peerId.toString()
+  #onClose(host: Host, { remotePeer }: Connection): void {
+    const nodeId = remotePeer.toString()
     if (!isNodeId(nodeId)) return
+    const isOpen = (one: Connection) => one.status === 'open' && isDirect(one)
+    if (host.getConnections(remotePeer).some(isOpen)) return
     const peer = this.#connected.get(nodeId)
+    if (peer === undefined) return
     this.#connected.delete(nodeId)
     this.#redialer.disconnected(nodeId)
-    if (peer !== undefined) this.#emit({ kind: 'disconnected', peer })
+    this.#emit({ kind: 'disconnected', peer })
   }
 
   #emit(event: { kind: 'connected' | 'disconnected'; peer: Peer }): void {
@@ -244,19 +297,4 @@ export class Libp2pNetwork implements Network {
     }
     return byNode
   }
-}
-
-function isMultiaddr(text: string): boolean {
-  if (text.length > TEXT_BYTES_MAX) return false
-  try {
-    multiaddr(text)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function withNodeId(address: Multiaddr, nodeId: NodeId): string {
-  const text = address.toString()
-  return nodeIdOfAddress(text) === null ? `${text}/p2p/${nodeId}` : text
 }

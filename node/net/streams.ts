@@ -1,6 +1,5 @@
 /** Requests over libp2p streams: one length-prefixed message each way, bounded in size, time and number. */
 import type { Connection, Libp2p, Stream } from '@libp2p/interface'
-import { peerIdFromString } from '@libp2p/peer-id'
 import { lpStream } from '@libp2p/utils'
 import type { FederationId, NodeId } from '../../protocol/ids.ts'
 import { STREAM_MESSAGE_BYTES_MAX } from '../../protocol/limits.ts'
@@ -24,6 +23,8 @@ const STREAM_OPTIONS = {
 
 export interface RequestStreamsOptions {
   readonly libp2p: Libp2p
+  /** An open connection to that node, made if there is none. */
+  readonly connectionTo: (nodeId: NodeId, signal: AbortSignal) => Promise<Connection>
   readonly federationId: FederationId
   readonly limit: RequestLimit
   /** Who is at the other end; null for somebody we do not talk to. */
@@ -43,7 +44,7 @@ export class RequestStreams {
     await this.#options.libp2p.handle(
       name,
       (stream, connection) => this.#answer(protocol, handler, stream, connection),
-      { maxInboundStreams: OPEN_REQUESTS_PER_PEER_MAX * 2 },
+      { maxInboundStreams: OPEN_REQUESTS_PER_PEER_MAX * 2, runOnLimitedConnection: true },
     )
   }
 
@@ -58,7 +59,7 @@ export class RequestStreams {
     const name = protocolName(this.#options.federationId, protocol)
     let connection: Connection
     try {
-      connection = await this.#options.libp2p.dial(peerIdFromString(to), { signal })
+      connection = await this.#options.connectionTo(to, signal)
     } catch (error) {
       throw new RequestError(signal.aborted ? 'timed-out' : 'unreachable', `${to} cannot be reached`, {
         cause: error,
@@ -66,7 +67,7 @@ export class RequestStreams {
     }
     let stream: Stream | null = null
     try {
-      stream = await connection.newStream(name, { signal })
+      stream = await connection.newStream(name, { signal, runOnLimitedConnection: true })
       const messages = lpStream(stream, { ...STREAM_OPTIONS })
       await messages.write(request, { signal })
       // Half-closed at once: the other side then knows that nothing more comes, and can close as it answers.

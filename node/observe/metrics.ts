@@ -133,6 +133,32 @@ const FAMILIES: readonly Family[] = [
     samples: ({ reachable }) => one(reachable ? 1 : 0),
   },
   {
+    name: 'port_reached_peers',
+    help: 'Peers that reached a port of this node when they last tried, and that did not.',
+    type: 'gauge',
+    labels: ['port', 'family', 'outcome'],
+    samples: ({ ports }) =>
+      ports.flatMap(({ name, ipv4, ipv6 }) =>
+        Object.entries({ ipv4, ipv6 }).flatMap(([family, { reachedBy, missedBy }]) =>
+          Object.entries({ reached: reachedBy, missed: missedBy }).map(([outcome, value]) => ({
+            labels: { port: name, family, outcome },
+            value,
+          })),
+        ),
+      ),
+  },
+  {
+    name: 'ports_forwarded',
+    help: 'Ports that the home router forwards, of those it was asked for; absent when it was not asked.',
+    type: 'gauge',
+    labels: ['state'],
+    samples: ({ ports }) => {
+      const asked = ports.flatMap(({ forwarding }) => forwarding ?? [])
+      const forwarded = asked.filter(({ by, error }) => by !== null && error === null).length
+      return asked.length === 0 ? [] : byLabel('state', { forwarded, wanting: asked.length - forwarded })
+    },
+  },
+  {
     name: 'problems',
     help: 'Problems that are not mended yet, by code.',
     type: 'gauge',

@@ -8,9 +8,11 @@ import { type FederationId, type NodeId, parseShardKey, type ShardId } from '../
 import type { Standing } from '../../protocol/ledger/ledger.ts'
 import type { AuditOutcome } from '../../protocol/manifest/entry.ts'
 import type { Discovery, EngineAbout, TorrentStats } from '../ports.ts'
+import type { PortStatus } from '../runtime/reach.ts'
 import type { BadSource } from '../sources/web-files.ts'
 import { engineProblem } from './engine-status.ts'
 import { badSource, type PaceStatus, paused } from './pace-status.ts'
+import { notForwarded } from './port-status.ts'
 import { type Outside, type ShardStatus, shardStatuses } from './shard-status.ts'
 
 export type { PaceStatus } from './pace-status.ts'
@@ -33,6 +35,7 @@ export interface NodeStatus {
   readonly addresses: readonly string[]
   /** Where the seeds are reached, what seeds: `own 0.1.0`, `qBittorrent 4.5.2`, and how peers are found besides trackers. */
   readonly bittorrent: { readonly port: number; readonly engine: string; readonly discovery: Discovery }
+  readonly ports: readonly PortStatus[]
   readonly capacity: { readonly bytesTotal: number; readonly bytesUsed: number }
   readonly catalog: CatalogStatus
   readonly counts: StatusCounts
@@ -147,6 +150,7 @@ export interface StatusExtra {
   readonly nowMs: number
   readonly peers: number
   readonly addresses: readonly string[]
+  readonly ports: readonly PortStatus[]
   readonly bittorrentPort: number
   readonly engine: EngineAbout
   readonly discovery: Discovery
@@ -188,6 +192,7 @@ export function nodeStatus(state: StatusState, extra: StatusExtra): NodeStatus {
       engine: `${extra.engine.name} ${extra.engine.version}`,
       discovery: extra.discovery,
     },
+    ports: extra.ports,
     capacity: { bytesTotal: state.settings.bytesTotal, bytesUsed: bytesUsed(state) },
     catalog: catalogStatus(state, extra.nowMs),
     counts: counts(state, rows, nodes),
@@ -198,6 +203,7 @@ export function nodeStatus(state: StatusState, extra: StatusExtra): NodeStatus {
       ...(extra.problems ?? []),
       ...paused(extra),
       ...engineProblem(extra),
+      ...notForwarded(extra),
       ...extra.badSources.map(badSource),
     ]).slice(0, PROBLEMS_MAX),
     nodes: nodes.slice(0, NODES_MAX),

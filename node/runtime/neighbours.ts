@@ -1,14 +1,14 @@
 /**
  * Getting to know the others: pulling manifests and catalogs from a peer that connects, anti-entropy with a random one now and
- * then (PROTOCOL 4), and asking peers whether they can reach us (PROTOCOL 5).
+ * then, and asking peers whether they can reach us (PROTOCOL 4).
  */
 import { randomInt } from 'node:crypto'
 import type { Event } from '../../protocol/core/event.ts'
 import type { NodeId } from '../../protocol/ids.ts'
-import { askReachable } from '../net/dialback.ts'
 import type { Log, Network, Peer } from '../ports.ts'
 import type { CatalogExchange } from './catalogs.ts'
 import type { ObservationExchange } from './observations.ts'
+import type { PortTests } from './port-tests.ts'
 import type { UpdateExchange } from './updates.ts'
 
 export interface NeighboursParts {
@@ -18,7 +18,7 @@ export interface NeighboursParts {
   readonly observations: ObservationExchange
   readonly log: Log
   readonly dispatch: (event: Event) => void
-  readonly bittorrentPort: number
+  readonly portTests: PortTests
   /** As it holds now. */
   readonly antiEntropyMs: () => number
 }
@@ -27,7 +27,6 @@ export class Neighbours {
   readonly #parts: NeighboursParts
   readonly #greeting = new Set<NodeId>()
   #timer: NodeJS.Timeout | null = null
-  #reachable = false
 
   constructor(parts: NeighboursParts) {
     this.#parts = parts
@@ -72,17 +71,12 @@ export class Neighbours {
   }
 
   async #exchange(peer: Peer, isNew: boolean): Promise<void> {
-    const { updates, catalogs, observations, network, bittorrentPort, dispatch } = this.#parts
+    const { updates, catalogs, observations, portTests } = this.#parts
     await updates.pull(peer.nodeId, isNew)
     await catalogs.pull(peer.nodeId)
     await observations.pull(peer.nodeId)
     this.#count()
-    // Once somebody reached us that stands; a later failure may be the other's.
-    if (this.#reachable) return
-    const answer = await askReachable(network, peer.nodeId, bittorrentPort)
-    if (answer === 'unknown') return
-    this.#reachable = answer === 'reachable'
-    dispatch({ kind: 'reachability', reachable: this.#reachable })
+    await portTests.ask(peer)
   }
 
   #count(): void {

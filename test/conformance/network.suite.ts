@@ -377,6 +377,24 @@ export function networkSuite(name: string, makeWorld: () => NetworkWorld): void 
     })
   })
 
+  describe(`${name}: addresses`, () => {
+    it('are told as a router forwards them, for as long as it does', async () => {
+      const a = await started({ seed: 1 })
+      let told: string[][] = []
+      a.onAddresses(() => told.push(a.addresses()))
+      const [port] = a.listens().map((one) => one.port)
+      expect(a.listens()).toEqual([{ host: '127.0.0.1', port: portOf(a.addresses()) }])
+      const external = `/ip4/185.15.59.224/tcp/${port}`
+      a.setExternal([external])
+      await expect.poll(() => told.at(-1), eventually).toContain(`${external}/p2p/${a.nodeId}`)
+      expect(told.at(-1)).toHaveLength(2)
+      told = []
+      a.setExternal([])
+      await expect.poll(() => told.at(-1), eventually).toEqual(a.addresses())
+      expect(a.addresses()).toHaveLength(1)
+    })
+  })
+
   describe(`${name}: dial-back`, () => {
     it('tells an open port from a closed one, and is refused when asked again too soon', async () => {
       const server = createServer()
@@ -390,13 +408,16 @@ export function networkSuite(name: string, makeWorld: () => NetworkWorld): void 
       const a = await started({ seed: 1 })
       const b = await started({ seed: 2 }, (network) => serveDialback(network, () => nowMs))
       await a.connect(b.addresses())
-      expect(await askReachable(a, b.nodeId, openPort)).toBe('reachable')
-      expect(await askReachable(a, b.nodeId, openPort)).toBe('unknown')
+      expect(await askReachable(a, b.nodeId, [openPort])).toEqual({ reached: [true], host: '127.0.0.1' })
+      expect(await askReachable(a, b.nodeId, [openPort]), 'too soon').toBeNull()
       nowMs += 10_000
-      expect(await askReachable(a, b.nodeId, closedPort)).toBe('unreachable')
+      expect(await askReachable(a, b.nodeId, [closedPort, openPort])).toMatchObject({
+        reached: [false, true],
+      })
       nowMs += 10_000
-      expect(await askReachable(a, b.nodeId, 70_000), 'no such port').toBe('unknown')
-      expect(await askReachable(a, make({ seed: 77 }).nodeId, openPort), 'no such peer').toBe('unknown')
+      expect(await askReachable(a, b.nodeId, [70_000]), 'no such port').toBeNull()
+      expect(await askReachable(a, b.nodeId, [openPort, openPort, openPort]), 'too many').toBeNull()
+      expect(await askReachable(a, make({ seed: 77 }).nodeId, [openPort]), 'no such peer').toBeNull()
     })
   })
 }

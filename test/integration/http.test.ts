@@ -159,7 +159,7 @@ describe('the server', () => {
     expect(page.headers['content-type']).toMatch(/^text\/html/)
     expect(page.body).toContain('<title>WikiSeed</title>')
     expect(page.body).not.toMatch(/<script(?![^>]*\bsrc=)|<style|\son\w+=|https?:\/\//)
-    for (const file of ['status.js', 'words.js', 'status.css', 'icon.svg']) {
+    for (const file of ['status.js', 'words.js', 'dom.js', 'status.css', 'icon.svg']) {
       expect((await ask(`/${file}`)).status).toBe(200)
     }
   })

@@ -57,6 +57,7 @@ const ENTRIES: Readonly<Record<string, string>> = {
   'node/transfer/bittorrent-dht.d.ts': 'types of a package',
   'node/transfer/webtorrent.d.ts': 'types of a package',
   'node/net/memory-network.ts': 'the in-memory twin of a port, run by its conformance suite',
+  'node/router/memory-router.ts': 'the in-memory twin of a port, run by its conformance suite',
   'node/store/memory-store.ts': 'the in-memory twin of a port, run by its conformance suite',
 }
 

@@ -25,6 +25,7 @@ import type { Parameters } from '../../protocol/parameters.ts'
 import { RankCache } from '../../protocol/placement/rank-cache.ts'
 import { silentLog } from '../conformance/silent-log.ts'
 import { type MeteredNetwork, metered } from './metered-network.ts'
+import { bittorrentTests } from './port-tests.ts'
 import { testIdentity } from './records.ts'
 
 const FETCH_MS = 300
@@ -228,7 +229,7 @@ export class FleetNode {
       observations,
       log: silentLog,
       dispatch,
-      bittorrentPort,
+      portTests: bittorrentTests(network, bittorrentPort, dispatch),
       antiEntropyMs: () => parameters.antiEntropyMs,
     })
     return { network, state, runtime, updates, catalogs, neighbours, fetches: new Map() }

@@ -13,6 +13,8 @@ export const QUIET_MEMBER = {
   contact: 'me@example.org',
   listen: ['/ip4/127.0.0.1/tcp/0'],
   announceHost: null,
+  mapPorts: false,
+  relay: true,
   bittorrent: { host: '127.0.0.1', port: 0 },
   engine: { kind: 'own' },
   http: { host: '127.0.0.1', port: 0, allowedHosts: [] },

@@ -1,6 +1,7 @@
 /** The TCP connections on loopback that this process makes and takes, seen from below all libraries. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { Socket } from 'node:net'
+import { networkInterfaces } from 'node:os'
 
 /** Client and server sides of each connection, when both are of this process. */
 export class Sockets {
@@ -44,3 +45,8 @@ export class Sockets {
     unsubscribe('net.server.socket', this.#take)
   }
 }
+
+/** Whether this machine has ::1. */
+export const hasIpv6 = Object.values(networkInterfaces()).some((one) =>
+  one?.some(({ address }) => address === '::1'),
+)

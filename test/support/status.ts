@@ -12,6 +12,7 @@ export function extraOf(cores: Cores, more: Partial<StatusExtra> = {}): StatusEx
     nowMs: cores.now.wallMs,
     peers: 3,
     addresses: ['/ip4/127.0.0.1/tcp/1'],
+    ports: [],
     bittorrentPort: 6881,
     engine: { name: 'own', version: '0.1.0', problem: null },
     discovery: {

@@ -72,6 +72,10 @@ export function deafened(network: Network, lost: (data: Uint8Array) => boolean):
   return {
     nodeId: network.nodeId,
     addresses: () => network.addresses(),
+    listens: () => network.listens(),
+    setExternal: (multiaddrs) => network.setExternal(multiaddrs),
+    setReachable: (isReachable) => network.setReachable(isReachable),
+    onAddresses: (handler) => network.onAddresses(handler),
     peers: () => network.peers(),
     start: () => network.start(),
     onGossip: (topic, handler) =>

@@ -169,6 +169,7 @@ describe('a wrong setting is one sentence that names its place', () => {
       '--peer (number 1): "/ip4/1.2.3.4/tcp/1/p2p/nobody" is not a multiaddr that ends in /p2p/',
     ],
     [{ contact: '  ' }, '--contact: is empty'],
+    [{ mapPorts: true }, '--map-ports: only this machine gets in; add --listen /ip4/0.0.0.0/tcp/4811'],
     [{ contact: 'me' }, '--contact: "me" is not a mail address or a web address'],
   ])('%j', (flags, message) => {
     expect(() => node(flags)).toThrow(UserError)

@@ -5,8 +5,10 @@ import {
   catalogWords,
   day,
   footWords,
+  forwardingWords,
   percent,
   problemWord,
+  reachedWords,
   shortId,
   sourceWord,
   stateOf,
@@ -80,6 +82,22 @@ describe("the status page's words", () => {
     expect(stateOf({ safe: false, archived: false, held: 0, claimed: 0, replicas: 0 }).kind).toBe('bad')
     expect(stateOf({ safe: false, archived: false, held: 0, claimed: 1, replicas: 0 }).word).toBe(
       'on its way',
+    )
+  })
+
+  it('say who reached a port, and what the router does for it', () => {
+    const found = { reachedBy: 0, reachedFromOutsideBy: 0, missedBy: 0, reachedAtMs: null }
+    expect(reachedWords(found, 0)).toBe('not tested')
+    expect(reachedWords({ ...found, missedBy: 2 }, 0)).toBe('reached by 0 of 2 peers')
+    expect(reachedWords({ reachedBy: 3, reachedFromOutsideBy: 2, missedBy: 1, reachedAtMs: 0 }, 60_000)).toBe(
+      'reached by 3 of 4 peers, 2 from outside, 1 min ago',
+    )
+    const forwarding = { by: null, externalHost: null, externalPort: null, error: null }
+    expect(forwardingWords(null)).toBe('not asked')
+    expect(forwardingWords(forwarding)).toBe('being asked')
+    expect(forwardingWords({ ...forwarding, error: 'UPnP: no router answers' })).toBe('does not forward it')
+    expect(forwardingWords({ by: 'UPnP', externalHost: '9.9.9.1', externalPort: 50_000, error: null })).toBe(
+      'forwards 9.9.9.1:50000 by UPnP',
     )
   })
 

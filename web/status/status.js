@@ -1,12 +1,15 @@
 // The status page: reads /api/v1 every two seconds while it is looked at, and changes only what changed.
+import { element, put, resize, tableRow } from './dom.js'
 import {
   ago,
   bytes,
   catalogWords,
   day,
   footWords,
+  forwardingWords,
   percent,
   problemWord,
+  reachedWords,
   shortId,
   sourceWord,
   stateOf,
@@ -62,6 +65,7 @@ function draw() {
   at('catalog').textContent = catalogWords(status.catalog, status.nowMs)
   drawProblems(status)
   drawShards(shards, total)
+  drawPorts(status)
   drawNodes(status.nodes)
   at('addresses').textContent = footWords(status)
 }
@@ -236,6 +240,19 @@ function drawTorrent(cell, { infohash, wiki, date }) {
   cell.replaceChildren(link)
 }
 
+function drawPorts({ ports, nowMs }) {
+  at('ports-section').hidden = ports.length === 0
+  const body = at('ports')
+  resize(body, ports.length, () => tableRow(['', 'Over IPv4', 'Over IPv6', 'Home router'], ['', '', '', '']))
+  ports.forEach((one, index) => {
+    const [name, ipv4, ipv6, router] = [...body.children[index].children].map((cell) => cell.firstChild)
+    put(name, `${one.name} ${one.port}/${one.protocol}`)
+    put(ipv4, reachedWords(one.ipv4, nowMs))
+    put(ipv6, reachedWords(one.ipv6, nowMs))
+    put(router, forwardingWords(one.forwarding))
+  })
+}
+
 function drawNodes(nodes) {
   const body = at('nodes')
   const labels = ['', 'Node', 'Standing', 'Reachable', 'Holds', 'Claims', 'Software']
@@ -258,37 +275,6 @@ function drawNodes(nodes) {
     put(claimed, `${node.claimed}`)
     put(agent, node.agent)
   })
-}
-
-function tableRow(labels, classes) {
-  // Narrow screens show the rows as cards, and browsers then forget that this is a table.
-  const row = element('tr')
-  row.role = 'row'
-  labels.forEach((label, index) => {
-    const cell = element(index === 0 ? 'th' : 'td', element('span'))
-    cell.role = index === 0 ? 'rowheader' : 'cell'
-    if (index === 0) cell.scope = 'row'
-    else cell.dataset.label = label
-    if (classes[index] !== '') cell.className = classes[index]
-    row.append(cell)
-  })
-  return row
-}
-
-/** Text only: nothing that a node says is ever read as HTML. */
-function put(node, words) {
-  if (node.textContent !== words || node.firstElementChild !== null) node.textContent = words
-}
-
-function element(name, ...children) {
-  const made = document.createElement(name)
-  made.append(...children)
-  return made
-}
-
-function resize(list, length, make) {
-  while (list.children.length > length) list.lastElementChild.remove()
-  while (list.children.length < length) list.append(make())
 }
 
 document.addEventListener('visibilitychange', poll)

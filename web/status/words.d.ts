@@ -37,4 +37,21 @@ export function footWords(status: {
   readonly nowMs: number
 }): string
 export function catalogWords(catalog: { readAtMs: number | null; observed: number }, nowMs: number): string
+export function reachedWords(
+  found: {
+    readonly reachedBy: number
+    readonly reachedFromOutsideBy: number
+    readonly missedBy: number
+    readonly reachedAtMs: number | null
+  },
+  nowMs: number,
+): string
+export function forwardingWords(
+  forwarding: {
+    readonly by: string | null
+    readonly externalHost: string | null
+    readonly externalPort: number | null
+    readonly error: string | null
+  } | null,
+): string
 export function problemWord(code: string): string

@@ -84,6 +84,23 @@ export function catalogWords({ readAtMs, observed }, nowMs) {
   return `No coordinator has read Wikimedia for ${ago(nowMs - readAtMs)}: nodes observe it instead. ${known} known by them only.`
 }
 
+/** Who dialled back to a port over one family of addresses. */
+export function reachedWords({ reachedBy, reachedFromOutsideBy, missedBy, reachedAtMs }, nowMs) {
+  if (reachedBy + missedBy === 0) return 'not tested'
+  const of = `${reachedBy} of ${reachedBy + missedBy} peers`
+  return reachedAtMs === null
+    ? `reached by ${of}`
+    : `reached by ${of}, ${reachedFromOutsideBy} from outside, ${ago(nowMs - reachedAtMs)} ago`
+}
+
+/** What the home router does for a port. */
+export function forwardingWords(forwarding) {
+  if (forwarding === null) return 'not asked'
+  const { by, externalHost, externalPort, error } = forwarding
+  if (by === null) return error === null ? 'being asked' : 'does not forward it'
+  return `forwards ${externalHost}:${externalPort} by ${by}`
+}
+
 const PROBLEMS = {
   'digest-mismatch': 'upstream’s bytes do not have upstream’s digest, so it is not held',
   'catalog-disagrees': 'upstream says something else than the catalog',
@@ -94,6 +111,7 @@ const PROBLEMS = {
   'disk-error': 'the disk failed',
   damaged: 'our copy was damaged',
   'budget-used': 'the month’s bytes are spent',
+  'not-forwarded': 'the home router does not let others in',
   'bad-source': 'a source gave wrong bytes; they come from another',
 }
 
