@@ -253,6 +253,7 @@ describe('what a volunteer reads of how peers are found', () => {
 })
 
 const EMPTY = {
+  ports: [],
   counts: {},
   bittorrent: {
     discovery: { dht: { off: 'turned off' }, lsd: { off: 'turned off', nodes: 0, announcedAtMs: null } },
