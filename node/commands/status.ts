@@ -76,10 +76,11 @@ export function describe(now: NodeStatus): string[] {
   const { counts, capacity, traffic } = now
   const { catalog } = now
   const open = now.problems.filter((problem) => problem.resolvedAtMs === null)
-  const kept =
-    counts.archived + counts.published > 0
-      ? `, ${counts.archived} archived, ${counts.published} published`
-      : ''
+  // Coordinators tell nodes what is archived; what is published only they know.
+  const kept = (['archived', 'published'] as const)
+    .filter((what) => counts[what] > 0)
+    .map((what) => `, ${counts[what]} ${what}`)
+    .join('')
   return [
     `${now.role} ${now.node}${now.operator === '' ? '' : ` of ${now.operator}`}, version ${now.version}, up ${spanText(now.nowMs - now.startedAtMs)}`,
     `federation  ${counts.safe} of ${counts.shards} dumps safe${kept}; ${counts.nodesLive} nodes live, ${now.peers} connected`,

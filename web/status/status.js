@@ -95,15 +95,13 @@ function federationFigures({ counts, nodes, peers }, shards) {
     ],
     ['Peers', `${peers}`, 'connected now'],
   ]
-  // Only a coordinator knows of the archive and of what is published.
-  if (counts.archived > 0 || counts.published > 0) {
-    rows.splice(
-      2,
-      0,
-      ['Archived', `${counts.archived}`, 'at the Internet Archive'],
-      ['Published', `${counts.published}`, ''],
-    )
-  }
+  // Coordinators tell nodes what is archived; what is published only they know.
+  const kept = [
+    ['Archived', counts.archived, 'at the Internet Archive'],
+    ['Published', counts.published, ''],
+  ]
+  for (const [name, count, where] of kept.reverse())
+    if (count > 0) rows.splice(2, 0, [name, `${count}`, where])
   return rows
 }
 
