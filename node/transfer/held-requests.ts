@@ -5,9 +5,9 @@
 import type { Wire } from './wire.ts'
 
 /** Of one peer: being read, or read and waiting for the socket. */
-const UNSENT_BYTES_MAX = 1024 * 1024
+const UNSENT_BYTES_MAX = 512 * 1024
 /** With less than this more is read, and that at once: reads of a few blocks each cost a turn. */
-const UNSENT_BYTES_LOW = 512 * 1024
+const UNSENT_BYTES_LOW = 256 * 1024
 
 interface Request {
   readonly piece: number
