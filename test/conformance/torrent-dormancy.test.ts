@@ -83,13 +83,14 @@ describe('dormant seeds', () => {
   })
 
   it('sends a seed to sleep when the last peer left, keeps its count, and wakes it again', async () => {
-    const a = await started({ sleepAfterMs: 1 })
+    // Longer than the moment between the two connections of a fetch.
+    const a = await started({ sleepAfterMs: 300 })
     const source = sourceOf(sample)
     await writeSample(sample, root)
     await a.seed(source, root)
     for (const times of [1, 2]) {
       await fetchFrom(a, sample, `b${times}`)
-      await expect.poll(async () => (await a.stats())[0]?.dormant).toBe(true)
+      await expect.poll(async () => (await a.stats())[0]?.dormant, { timeout: 10_000 }).toBe(true)
       expect((await a.stats())[0]?.uploadedBytes).toBe(times * sample.sizeBytes)
     }
     expect(source.reads).toBe(2)
