@@ -27,8 +27,15 @@ export function lastModifiedMs(response: HttpResponse): number | null {
   return HTTP_DATE.test(value) ? Date.parse(value) : null
 }
 
+/** Of a file: also throws when a web page came instead, as of a proxy that asks for a log-in. */
+export function expectFile(response: HttpResponse, url: URL, expected: readonly number[]): void {
+  expectStatus(response, url, expected)
+  if (isHtml(response) && !/\.html?$/.test(url.pathname))
+    throw new OriginError('busy', `${url}: a web page came instead of the file`)
+}
+
 /** True for an answer that says it is a web page. */
-export function isHtml(response: HttpResponse): boolean {
+function isHtml(response: HttpResponse): boolean {
   return /^\s*(text\/html|application\/xhtml)/i.test(response.header('content-type') ?? '')
 }
 

@@ -7,7 +7,7 @@ import { dirname } from 'node:path'
 import { syncFolder } from '../files/durable.ts'
 import type { OnStep } from '../files/steps.ts'
 import { OriginError } from '../ports.ts'
-import { contentLength, expectStatus, isHtml } from './answer.ts'
+import { contentLength, expectFile } from './answer.ts'
 import type { HttpClient, HttpResponse } from './http-client.ts'
 import {
   beginPartial,
@@ -22,7 +22,18 @@ import {
 } from './partial-file.ts'
 import { type RetryPolicy, retry } from './retry.ts'
 
-export interface Download {
+/** How bytes are taken, of a whole file or of a range. */
+export interface Receiving {
+  /** Where there is another place to ask. */
+  readonly pauseMaxMs?: number | undefined
+  readonly onBytes?: ((count: number) => void) | undefined
+  /** Waits until so many bytes may be received. */
+  readonly pace?: ((count: number, signal?: AbortSignal) => Promise<void>) | undefined
+  readonly onStep?: OnStep | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Download extends Receiving {
   readonly url: URL
   /** Names the source in what is told of it. */
   readonly label: string
@@ -33,17 +44,10 @@ export interface Download {
   readonly syncEveryBytes: number
   /** What is there came otherwise; it stays until the first byte of an answer comes. */
   readonly anew?: boolean | undefined
-  /** Where there is another place to ask. */
-  readonly pauseMaxMs?: number | undefined
-  readonly onBytes?: ((count: number) => void) | undefined
-  /** Waits until so many bytes may be received. */
-  readonly pace?: ((count: number, signal?: AbortSignal) => Promise<void>) | undefined
-  readonly onStep?: OnStep | undefined
-  readonly signal?: AbortSignal | undefined
 }
 
-/** A growth of the file by this much starts the count of retries anew; so retries stay bounded by the file's size. */
-const PROGRESS_BYTES = 1024 * 1024
+/** So much more starts the count of retries anew; so they stay bounded by the size of what is fetched. */
+export const PROGRESS_BYTES = 1024 * 1024
 /** So much at most is fetched again after a loss of power. */
 export const SYNC_EVERY_BYTES = 64 * 1024 * 1024
 
@@ -79,10 +83,7 @@ async function attempt(client: HttpClient, job: Download, reached: (offset: numb
   if (version !== null) headers['if-range'] = version
   const { pauseMaxMs } = job
   await client.get(url, { headers, signal, pauseMaxMs }, async (response) => {
-    expectStatus(response, url, resume ? [200, 206, 416] : [200])
-    if (isHtml(response) && !/\.html?$/.test(url.pathname)) {
-      throw new OriginError('busy', `${url}: a web page came instead of the file`)
-    }
+    expectFile(response, url, resume ? [200, 206, 416] : [200])
     if (sameSource && resume && differ(meta, validatorsOf(response))) {
       await dropPartial(toPath)
       throw new OriginError('changed', `${url}: the file changed while it was being fetched`)

@@ -2,28 +2,20 @@
  * A range of one file, handed on as it comes: each byte once and in order, over retries. A source that gives anything but the very
  * range that was asked for is left: what it has may be right, but it cannot be asked for parts.
  */
-import type { OnStep } from '../files/steps.ts'
 import { OriginError } from '../ports.ts'
-import { contentLength, expectStatus, isHtml } from './answer.ts'
+import { contentLength, expectFile } from './answer.ts'
+import { PROGRESS_BYTES, type Receiving } from './download.ts'
 import type { HttpClient, HttpResponse } from './http-client.ts'
 import { type RetryPolicy, retry } from './retry.ts'
 
-export interface RangeJob {
+export interface RangeJob extends Receiving {
   readonly url: URL
   /** Bytes `start` up to (not with) `end`; not empty. */
   readonly start: number
   readonly end: number
   /** Of the whole file; an answer about a file of another size is refused. */
   readonly sizeBytes: number
-  readonly pauseMaxMs?: number | undefined
-  readonly onBytes?: ((count: number) => void) | undefined
-  readonly pace?: ((count: number, signal?: AbortSignal) => Promise<void>) | undefined
-  readonly onStep?: OnStep | undefined
-  readonly signal?: AbortSignal | undefined
 }
-
-/** So much more starts the count of retries anew; so they stay bounded by the length of the range. */
-const PROGRESS_BYTES = 1024 * 1024
 
 /** Rejects with OriginError, or with what `use` threw. */
 export async function downloadRange(
@@ -65,9 +57,7 @@ export async function downloadRange(
 
 /** RFC 9110 14.4. A length or a total that is not said is no answer either. */
 function checkAnswer(response: HttpResponse, { url, end, sizeBytes }: RangeJob, start: number): void {
-  expectStatus(response, url, [200, 206, 416])
-  if (isHtml(response) && !/\.html?$/.test(url.pathname))
-    throw new OriginError('busy', `${url}: a web page came instead of the file`)
+  expectFile(response, url, [200, 206, 416])
   const length = contentLength(response)
   const [, first, last, whole] =
     /^bytes (?:(\d{1,15})-(\d{1,15})|\*)\/(\d{1,15})$/.exec(response.header('content-range') ?? '') ?? []

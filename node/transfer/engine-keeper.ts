@@ -75,10 +75,6 @@ export class EngineKeeper {
     return this.#problem
   }
 
-  get restarts(): number {
-    return this.#restarts
-  }
-
   /** The port on which it listens. Rejects with an Error of one sentence. */
   async start(): Promise<number> {
     this.#next = this.#run(this.#parts.options)

@@ -16,10 +16,11 @@ import {
 } from '../ports.ts'
 import { NO_DISCOVERY } from './discovery-stats.ts'
 import type { EngineProcessOptions, Fetched, SeedRequest } from './engine-calls.ts'
-import { fromPlain, type PlainError } from './engine-channel.ts'
+import { fromPlain } from './engine-channel.ts'
 import { EngineJobs, type FetchOptions, type OpenOptions, unlessLost, untilAnswered } from './engine-jobs.ts'
 import { type EngineChannel, EngineKeeper } from './engine-keeper.ts'
 import { sourceOf } from './seeds.ts'
+import { asTorrentError } from './torrent-errors.ts'
 
 /** Told to the process in one message. */
 const SEEDS_PER_CALL = 1_000
@@ -59,7 +60,7 @@ export class EngineProcess implements TorrentEngine {
         changed: ({ infohash }) => this.#source(infohash).changed?.() ?? [],
         accept: ({ job, info }) => this.#jobs.accept(job, info),
         progress: ({ job, stats }) => this.#jobs.progress(job, stats),
-        seedFailed: ({ infohash, error }) => this.#seedFailed(infohash, asTorrentError(error)),
+        seedFailed: ({ infohash, error }) => this.#seedFailed(infohash, asTorrentError(fromPlain(error))),
         log: ({ level, fields, message }) => log[level](fields, message),
       },
     })
@@ -193,7 +194,7 @@ export class EngineProcess implements TorrentEngine {
       const answers = await channel.call('seed', some)
       for (const [i, { infohash }] of some.entries()) {
         const error = answers[i] ?? null
-        if (error !== null) this.#seedFailed(infohash, asTorrentError(error))
+        if (error !== null) this.#seedFailed(infohash, asTorrentError(fromPlain(error)))
       }
     }
   }
@@ -203,9 +204,4 @@ export class EngineProcess implements TorrentEngine {
     if (seeded === undefined) throw new TorrentError('engine', `${infohash} is not seeded`)
     return seeded.source
   }
-}
-
-function asTorrentError(plain: PlainError): TorrentError {
-  const error = fromPlain(plain)
-  return error instanceof TorrentError ? error : new TorrentError('engine', error.message)
 }

@@ -7,6 +7,7 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { isIPv4 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { Infohash } from '../../protocol/ids.ts'
+import { isLoopback } from '../net/addresses.ts'
 import type { DiscoveryStats, Log, TorrentPeer } from '../ports.ts'
 import type { AnnouncePlace, PlaceAnswer } from './announce-place.ts'
 import { AnnounceSchedule } from './announce-schedule.ts'
@@ -54,7 +55,7 @@ export class Lsd implements AnnouncePlace {
 
   /** Why it should not run, in words; null when it may. */
   static offBecause({ host }: { readonly host: string }): string | null {
-    if (/^(127\.|::1$|localhost$)/.test(host)) return `BitTorrent listens on ${host} only`
+    if (isLoopback(host)) return `BitTorrent listens on ${host} only`
     return isAny(host) || isIPv4(host) ? null : `BitTorrent listens on ${host} only, and this needs IPv4`
   }
 

@@ -85,6 +85,7 @@ export class SwarmFetch {
   readonly #put: SwarmFetchOptions['put']
   readonly #memory: PieceMemory
   readonly #sizeBytes: number
+  readonly #pieces: number
   readonly #rarest: RarestFirst
   readonly #peers = new Map<Wire, Peer>()
   readonly #takings = new Map<number, Taking>()
@@ -108,10 +109,10 @@ export class SwarmFetch {
     this.#put = put
     this.#memory = memory
     this.#sizeBytes = totalBytes(info.files)
-    const pieces = info.pieces.length / PIECE_HASH_BYTES
-    this.#rarest = new RarestFirst(pieces)
+    this.#pieces = info.pieces.length / PIECE_HASH_BYTES
+    this.#rarest = new RarestFirst(this.#pieces)
     const wanted: number[] = []
-    for (let piece = 0; piece < pieces; piece++) {
+    for (let piece = 0; piece < this.#pieces; piece++) {
       if (torrent.bitfield.get(piece)) this.#doneBytes += this.#sizeOf(piece)
       else wanted.push(piece)
     }
@@ -142,10 +143,9 @@ export class SwarmFetch {
 
   #watch(wire: Wire): void {
     if (this.#stopped || this.#peers.has(wire)) return
-    const pieces = this.#info.pieces.length / PIECE_HASH_BYTES
     const peer: Peer = {
       wire,
-      counted: new Uint8Array(Math.ceil(pieces / 8)),
+      counted: new Uint8Array(Math.ceil(this.#pieces / 8)),
       own: null,
       open: 0,
       target: REQUESTS_MIN,
@@ -159,7 +159,7 @@ export class SwarmFetch {
     this.#peers.set(wire, peer)
     this.#count(peer, (piece) => wire.peerPieces.get(piece))
     wire.on('have', (piece: number) => {
-      if (this.#stopped || piece < 0 || piece >= pieces) return
+      if (this.#stopped || piece < 0 || piece >= this.#pieces) return
       this.#countOne(peer, piece, true)
       this.#wake(peer)
     })
@@ -182,8 +182,7 @@ export class SwarmFetch {
 
   /** Looks anew at what it has. */
   #count(peer: Peer, has: (piece: number) => boolean): void {
-    const pieces = this.#info.pieces.length / PIECE_HASH_BYTES
-    for (let piece = 0; piece < pieces; piece++) this.#countOne(peer, piece, has(piece))
+    for (let piece = 0; piece < this.#pieces; piece++) this.#countOne(peer, piece, has(piece))
   }
 
   #countOne({ counted }: Peer, piece: number, has: boolean): void {
@@ -333,8 +332,7 @@ export class SwarmFetch {
   #cancel(but: Peer, piece: number, offset: number, length: number): void {
     for (const { wire } of this.#peers.values()) {
       if (wire === but.wire) continue
-      const isAsked = wire.requests.some((request) => request.piece === piece && request.offset === offset)
-      if (isAsked) wire.cancel(piece, offset, length)
+      if (isAsked(wire, piece, offset)) wire.cancel(piece, offset, length)
     }
   }
 
@@ -374,11 +372,7 @@ export class SwarmFetch {
       for (const [block, asked] of taking.blocks.entries()) {
         if (!this.#hasRoom(peer)) return
         if (asked === UNASKED || asked >= ASKED_MAX) continue
-        const offset = block * BLOCK_BYTES
-        const isAsked = peer.wire.requests.some(
-          (request) => request.piece === taking.index && request.offset === offset,
-        )
-        if (!isAsked) this.#request(peer, taking, block)
+        if (!isAsked(peer.wire, taking.index, block * BLOCK_BYTES)) this.#request(peer, taking, block)
       }
     }
   }
@@ -387,6 +381,10 @@ export class SwarmFetch {
     const { pieceLengthBytes } = this.#info
     return Math.min(pieceLengthBytes, this.#sizeBytes - piece * pieceLengthBytes)
   }
+}
+
+function isAsked({ requests }: Wire, piece: number, offset: number): boolean {
+  return requests.some((request) => request.piece === piece && request.offset === offset)
 }
 
 function hasUnasked({ again, next, blocks }: Taking): boolean {

@@ -13,24 +13,17 @@ import { startNode } from '../../node/node.ts'
 import type { ReceiptsStatus } from '../../node/observe/receipts-status.ts'
 import type { NodeStatus, ShardStatus } from '../../node/observe/status.ts'
 import { KeptStore } from '../../node/store/kept.ts'
-import { keyOf } from '../../node/store/keyspace.ts'
 import { openLevelStore } from '../../node/store/level-store.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
 import { proveRange } from '../../protocol/audit/messages.ts'
 import { judgeReceipt, openReceipt } from '../../protocol/audit/receipt.ts'
-import {
-  CATALOG_INDEX_DOMAIN,
-  CATALOG_INDEX_TYPE,
-  encodeCatalog,
-  encodeCatalogIndex,
-  referenceOf,
-} from '../../protocol/catalog/catalog.ts'
-import { cycleOf, type NodeId } from '../../protocol/ids.ts'
+import type { NodeId } from '../../protocol/ids.ts'
 import type { Parameters } from '../../protocol/parameters.ts'
 import { type Bytes, type RealShard, realShard, writeBytes } from '../support/audit-node.ts'
 import { FLEET_PARAMETERS } from '../support/fleet.ts'
 import { QUIET_NODE } from '../support/node-config.ts'
 import { testIdentity } from '../support/records.ts'
+import { signedCatalog } from '../support/signed-catalog.ts'
 
 vi.setConfig({ testTimeout: 90_000 })
 const eventually = { timeout: 60_000, interval: 200 }
@@ -123,25 +116,11 @@ async function prepare(options: { bytesTotal: number; holds?: Bytes }): Promise<
 
 /** Each of them has the coordinator's words, which list all of them. */
 async function list(...disks: Disk[]): Promise<void> {
-  const cycle = cycleOf(real.shard.date)
-  const catalog = encodeCatalog({ cycle, shards: [real.shard] })
-  const reference = referenceOf(cycle, catalog)
-  const index = encodeCatalogIndex({
-    coordinator: COORDINATOR.nodeId,
-    sequence: 1,
-    issuedAtMs: Date.now(),
-    readAtMs: Date.now(),
-    catalogs: [reference],
-    archives: [],
-    operators: disks.map(({ node }) => ({ node, operator: `operator of ${node.slice(-8)}` })),
-  })
-  const sealed = COORDINATOR.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, index)
+  const operators = disks.map(({ node }) => ({ node, operator: `operator of ${node.slice(-8)}` }))
+  const words = signedCatalog(COORDINATOR, [real.shard], operators)
   for (const { dataDir } of disks) {
     const level = await openLevelStore(layoutOf(dataDir).store)
-    await level.batch([
-      { type: 'put', key: keyOf('catalogIndex', COORDINATOR.nodeId), value: sealed },
-      { type: 'put', key: keyOf('catalogs', reference.sha256), value: catalog },
-    ])
+    await level.batch(words)
     await level.close()
   }
 }

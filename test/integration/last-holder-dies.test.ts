@@ -12,20 +12,13 @@ import { createIdentity } from '../../node/net/identity.ts'
 import { startNode } from '../../node/node.ts'
 import type { NodeStatus, ShardStatus } from '../../node/observe/status.ts'
 import { createOrigin } from '../../node/origin/origin.ts'
-import { keyOf } from '../../node/store/keyspace.ts'
 import { openLevelStore } from '../../node/store/level-store.ts'
 import { readUpstreamRun } from '../../node/upstream/read-run.ts'
-import {
-  CATALOG_INDEX_DOMAIN,
-  CATALOG_INDEX_TYPE,
-  encodeCatalog,
-  encodeCatalogIndex,
-  referenceOf,
-} from '../../protocol/catalog/catalog.ts'
 import { realClock } from '../support/fetcher.ts'
 import { FLEET_PARAMETERS } from '../support/fleet.ts'
 import { QUIET_NODE } from '../support/node-config.ts'
 import { testIdentity } from '../support/records.ts'
+import { signedCatalog } from '../support/signed-catalog.ts'
 import { startWorld } from '../world/world.ts'
 import { makeDumps, noise } from './world-support.ts'
 
@@ -62,23 +55,10 @@ async function storeCatalog(dataDir: string, originUrl: string): Promise<void> {
   const run = await readUpstreamRun(origin, name, { nowMs: Date.now(), settledAfterMs: 0 })
   await origin.close()
   if (!run.ready) throw new Error(run.reason)
-  const catalog = encodeCatalog({ cycle: '2026-01' as never, shards: run.shards })
-  const reference = referenceOf('2026-01' as never, catalog)
-  const index = encodeCatalogIndex({
-    coordinator: COORDINATOR.nodeId,
-    sequence: 1,
-    issuedAtMs: Date.now(),
-    readAtMs: Date.now(),
-    catalogs: [reference],
-    archives: [],
-    operators: [],
-  })
-  const value = COORDINATOR.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, index)
+  const [shard, ...rest] = run.shards
+  if (shard === undefined) throw new Error('no shard')
   const store = await openLevelStore(join(dataDir, 'store'), dataDir)
-  await store.batch([
-    { type: 'put', key: keyOf('catalogIndex', COORDINATOR.nodeId), value },
-    { type: 'put', key: keyOf('catalogs', reference.sha256), value: catalog },
-  ])
+  await store.batch(signedCatalog(COORDINATOR, [shard, ...rest]))
   await store.close()
 }
 

@@ -16,23 +16,16 @@ import { createIdentity } from '../../node/net/identity.ts'
 import { startNode } from '../../node/node.ts'
 import type { NodeStatus } from '../../node/observe/status.ts'
 import { KeptStore } from '../../node/store/kept.ts'
-import { keyOf } from '../../node/store/keyspace.ts'
 import { openLevelStore } from '../../node/store/level-store.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
-import {
-  CATALOG_INDEX_DOMAIN,
-  CATALOG_INDEX_TYPE,
-  encodeCatalog,
-  encodeCatalogIndex,
-  referenceOf,
-} from '../../protocol/catalog/catalog.ts'
-import { cycleOf, type NodeId } from '../../protocol/ids.ts'
+import type { NodeId } from '../../protocol/ids.ts'
 import { missingProgram } from '../demo/support.ts'
 import { type RealShard, realShard, writeBytes } from '../support/audit-node.ts'
 import { FLEET_PARAMETERS } from '../support/fleet.ts'
 import { QUIET_NODE } from '../support/node-config.ts'
 import { testIdentity } from '../support/records.ts'
 import { PROGRAMS, startQBittorrent, startTransmission } from '../support/seed-programs.ts'
+import { signedCatalog } from '../support/signed-catalog.ts'
 
 vi.setConfig({ testTimeout: 120_000 })
 const eventually = { timeout: 60_000, interval: 200 }
@@ -101,25 +94,11 @@ async function holder(name: string): Promise<{ dataDir: string; node: NodeId }> 
 
 /** The coordinator's words, in each of their stores. */
 async function list(holders: readonly { dataDir: string; node: NodeId }[]): Promise<void> {
-  const cycle = cycleOf(real.shard.date)
-  const catalog = encodeCatalog({ cycle, shards: [real.shard] })
-  const reference = referenceOf(cycle, catalog)
-  const index = encodeCatalogIndex({
-    coordinator: COORDINATOR.nodeId,
-    sequence: 1,
-    issuedAtMs: Date.now(),
-    readAtMs: Date.now(),
-    catalogs: [reference],
-    archives: [],
-    operators: holders.map(({ node }) => ({ node, operator: `operator of ${node.slice(-8)}` })),
-  })
-  const sealed = COORDINATOR.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, index)
+  const operators = holders.map(({ node }) => ({ node, operator: `operator of ${node.slice(-8)}` }))
+  const words = signedCatalog(COORDINATOR, [real.shard], operators)
   for (const { dataDir } of holders) {
     const level = await openLevelStore(layoutOf(dataDir).store)
-    await level.batch([
-      { type: 'put', key: keyOf('catalogIndex', COORDINATOR.nodeId), value: sealed },
-      { type: 'put', key: keyOf('catalogs', reference.sha256), value: catalog },
-    ])
+    await level.batch(words)
     await level.close()
   }
 }

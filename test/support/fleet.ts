@@ -2,21 +2,13 @@
 
 import type { AddressInfo } from 'node:net'
 import { createServer, type Server } from 'node:net'
-import { keyOf } from '../../node/store/keyspace.ts'
-import {
-  CATALOG_INDEX_DOMAIN,
-  CATALOG_INDEX_TYPE,
-  encodeCatalog,
-  encodeCatalogIndex,
-  referenceOf,
-} from '../../protocol/catalog/catalog.ts'
 import type { FederationId, NodeId } from '../../protocol/ids.ts'
-import { cycleOf } from '../../protocol/ids.ts'
 import { DEFAULT_PARAMETERS, type Parameters } from '../../protocol/parameters.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { testShard } from './cores.ts'
 import { FleetNode } from './fleet-node.ts'
 import { testIdentity } from './records.ts'
+import { signedCatalog } from './signed-catalog.ts'
 import { Sockets } from './sockets.ts'
 
 export const FLEET_FEDERATION = 'fe'.repeat(32) as FederationId
@@ -111,29 +103,13 @@ export class Fleet {
   }
 
   async #storeCatalog(node: FleetNode): Promise<void> {
-    const [first] = this.shards
+    const [first, ...rest] = this.shards
     if (first === undefined) return
-    const cycle = cycleOf(first.date)
-    const catalog = encodeCatalog({ cycle, shards: this.shards })
-    const reference = referenceOf(cycle, catalog)
     const operators = Array.from({ length: LISTED_MAX }, (_, number) => ({
       node: testIdentity(number).nodeId,
       operator: `operator-${number}`,
     }))
-    const index = encodeCatalogIndex({
-      coordinator: COORDINATOR.nodeId,
-      sequence: 1,
-      issuedAtMs: Date.now(),
-      readAtMs: Date.now(),
-      catalogs: [reference],
-      archives: [],
-      operators,
-    })
-    const sealed = COORDINATOR.seal(CATALOG_INDEX_DOMAIN, CATALOG_INDEX_TYPE, index)
-    await node.store.batch([
-      { type: 'put', key: keyOf('catalogIndex', COORDINATOR.nodeId), value: sealed },
-      { type: 'put', key: keyOf('catalogs', reference.sha256), value: catalog },
-    ])
+    await node.store.batch(signedCatalog(COORDINATOR, [first, ...rest], operators))
   }
 }
 

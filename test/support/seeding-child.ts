@@ -78,7 +78,7 @@ async function main({ dataDir, trackers }: SeedingTask): Promise<void> {
     process.send?.({
       rssBytes: own?.rssBytes ?? 0,
       engineRssBytes: engines?.rssBytes ?? 0,
-      pssBytes: sum((pid) => memoryOf(pid).pssBytes),
+      pssBytes: (own?.pssBytes ?? 0) + (engines?.pssBytes ?? 0),
       openFiles: sum(openFiles),
       cpuMs: sum(cpuSeconds) * 1_000,
       awake: stats.filter((seed) => seed.dormant === false).length,
