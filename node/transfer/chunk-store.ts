@@ -6,6 +6,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Info } from '../../protocol/torrent/info.ts'
 import { type Layout, layoutOf, type Span, spansOf } from '../../protocol/torrent/spans.ts'
+import { type FileTime, fileTime } from '../files/file-time.ts'
 import { TorrentError } from '../ports.ts'
 import type { FilePool } from './file-pool.ts'
 import { diskError } from './torrent-errors.ts'
@@ -17,16 +18,21 @@ export class ChunkStore {
   readonly #pool: FilePool
   readonly #paths: readonly string[]
   readonly #sizes: readonly number[]
+  readonly #times: readonly FileTime[]
   readonly #layout: Layout
   readonly #pieceLengthBytes: number
   readonly #underWay = new Set<Promise<unknown>>()
   #closed = false
 
-  /** `root` holds the torrent's name folder. */
-  constructor(pool: FilePool, root: string, info: Info) {
+  /**
+   * `root` holds the torrent's name folder. Of files whose `times` are given nothing is read once they are not as these say; in the
+   * torrent's order.
+   */
+  constructor(pool: FilePool, root: string, info: Info, times: readonly FileTime[] = []) {
     this.#pool = pool
     this.#paths = info.files.map((file) => join(root, info.name, file.path))
     this.#sizes = info.files.map((file) => file.sizeBytes)
+    this.#times = times
     this.#layout = layoutOf(info.files)
     this.#pieceLengthBytes = info.pieceLengthBytes
   }
@@ -48,7 +54,7 @@ export class ChunkStore {
     if (block !== null) return block
     const buffer = Buffer.allocUnsafeSlow(end - start)
     await this.#each(start, end, (path, span, at) =>
-      this.#pool.read(path, buffer.subarray(at, at + span.length), span.offset),
+      this.#pool.read(path, buffer.subarray(at, at + span.length), span.offset, this.#times[span.file]),
     )
     return buffer
   }
@@ -64,7 +70,13 @@ export class ChunkStore {
     const window = { start: span.offset, length: span.length }
     const position = span.offset + start - windowStart
     return this.#track(() =>
-      this.#pool.readBlock(this.#paths[span.file] ?? '', window, position, end - start),
+      this.#pool.readBlock(
+        this.#paths[span.file] ?? '',
+        window,
+        position,
+        end - start,
+        this.#times[span.file],
+      ),
     )
   }
 
@@ -116,15 +128,20 @@ export class ChunkStore {
   }
 }
 
-/** Seeding claims every piece unseen, so at least every file must be there with its size. */
-export async function checkSizes(root: string, info: Info): Promise<void> {
+/** Seeding claims every piece unseen, so at least every file must be there with its size. Times in the torrent's order. */
+export async function checkSizes(root: string, info: Info): Promise<FileTime[]> {
+  const times: FileTime[] = []
   for (const file of info.files) {
     const path = join(root, info.name, file.path)
-    const { size } = await stat(path).catch((error: Error) => {
-      throw diskError(error)
-    })
-    if (size !== file.sizeBytes) {
-      throw new TorrentError('disk', `${path} has ${size} bytes instead of ${file.sizeBytes}`)
+    const time = fileTime(
+      await stat(path).catch((error: Error) => {
+        throw diskError(error)
+      }),
+    )
+    if (time.sizeBytes !== file.sizeBytes) {
+      throw new TorrentError('disk', `${path} has ${time.sizeBytes} bytes instead of ${file.sizeBytes}`)
     }
+    times.push(time)
   }
+  return times
 }

@@ -19,7 +19,7 @@ import type { EngineProcessOptions, Fetched, SeedRequest } from './engine-calls.
 import { fromPlain } from './engine-channel.ts'
 import { EngineJobs, type FetchOptions, type OpenOptions, unlessLost, untilAnswered } from './engine-jobs.ts'
 import { type EngineChannel, EngineKeeper } from './engine-keeper.ts'
-import { sourceOf } from './seeds.ts'
+import { sourceOf } from './seed-source.ts'
 import { asTorrentError } from './torrent-errors.ts'
 
 /** Told to the process in one message. */

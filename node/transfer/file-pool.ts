@@ -2,9 +2,10 @@
  * One bounded pool of open files for all torrents of the process: positional reads and writes, no cache of its own (the
  * system has one) but for what is read ahead. Never more than `filesMax` files are open, whatever the number of torrents.
  */
-import { constants } from 'node:fs'
+import { constants, fstatSync } from 'node:fs'
 import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { type FileTime, fileTime, isSameTime } from '../files/file-time.ts'
 import { type FileRange, ReadAhead } from './read-ahead.ts'
 
 interface OpenFile {
@@ -23,6 +24,14 @@ export class ShortFileError extends Error {
   }
 }
 
+/** The file is not as it was when its bytes were verified: what was read of it may be anything. */
+export class ChangedFileError extends Error {
+  constructor(path: string) {
+    super(`the file changed while it was served: ${path}`)
+    this.name = 'ChangedFileError'
+  }
+}
+
 export class FilePool {
   readonly #filesMax: number
   /** By mode and path, the longest unused first. */
@@ -30,7 +39,7 @@ export class FilePool {
   readonly #closing = new Set<Promise<void>>()
   /** Operations that wait for one of the `filesMax` permits. */
   readonly #waiting: (() => void)[] = []
-  readonly #ahead = new ReadAhead((path, buffer, position) => this.read(path, buffer, position))
+  readonly #ahead = new ReadAhead((...read) => this.read(...read))
   #permits: number
 
   constructor(filesMax = 128) {
@@ -43,20 +52,32 @@ export class FilePool {
     return this.#open.size
   }
 
-  /** Fills `buffer` from `position`. Rejects with ShortFileError or the file system's error. */
-  async read(path: string, buffer: Uint8Array, position: number): Promise<void> {
+  /**
+   * Fills `buffer` from `position`. Rejects with ShortFileError or the file system's error; with ChangedFileError when afterwards the
+   * file is not as `known` says.
+   */
+  async read(path: string, buffer: Uint8Array, position: number, known?: FileTime): Promise<void> {
     await this.#use(path, 'r', async (handle) => {
       for (let at = 0; at < buffer.length; ) {
         const { bytesRead } = await handle.read(buffer, at, buffer.length - at, position + at)
         if (bytesRead === 0) throw new ShortFileError(path)
         at += bytesRead
       }
+      // The open file's own entry is in memory: microseconds, for each window of many blocks.
+      if (known !== undefined && !isSameTime(fileTime(fstatSync(handle.fd)), known))
+        throw new ChangedFileError(path)
     })
   }
 
   /** A block of a file, by way of a window around it that is read at once. Rejects as `read` does. */
-  readBlock(path: string, window: FileRange, position: number, length: number): Promise<Buffer> {
-    return this.#ahead.get(path, window, position, length)
+  readBlock(
+    path: string,
+    window: FileRange,
+    position: number,
+    length: number,
+    known?: FileTime,
+  ): Promise<Buffer> {
+    return this.#ahead.get(path, window, position, length, known)
   }
 
   /** Bytes of a block that whoever read it is done with. */

@@ -4,6 +4,8 @@
  * once all that was handed out is sent: otherwise a quarter of a megabyte for each waits for the collector.
  */
 
+import type { FileTime } from '../files/file-time.ts'
+
 /** Where a window lies in its file, in bytes. */
 export interface FileRange {
   readonly start: number
@@ -23,6 +25,8 @@ interface Window {
   over: boolean
 }
 
+type Read = (path: string, buffer: Buffer, position: number, known?: FileTime) => Promise<void>
+
 /** Of all files together: 8 MiB in windows of 256 KiB. */
 const WINDOWS_MAX = 32
 const LIFE_MS = 1_000
@@ -30,22 +34,28 @@ const LIFE_MS = 1_000
 const SPARE_MAX = 16
 
 export class ReadAhead {
-  readonly #read: (path: string, buffer: Buffer, position: number) => Promise<void>
+  readonly #read: Read
   readonly #windows = new Map<string, Window>()
   readonly #byMemory = new WeakMap<ArrayBufferLike, Window>()
   readonly #spare: Buffer[] = []
   #timer: NodeJS.Timeout | null = null
 
-  constructor(read: (path: string, buffer: Buffer, position: number) => Promise<void>) {
+  constructor(read: Read) {
     this.#read = read
   }
 
   /** Bytes of a block inside `window`; `position` is one of the file. Rejects as `read` does. */
-  async get(path: string, window: FileRange, position: number, length: number): Promise<Buffer> {
+  async get(
+    path: string,
+    window: FileRange,
+    position: number,
+    length: number,
+    fileTime?: FileTime,
+  ): Promise<Buffer> {
     const key = `${window.start} ${window.length} ${path}`
     let known = this.#windows.get(key)
     if (known === undefined || known.expiresAtMs < performance.now()) {
-      known = this.#begin(key, path, window)
+      known = this.#begin(key, path, window, fileTime)
     }
     known.leftBytes -= length
     known.takenBytes += length
@@ -82,10 +92,10 @@ export class ReadAhead {
     if (this.#spare.length < SPARE_MAX) this.#spare.push(memory)
   }
 
-  #begin(key: string, path: string, { start, length }: FileRange): Window {
+  #begin(key: string, path: string, { start, length }: FileRange, fileTime?: FileTime): Window {
     const fits = this.#spare.findIndex((spare) => spare.length === length)
     const memory = this.#spare.splice(fits, fits < 0 ? 0 : 1)[0] ?? Buffer.allocUnsafeSlow(length)
-    const bytes = this.#read(path, memory, start).then(() => memory)
+    const bytes = this.#read(path, memory, start, fileTime).then(() => memory)
     const window = {
       path,
       memory,

@@ -13,6 +13,7 @@ import type { Socket } from 'node:net'
 import type WebTorrent from 'webtorrent'
 import type { Infohash } from '../../protocol/ids.ts'
 import { decodeInfo, type Info, infohashOf } from '../../protocol/torrent/info.ts'
+import type { FileTime } from '../files/file-time.ts'
 import {
   type Discovery,
   type SeedSource,
@@ -32,7 +33,8 @@ import { FilePool } from './file-pool.ts'
 import { FileTaker } from './file-taker.ts'
 import { PieceMemory } from './piece-memory.ts'
 import { PieceTaker, readerOf } from './piece-taker.ts'
-import { Seeds, sourceOf } from './seeds.ts'
+import { sourceOf } from './seed-source.ts'
+import { Seeds } from './seeds.ts'
 import { SwarmFetch } from './swarm-fetch.ts'
 import { listen, type WebTorrentEngineOptions } from './torrent-client.ts'
 import { aborted, asTorrentError } from './torrent-errors.ts'
@@ -66,9 +68,9 @@ export class WebTorrentEngine implements TorrentEngine {
     this.#pool = new FilePool(options.openFilesMax)
     const outgoing = new Outgoing()
     this.#seeds = new Seeds({
-      run: async (transfer, root, metadata) => {
+      run: async (transfer, root, metadata, times) => {
         transfer.outgoing = outgoing
-        await this.#open(transfer, root, metadata)
+        await this.#open(transfer, root, metadata, times)
         transfer.doneBytes = () => transfer.sizeBytes
       },
       onFailed: (infohash, error) => {
@@ -342,10 +344,15 @@ export class WebTorrentEngine implements TorrentEngine {
     onProgress?.(transfer.stats())
   }
 
-  #open(transfer: Transfer, root: string, metadata: { raw: Uint8Array; info: Info }): Promise<Opened> {
+  #open(
+    transfer: Transfer,
+    root: string,
+    metadata: { raw: Uint8Array; info: Info },
+    times?: readonly FileTime[],
+  ): Promise<Opened> {
     return openTorrent(this.#running(transfer), transfer, {
       ...metadata,
-      store: new ChunkStore(this.#pool, root, metadata.info),
+      store: new ChunkStore(this.#pool, root, metadata.info, times),
       root,
       log: this.#options.log,
     })
