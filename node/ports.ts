@@ -55,6 +55,12 @@ export type RequestHandler = (request: Uint8Array, from: Peer) => Promise<Uint8A
 export type Topic = 'manifests' | 'catalogs' | 'observations'
 export type RequestProtocol = 'manifest' | 'catalog' | 'audit' | 'receipt' | 'promise' | 'dialback'
 
+/**
+ * What a router makes of the one port from which a node dials (RFC 4787, section 4.1), as peers see it. `same`: one address outside
+ * for all of them. `changing`: another for each, so nobody can be told where to meet it. `unknown`: too few peers said so.
+ */
+export type NatMapping = 'unknown' | 'same' | 'changing'
+
 export interface Network {
   readonly nodeId: NodeId
   /** Multiaddrs with /p2p/ id that others can dial. */
@@ -68,6 +74,7 @@ export interface Network {
    * to pass on to it, and tells addresses through them.
    */
   setReachable(isReachable: boolean): Promise<void>
+  natMapping(): NatMapping
   /** Called when `addresses` may have changed. */
   onAddresses(handler: () => void): void
   peers(): Peer[]

@@ -72,6 +72,7 @@ const port = object({
   },
   ipv4: portReached,
   ipv6: portReached,
+  natMapping: textOrNull,
 })
 
 export const STATUS_SCHEMA = object({

@@ -8,7 +8,7 @@ import { ENDPOINTS_MAX } from '../../protocol/limits.ts'
 import { networkOfAddress } from '../../protocol/placement/network.ts'
 import { hostsOf, isLoopback } from '../net/addresses.ts'
 import type { Sleep } from '../origin/pace.ts'
-import type { Clock, Log, Network, OwnPort, Router, TorrentPeer } from '../ports.ts'
+import type { Clock, Log, NatMapping, Network, OwnPort, Router, TorrentPeer } from '../ports.ts'
 import { type MappedPort, PortMapper } from '../router/port-mapper.ts'
 import { type Family, NOT_TESTED, type PortReached, PortTests, type TestedPort } from './port-tests.ts'
 
@@ -41,6 +41,8 @@ export interface PortStatus extends OwnPort {
   } | null
   readonly ipv4: PortReached
   readonly ipv6: PortReached
+  /** For libp2p: what routers make of connections that the node makes; null for BitTorrent, which punches no holes. */
+  readonly natMapping: NatMapping | null
 }
 
 const FAMILIES: readonly Family[] = ['ipv4', 'ipv6']
@@ -100,7 +102,8 @@ export class Reach {
       // Of two for BitTorrent the first is tested: where the seeds are.
       const isTested = own.findIndex((one) => one.name === name) === index
       const reached = (family: Family) => (isTested ? this.tests.reached(name, family) : NOT_TESTED)
-      return { name, protocol, port, forwarding, ipv4: reached('ipv4'), ipv6: reached('ipv6') }
+      const natMapping = name === 'libp2p' ? this.#parts.network.natMapping() : null
+      return { name, protocol, port, forwarding, ipv4: reached('ipv4'), ipv6: reached('ipv6'), natMapping }
     })
   }
 

@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
-import type { PortStatus } from '../../node/runtime/reach.ts'
 import {
   cable,
   canMakeNamespaces,
@@ -15,6 +14,7 @@ import {
   namespace,
   programsMissing,
 } from '../support/namespaces.ts'
+import { Child, type ReachStatus } from '../support/routers/child.ts'
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
@@ -108,9 +108,11 @@ function interop(): void {
     await end(child)
   })
 
-  const children: Child[] = []
+  const children: Child<ReachStatus>[] = []
   const node = (space: Namespace, seed: number, host: string, ...more: string[]) => {
-    const child = new Child(space.spawn(process.execPath, [REACH_CHILD, String(seed), host, ...more]))
+    const child = new Child<ReachStatus>(
+      space.spawn(process.execPath, [REACH_CHILD, String(seed), host, ...more]),
+    )
     children.push(child)
     return child
   }
@@ -161,37 +163,4 @@ if (mayMakeNamespaces) {
   it('needs network namespaces, which cannot be made here', async () => {
     await expect(namespace()).rejects.toThrow()
   })
-}
-
-interface Status {
-  readonly node: string
-  readonly addresses: readonly string[]
-  readonly peers: readonly { nodeId: string; address: string }[]
-  readonly ports: readonly PortStatus[]
-}
-
-/** A node in a process of its own: a line in, a line out. */
-class Child {
-  readonly #child: ChildProcess
-  readonly #lines: AsyncIterator<string>
-
-  constructor(child: ChildProcess) {
-    this.#child = child
-    child.stderr?.pipe(process.stderr)
-    this.#lines = createInterface(child.stdout ?? process.stdin)[Symbol.asyncIterator]()
-  }
-
-  async say(line: string): Promise<unknown> {
-    this.#child.stdin?.write(`${line}\n`)
-    const { value } = await this.#lines.next()
-    return JSON.parse(String(value))
-  }
-
-  async status(): Promise<Status> {
-    return (await this.say('status')) as Status
-  }
-
-  end(): Promise<void> {
-    return end(this.#child)
-  }
 }

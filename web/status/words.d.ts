@@ -46,12 +46,13 @@ export function reachedWords(
   },
   nowMs: number,
 ): string
-export function forwardingWords(
-  forwarding: {
+export function routerWords(port: {
+  readonly natMapping: string | null
+  readonly forwarding: {
     readonly by: string | null
     readonly externalHost: string | null
     readonly externalPort: number | null
     readonly error: string | null
-  } | null,
-): string
+  } | null
+}): string
 export function problemWord(code: string): string

@@ -94,7 +94,12 @@ export function reachedWords({ reachedBy, reachedFromOutsideBy, missedBy, reache
 }
 
 /** What the home router does for a port. */
-export function forwardingWords(forwarding) {
+export function routerWords({ forwarding, natMapping }) {
+  const words = forwardingWords(forwarding)
+  return natMapping === 'changing' ? `${words}; gives each connection another port: no hole punching` : words
+}
+
+function forwardingWords(forwarding) {
   if (forwarding === null) return 'not asked'
   const { by, externalHost, externalPort, error } = forwarding
   if (by === null) return error === null ? 'being asked' : 'does not forward it'

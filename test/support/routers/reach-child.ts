@@ -1,6 +1,7 @@
 /**
  * A node's network and reach in a process of its own, in whatever namespace it is started: `reach-child.ts <seed> <host> [map]`.
- * A line in, a line of JSON out: `connect <multiaddr> ...`, `ask <node>`, `status`.
+ * A line in, a line of JSON out: `connect <multiaddr> ...`, `ask <node> [bytes]` (more than one: answered over a direct connection
+ * only), `hidden`, `status`.
  */
 import { createInterface } from 'node:readline'
 import { serveDialback } from '../../../node/net/dialback.ts'
@@ -22,7 +23,10 @@ const network = new Libp2pNetwork({
   log: silentLog,
 })
 serveDialback(network)
-network.handle('audit', async (_request, from) => new TextEncoder().encode(from.address))
+network.handle('audit', async ({ length }, { address }) => {
+  if (length > 1 && address === '') await new Promise(() => {}) // lasts until the relayed connection ends
+  return new TextEncoder().encode(address)
+})
 await network.start()
 const reach = new Reach({
   network,
@@ -45,11 +49,11 @@ network.onPeer(({ kind, peer }) => {
 async function answerTo([command, ...words]: string[]): Promise<unknown> {
   if (command === 'connect') return network.connect(words)
   if (command === 'ask') {
-    const answer = await network.request(words[0] as NodeId, 'audit', new Uint8Array(1), {
-      timeoutMs: 15_000,
-    })
+    const request = new Uint8Array(Number(words[1] ?? 1))
+    const answer = await network.request(words[0] as NodeId, 'audit', request, { timeoutMs: 15_000 })
     return new TextDecoder().decode(answer)
   }
+  if (command === 'hidden') await network.setReachable(false)
   if (command === 'stop') await reach.stop()
   const peers = network.peers()
   return { node: network.nodeId, addresses: network.addresses(), peers, ports: reach.ports() }
