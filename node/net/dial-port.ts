@@ -27,15 +27,20 @@ export interface Outside extends TcpAddress {
 }
 
 export class DialPort {
+  readonly #tcp: typeof tcp
   #port = randomPort()
   #dial: Dial | null = null
   readonly #madeFrom = new WeakMap<Connection, number>()
   readonly #seenAt = new WeakMap<Connection, TcpAddress>()
 
+  constructor(makeTcp: typeof tcp = tcp) {
+    this.#tcp = makeTcp
+  }
+
   /** libp2p's TCP, dialling from this port, and from any other when this one cannot be had. */
   transport(): ReturnType<typeof tcp> {
     return (components) => {
-      const transport: TcpTransport = tcp()(components)
+      const transport: TcpTransport = this.#tcp()(components)
       const dial: Dial = transport.dial.bind(transport)
       this.#dial = dial
       transport.dial = async (address, options) => {
@@ -68,10 +73,12 @@ export class DialPort {
     }
   }
 
-  /** Where the other end of a connection says that it sees ours. */
+  /** Where the other end of a connection says that it sees ours; in another family than it was dialled in nobody can. */
   saw(connection: Connection, address: Multiaddr | undefined): void {
     const seen = address === undefined ? null : publicAddress(address)
-    if (seen !== null) this.#seenAt.set(connection, seen)
+    const dialled = publicAddress(connection.remoteAddr)
+    if (seen === null || dialled === null || isIPv4(seen.host) !== isIPv4(dialled.host)) return
+    this.#seenAt.set(connection, seen)
   }
 
   /** By what the peers at the other end of these connections say: `outsideOf`. */
@@ -104,9 +111,7 @@ export function publicAddress(address: Multiaddr): TcpAddress | null {
   const text = address.toString()
   if (text.includes('/p2p-circuit')) return null
   const found = tcpAddressIn(text.split('/').slice(0, 5).join('/'))
-  if (found === null || networkOfAddress(found.host) === null) return null
-  // An IPv4 peer on a socket that listens for both.
-  return { ...found, host: found.host.replace(/^::ffff:(?=\d+\.)/i, '') }
+  return found === null || networkOfAddress(found.host) === null ? null : found
 }
 
 function isPortTaken(error: unknown): boolean {
