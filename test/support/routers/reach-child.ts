@@ -3,6 +3,7 @@
  * A line in, a line of JSON out: `connect <multiaddr> ...`, `ask <node> [bytes]` (more than one: answered over a direct connection
  * only), `hidden`, `status`.
  */
+import { isIP } from 'node:net'
 import { createInterface } from 'node:readline'
 import { serveDialback } from '../../../node/net/dialback.ts'
 import { identityFromSeed } from '../../../node/net/identity.ts'
@@ -15,11 +16,11 @@ import { Reach } from '../../../node/runtime/reach.ts'
 import type { FederationId, NodeId } from '../../../protocol/ids.ts'
 import { silentLog } from '../../conformance/silent-log.ts'
 
-const [seed, host, map] = process.argv.slice(2)
+const [seed, host = '', map] = process.argv.slice(2)
 const network = new Libp2pNetwork({
   identity: identityFromSeed(new Uint8Array(32).fill(Number(seed))),
   federationId: 'ab'.repeat(32) as FederationId,
-  listen: [`/ip4/${host}/tcp/4811`],
+  listen: [`/ip${isIP(host)}/${host}/tcp/4811`],
   log: silentLog,
 })
 serveDialback(network)
@@ -33,7 +34,7 @@ const reach = new Reach({
   endpoints: [],
   announceHost: null,
   routers: map === 'map' ? [new NatPmpRouter({ gateway: defaultGateway })] : [],
-  bittorrentHost: host ?? '',
+  bittorrentHost: host,
   relay: true,
   clock: systemClock,
   sleep,

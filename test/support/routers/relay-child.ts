@@ -2,19 +2,21 @@
  * A relay in a process of its own: `relay-child.ts <seed> <host>`. A line in, a line of JSON out: its addresses, and how many
  * connections of others it passes on now.
  */
+import { isIP } from 'node:net'
 import { createInterface } from 'node:readline'
 import { createHost } from '../../../node/net/host.ts'
 import { identityFromSeed } from '../../../node/net/identity.ts'
 import type { FederationId } from '../../../protocol/ids.ts'
 import { silentLog } from '../../conformance/silent-log.ts'
 
-const [seed, at] = process.argv.slice(2)
+const [seed, at = ''] = process.argv.slice(2)
+const address = `/ip${isIP(at)}/${at}/tcp/4811`
 const host = await createHost({
   identity: identityFromSeed(new Uint8Array(32).fill(Number(seed))),
   federationId: 'ab'.repeat(32) as FederationId,
-  listen: [`/ip4/${at}/tcp/4811`],
+  listen: [address],
   // As a node does whose ports peers of two networks reached.
-  announce: [`/ip4/${at}/tcp/4811`],
+  announce: [address],
   log: silentLog,
 })
 await host.start()
