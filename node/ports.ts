@@ -74,6 +74,7 @@ export interface Network {
    * to pass on to it, and tells addresses through them.
    */
   setReachable(isReachable: boolean): Promise<void>
+  /** Of what is connected now. */
   natMapping(): NatMapping
   /** Called when `addresses` may have changed. */
   onAddresses(handler: () => void): void

@@ -51,7 +51,7 @@ async function answerTo([command, ...words]: string[]): Promise<unknown> {
   if (command === 'connect') return network.connect(words)
   if (command === 'ask') {
     const request = new Uint8Array(Number(words[1] ?? 1))
-    const answer = await network.request(words[0] as NodeId, 'audit', request, { timeoutMs: 15_000 })
+    const answer = await network.request(words[0] as NodeId, 'audit', request, { timeoutMs: 30_000 })
     return new TextDecoder().decode(answer)
   }
   if (command === 'hidden') await network.setReachable(false)
