@@ -190,10 +190,14 @@ export interface Origin {
     path: string,
     signal?: AbortSignal,
   ): Promise<{ readonly text: string; readonly changedMs: number | null } | null>
-  /** Size and date of a file without its bytes; null when there is none, or when the server does not say how long it is. */
+  /**
+   * Size and date of a file without its bytes; null when there is none, or when the server does not say how long it is. `from`: at
+   * another place.
+   */
   facts(
     path: string,
     signal?: AbortSignal,
+    from?: DownloadPlace,
   ): Promise<{ readonly sizeBytes: number; readonly changedMs: number | null } | null>
   /**
    * Downloads one dump file of a shard to `toPath`, continuing a partial file (Range with If-Range from a side file).

@@ -68,6 +68,8 @@ export async function holdRun(mirror: string, run: string, from = FIXTURES): Pro
           sizeBytes: shard.sizeBytes,
           files: [...dumps, ...metadata],
           torrent: encodeMetainfo({ info: built.info }),
+          trackers: [],
+          webSeeds: [],
           replicas: 2,
           peers: [],
           archive: null,

@@ -175,7 +175,14 @@ describe('what the operator of a coordinator reads', () => {
   })
   const publish = { targets: () => [] } as unknown as Parameters<typeof coordinatorProblems>[0]['publish']
   const shown = (runProblems: ReturnType<typeof problem>[]) =>
-    coordinatorProblems({ discoverProblem: null, runProblems, preserve: null, publish, nowMs: 1 })
+    coordinatorProblems({
+      discoverProblem: null,
+      runProblems,
+      preserve: null,
+      publish,
+      silentMirrors: [],
+      nowMs: 1,
+    })
 
   it('a thousand runs in progress are one line, so that failed ones stay in sight', () => {
     const busy = Array.from({ length: 1_000 }, (_, index) => problem(`w${index}wiki`, 'in-progress'))
