@@ -223,7 +223,7 @@ export function doneSixteenths(own: Pick<Own, 'state' | 'shard' | 'doneBytes' | 
 
 /** Bytes that a shard may take on disk: its dump files and a generous bound for the three metadata files. */
 export function reservedBytes(shard: Shard): number {
-  return shard.sizeBytes + shard.statusJson.length + 512 * shard.files.length + 16_384
+  return shard.sizeBytes + shard.statusJson.length + 512 * shard.fileCount + 16_384
 }
 
 export function bytesUsed(state: Pick<CoreState, 'own' | 'fileAudits'>): number {
