@@ -13,7 +13,7 @@ const CHILD_MARK = 'WIKISEED_STARTED_AGAIN'
 // What runs for months takes these from the environment and from its command line: both are read once, as a process begins.
 // glibc's malloc keeps a heap for each thread, and whatever was freed of large values, unless it is told otherwise.
 const FRUGAL_ENV = {
-  MALLOC_ARENA_MAX: '2',
+  MALLOC_ARENA_MAX: '1',
   MALLOC_MMAP_THRESHOLD_: String(1024 ** 2),
   MALLOC_TRIM_THRESHOLD_: String(128 * 1024),
 }

@@ -57,7 +57,7 @@ export class CatalogExchange {
     documents: Documents
     log: Log
     coordinators: ReadonlySet<NodeId>
-    /** A shard that this node has in memory anyway: a key fixes all of it, so none is kept twice. @default none */
+    /** A shard that this node has in memory anyway. @default none */
     known?: (key: ShardKey) => Shard | undefined
     changed: (facts: CatalogFacts) => void
   }) {
@@ -214,8 +214,7 @@ export class CatalogExchange {
   /** Checks the bytes against the signed reference before anything is read of them. Throws ShapeError. */
   #open(raw: Uint8Array, { kind, reference }: Named): Opened {
     if (kind === 'archive') return { shards: [], verified: openArchiveList(raw, reference).verified }
-    const { shards } = openCatalog(raw, reference)
-    return { shards: shards.map((shard) => this.#known(shard.key) ?? shard), verified: [] }
+    return { shards: openCatalog(raw, reference, this.#known).shards, verified: [] }
   }
 
   #factsOf(used: ReadonlyMap<string, string>): Pick<CatalogFacts, 'shards' | 'archived'> {
