@@ -140,6 +140,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     documents,
     log,
     coordinators: new Set(root.coordinators.map((one) => one.nodeId)),
+    known: (key) => state.own.get(key)?.shard ?? state.shards.get(key),
     changed: (known) => dispatch({ kind: 'catalogs', ...known }),
   })
   const receiptStore = await ReceiptStore.open(store, log)
