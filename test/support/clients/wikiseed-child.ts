@@ -51,3 +51,5 @@ lines.on('line', (line) => {
   take(order).catch((error: Error) => say({ id: order.id, error: error.message }))
 })
 lines.once('close', () => process.exit(0))
+// Node keeps what it compiled when it ends by itself, as the engine's process does.
+process.once('SIGTERM', () => process.exit(0))

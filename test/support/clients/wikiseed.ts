@@ -5,14 +5,20 @@ import { startLineClient } from './line-client.ts'
 
 const SCRIPT = join(import.meta.dirname, 'wikiseed-child.ts')
 
-export const wikiseed: ClientDriver = {
-  name: 'wikiseed',
-  missing: () => null,
-  start: ({ host = '127.0.0.1' } = {}) =>
-    startLineClient({
-      name: 'wikiseed',
-      command: process.execPath,
-      args: [...(process.env.WIKISEED_NODE_FLAGS?.split(' ') ?? []), SCRIPT, host],
-      host,
-    }),
+/** `compiled`: a folder that keeps compiled code from one process to the next, as the `wikiseed` command has one. */
+export function wikiseedDriver(compiled?: string): ClientDriver {
+  return {
+    name: 'wikiseed',
+    missing: () => null,
+    start: ({ host = '127.0.0.1' } = {}) =>
+      startLineClient({
+        name: 'wikiseed',
+        command: process.execPath,
+        args: [...(process.env.WIKISEED_NODE_FLAGS?.split(' ') ?? []), SCRIPT, host],
+        host,
+        ...(compiled === undefined ? {} : { env: { NODE_COMPILE_CACHE: compiled } }),
+      }),
+  }
 }
+
+export const wikiseed = wikiseedDriver()
