@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
-import { boundGarbage } from '../../../node/memory.ts'
+import { boundGarbage, ENGINE_GROWING_PERCENT } from '../../../node/memory.ts'
 import type { TorrentPeer } from '../../../node/ports.ts'
 import { WebTorrentEngine } from '../../../node/transfer/torrent-engine.ts'
 import { infohashOf } from '../../../protocol/torrent/info.ts'
@@ -43,7 +43,7 @@ async function take(order: Order): Promise<void> {
 
 await engine.start()
 // As in the node's own process of it.
-boundGarbage()
+boundGarbage(ENGINE_GROWING_PERCENT)
 say({ port: engine.port })
 const lines = createInterface({ input: process.stdin })
 lines.on('line', (line) => {

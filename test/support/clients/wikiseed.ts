@@ -1,5 +1,6 @@
 /** Our own engine in a process of its own, so that its processor time and memory can be seen from outside. */
 import { join } from 'node:path'
+import { ONE_HEAP } from '../../../node/memory.ts'
 import type { ClientDriver } from './client.ts'
 import { startLineClient } from './line-client.ts'
 
@@ -16,7 +17,7 @@ export function wikiseedDriver(compiled?: string): ClientDriver {
         command: process.execPath,
         args: [...(process.env.WIKISEED_NODE_FLAGS?.split(' ') ?? []), SCRIPT, host],
         host,
-        ...(compiled === undefined ? {} : { env: { NODE_COMPILE_CACHE: compiled } }),
+        env: { ...ONE_HEAP, ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }) },
       }),
   }
 }
