@@ -24,6 +24,7 @@ import {
   type TorrentStats,
 } from '../ports.ts'
 import { Announcer, type AnnouncerOptions } from './announcer.ts'
+import { BlockMemory } from './block-memory.ts'
 import { ChunkStore } from './chunk-store.ts'
 import { Dialler } from './dialler.ts'
 import { type RunningDiscovery, startDiscovery } from './discovery.ts'
@@ -52,6 +53,7 @@ const TORRENTS_MAX = 10_000
 export class WebTorrentEngine implements TorrentEngine {
   readonly #options: WebTorrentEngineOptions
   readonly #pool: FilePool
+  readonly #blocks = new BlockMemory()
   readonly #memory = new PieceMemory()
   /** Fetches and readings; what is seeded is in `seeds`. */
   readonly #transfers = new Map<Infohash, Transfer>()
@@ -352,7 +354,7 @@ export class WebTorrentEngine implements TorrentEngine {
   ): Promise<Opened> {
     return openTorrent(this.#running(transfer), transfer, {
       ...metadata,
-      store: new ChunkStore(this.#pool, root, metadata.info, times),
+      store: new ChunkStore(this.#pool, root, metadata.info, times, this.#blocks),
       root,
       log: this.#options.log,
     })
