@@ -17,9 +17,3 @@ export function boundGarbage(growingPercent = GROWING_PERCENT): void {
 
 /** Of the engine's process. With 300 small torrents at once 25 costs a tenth more processor time, and no bound a tenth less for 20 MiB more. */
 export const ENGINE_GROWING_PERCENT = 50
-
-/**
- * Environment of a process that is started, unless it says so itself. By itself the C library gives each thread a heap of its own, and
- * keeps what was freed in each.
- */
-export const ONE_HEAP = { MALLOC_ARENA_MAX: '1' }

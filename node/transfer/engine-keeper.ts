@@ -4,7 +4,6 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ONE_HEAP } from '../memory.ts'
 import type { Log } from '../ports.ts'
 import type { EngineCalls, EngineProcessOptions, NodeCalls } from './engine-calls.ts'
 import { Channel, ChannelLost, type Handlers, type Message } from './engine-channel.ts'
@@ -100,7 +99,6 @@ export class EngineKeeper {
     const { answers, onStarted, log } = this.#parts
     const child = fork(new URL('./engine-host.ts', import.meta.url), [], {
       execArgv: [],
-      env: { ...ONE_HEAP, ...process.env },
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
