@@ -106,7 +106,7 @@ export interface Network {
 
 /** One of our ports that others should reach. */
 export interface OwnPort {
-  readonly name: 'libp2p' | 'bittorrent'
+  readonly name: 'libp2p' | 'bittorrent' | 'dht'
   readonly protocol: 'tcp' | 'udp'
   readonly port: number
 }
@@ -413,6 +413,8 @@ export interface TorrentEngine {
   ): Promise<TorrentReader>
   /** Adds peers to an active fetch of a whole torrent or a seed, which wakes for them; unknown infohash is a no-op. */
   addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void
+  /** Where a router lets others in by IPv4, which trackers and the DHT are told; null: it maps nothing. Before or after start. */
+  setOutside(endpoint: TorrentPeer | null): void
   /** Stops and forgets one torrent; files stay. */
   remove(infohash: Infohash): Promise<void>
   /** Of all that it has. While it starts again, what it had. */
@@ -433,6 +435,8 @@ export interface Discovery {
 export interface DiscoveryStats {
   /** Why it does not run, in words; null: it runs. */
   readonly off: string | null
+  /** UDP port where others ask us, of one that has its own; null while it does not run. */
+  readonly port: number | null
   /** Others that are known, where it has a table of them. */
   readonly nodes: number
   /** Unix ms when a torrent was announced there last; null: not yet. */

@@ -54,7 +54,7 @@ const knownNode = object({
   listed: yesNo,
 })
 
-const discovery = object({ off: textOrNull, nodes: whole, announcedAtMs: wholeOrNull })
+const discovery = object({ off: textOrNull, port: wholeOrNull, nodes: whole, announcedAtMs: wholeOrNull })
 const portReached = object({
   reachedBy: whole,
   reachedFromOutsideBy: whole,

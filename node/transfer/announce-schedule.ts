@@ -82,6 +82,11 @@ export class AnnounceSchedule {
     })
   }
 
+  /** What was told is not true any more: everything has its turn anew. */
+  again(nowMs: number): void {
+    for (const entry of this.#entries.values()) entry.dueMs = nowMs
+  }
+
   delete(infohash: Infohash): void {
     this.#entries.delete(infohash)
   }

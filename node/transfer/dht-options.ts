@@ -1,6 +1,6 @@
 /** What the DHT is told, and when it makes no sense. Pure. */
 import type { TorrentPeer } from '../ports.ts'
-import { isPrivateHost, mayBePublic } from './tracker.ts'
+import { isPrivateHost, mayBePublic } from './told-hosts.ts'
 
 export interface DhtOptions {
   /** UDP port; 0 = the system chooses, null = the number of the BitTorrent port. */

@@ -5,7 +5,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { EventEmitter } from 'node:events'
 import { isQuery, KRPC_BYTES_MAX, readKrpc, trimKrpc } from './krpc.ts'
-import { isPrivateHost } from './tracker.ts'
+import { isPrivateHost } from './told-hosts.ts'
 
 export interface DhtSocketOptions {
   readonly host: string

@@ -11,8 +11,8 @@ import { AnnounceSchedule } from './announce-schedule.ts'
 import { loadNodes, type SavedNodes, saveNodes } from './dht-nodes.ts'
 import { type DhtOptions, nodeOf } from './dht-options.ts'
 import { DhtSocket } from './dht-socket.ts'
+import { isPrivateHost, mayBePublic } from './told-hosts.ts'
 import { startError } from './torrent-errors.ts'
-import { isPrivateHost, mayBePublic } from './tracker.ts'
 import { type Announce, TrackerError } from './tracker-answer.ts'
 
 interface Surroundings {
@@ -134,7 +134,8 @@ export class Dht implements AnnouncePlace {
   }
 
   stats(): DiscoveryStats {
-    return { off: null, nodes: this.#client.nodes.count(), announcedAtMs: this.#announcedAtMs }
+    const nodes = this.#client.nodes.count()
+    return { off: null, port: this.port, nodes, announcedAtMs: this.#announcedAtMs }
   }
 
   async announce([one]: readonly Announce[], signal: AbortSignal): Promise<PlaceAnswer> {
@@ -148,7 +149,9 @@ export class Dht implements AnnouncePlace {
       this.#found.delete(one.infohash)
     }
     const taken = await until<number>(signal, LOOKUP_MS_MAX, (done) =>
-      this.#client.announce(infohash, one.port, (_, count = 0) => done(count)),
+      this.#client.announce(infohash, this.isPrivate ? one.port : one.outsidePort, (_, count = 0) =>
+        done(count),
+      ),
     )
     if (taken > 0) this.#announcedAtMs = Date.now()
     const peers = [...found.values()]

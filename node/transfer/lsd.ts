@@ -11,7 +11,7 @@ import { isLoopback } from '../net/addresses.ts'
 import type { DiscoveryStats, Log, TorrentPeer } from '../ports.ts'
 import type { AnnouncePlace, PlaceAnswer } from './announce-place.ts'
 import { AnnounceSchedule } from './announce-schedule.ts'
-import { isPrivateHost } from './tracker.ts'
+import { isPrivateHost } from './told-hosts.ts'
 import type { Announce } from './tracker-answer.ts'
 
 export interface LsdOptions {
@@ -82,7 +82,7 @@ export class Lsd implements AnnouncePlace {
   }
 
   stats(): DiscoveryStats {
-    return { off: null, nodes: 0, announcedAtMs: this.#announcedAtMs }
+    return { off: null, port: null, nodes: 0, announcedAtMs: this.#announcedAtMs }
   }
 
   async announce(announces: readonly Announce[], signal: AbortSignal): Promise<PlaceAnswer> {

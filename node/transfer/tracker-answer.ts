@@ -7,7 +7,10 @@ export interface Announce {
   readonly infohash: Infohash
   /** 40 hex digits. */
   readonly peerId: string
+  /** Where we listen; told to those inside our own network, and over IPv6. */
   readonly port: number
+  /** Where others get in over IPv4: `port`, unless a router maps another. */
+  readonly outsidePort: number
   readonly uploadedBytes: number
   readonly downloadedBytes: number
   /** 0 = we have all of it. */

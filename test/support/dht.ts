@@ -41,6 +41,7 @@ export const announce = (infohash: string, port: number, leftBytes = 0): Announc
   infohash: infohash as Infohash,
   peerId: 'ab'.repeat(20),
   port,
+  outsidePort: port,
   uploadedBytes: 0,
   downloadedBytes: 0,
   leftBytes,

@@ -8,6 +8,7 @@ const announce = (number: number): Announce => ({
   infohash: hash(number),
   peerId: 'ab'.repeat(20),
   port: 6_881,
+  outsidePort: 49_152,
   uploadedBytes: 0,
   downloadedBytes: 0,
   leftBytes: 0,
