@@ -398,7 +398,7 @@ export interface TorrentEngine {
     },
   ): Promise<{ info: Uint8Array; downloadedBytes: number }>
   /**
-   * Opens a torrent for reading parts of it, from the given peers only. The info dictionary is not asked for when `info` is given.
+   * Opens a torrent for reading parts of it, from the given peers and those that are added. The info dictionary is not asked for when `info` is given.
    * A read rejects with `silent` when no block came for `patienceMs` (default 30 s). Open until it is closed or removed.
    */
   open(
@@ -411,7 +411,7 @@ export interface TorrentEngine {
       signal?: AbortSignal
     },
   ): Promise<TorrentReader>
-  /** Adds peers to an active fetch of a whole torrent or a seed, which wakes for them; unknown infohash is a no-op. */
+  /** Adds peers to an active fetch of a whole torrent, to one that is read, or to a seed, which wakes for them; else a no-op. */
   addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void
   /** Where a router lets others in by IPv4, which trackers and the DHT are told; null: it maps nothing. Before or after start. */
   setOutside(endpoint: TorrentPeer | null): void

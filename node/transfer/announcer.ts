@@ -88,7 +88,7 @@ export class Announcer {
     const { schedule } = at
     const announces = turns.flatMap(({ infohash, isFirst }) => {
       const own = describe(infohash)
-      return own === null ? [] : [{ ...own, infohash, isFirst }]
+      return own === null ? [] : [{ ...own, infohash, event: isFirst ? ('started' as const) : null }]
     })
     if (announces.length === 0) return
     try {

@@ -2,7 +2,7 @@
 import { open } from 'node:fs/promises'
 import { isIPv4 } from 'node:net'
 import { writeFileAtomic } from '../files/durable.ts'
-import type { TorrentPeer } from '../ports.ts'
+import type { Log, TorrentPeer } from '../ports.ts'
 
 export interface SavedNodes {
   /** 40 hex digits. */
@@ -17,6 +17,16 @@ const FILE_BYTES_MAX = 16 * 1024
 export async function loadNodes(path: string): Promise<SavedNodes | null> {
   const bytes = await readBounded(path)
   return bytes === null ? null : parse(bytes)
+}
+
+/** As `loadNodes`, but whatever is wrong is only told: then the table begins anew. */
+export async function loadOrBegin(path: string, log: Log | undefined): Promise<SavedNodes | null> {
+  const saved = await loadNodes(path).catch((error: unknown) => {
+    log?.warn({ path, error: String(error) }, 'the nodes of the DHT could not be read')
+    return null
+  })
+  if (saved === null) log?.debug({ path }, 'no nodes of the DHT are known from before')
+  return saved
 }
 
 /** Rejects with the file system's error. */

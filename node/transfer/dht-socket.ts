@@ -4,7 +4,7 @@
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { EventEmitter } from 'node:events'
-import { isQuery, KRPC_BYTES_MAX, readKrpc, trimKrpc } from './krpc.ts'
+import { isQuery, KRPC_BYTES_MAX, readerQuery, readKrpc, trimKrpc } from './krpc.ts'
 import { isPrivateHost } from './told-hosts.ts'
 
 export interface DhtSocketOptions {
@@ -13,6 +13,8 @@ export interface DhtSocketOptions {
   readonly port: number
   /** Whether an IPv4 address may be sent to, and named to us. */
   readonly mayReach: (host: string) => boolean
+  /** Nobody is answered, and those who are asked are told so. */
+  readonly isReader: boolean
   /** Somebody asked us something; called a few times a second at most. */
   readonly onAsker: (node: { host: string; port: number }) => void
 }
@@ -79,8 +81,10 @@ export class DhtSocket extends EventEmitter {
       done(null)
       return
     }
-    if (isQuery(bytes)) this.#willAnswer(`${host}:${port}`)
-    this.#socket.send(trimKrpc(bytes), port, host, done)
+    const isAsking = isQuery(bytes)
+    if (isAsking) this.#willAnswer(`${host}:${port}`)
+    const isReading = isAsking && this.#options.isReader
+    this.#socket.send(isReading ? readerQuery(bytes) : trimKrpc(bytes), port, host, done)
   }
 
   close(): void {
@@ -108,6 +112,7 @@ export class DhtSocket extends EventEmitter {
 
   /** Counts a query against this second. */
   #mayAsk({ address, port }: RemoteInfo): boolean {
+    if (this.#options.isReader) return false
     const nowMs = performance.now()
     if (nowMs - this.#secondMs >= 1_000) {
       this.#secondMs = nowMs

@@ -5,14 +5,17 @@
 import { lookup } from 'node:dns/promises'
 import { isIPv4 } from 'node:net'
 import { Client, type DhtNode } from 'bittorrent-dht'
+import type { Infohash } from '../../protocol/ids.ts'
 import type { DiscoveryStats, Log, TorrentPeer } from '../ports.ts'
 import type { AnnouncePlace, PlaceAnswer } from './announce-place.ts'
 import { AnnounceSchedule } from './announce-schedule.ts'
-import { loadNodes, type SavedNodes, saveNodes } from './dht-nodes.ts'
+import { loadOrBegin, type SavedNodes, saveNodes } from './dht-nodes.ts'
 import { type DhtOptions, nodeOf } from './dht-options.ts'
 import { DhtSocket } from './dht-socket.ts'
+import { until } from './dht-wait.ts'
 import { isPrivateHost, mayBePublic } from './told-hosts.ts'
 import { startError } from './torrent-errors.ts'
+import { orAbort } from './torrent-transfer.ts'
 import { type Announce, TrackerError } from './tracker-answer.ts'
 
 interface Surroundings {
@@ -20,7 +23,14 @@ interface Surroundings {
   readonly host: string
   /** By which others reach us. */
   readonly announceHost: string
+  /** Others are asked and not answered, and told so (BEP 43): for who is there for a moment only. @default false */
+  readonly isReader?: boolean
   readonly log?: Log | undefined
+}
+
+interface Found {
+  readonly peers: Map<string, TorrentPeer>
+  readonly onPeer: (peer: TorrentPeer) => void
 }
 
 /** Programs forget a peer that was not announced for half an hour. */
@@ -56,9 +66,11 @@ export class Dht implements AnnouncePlace {
   /** Asked once, at start. */
   #remembered: readonly TorrentPeer[]
   /** Peers that look-ups under way found, by infohash. */
-  readonly #found = new Map<string, Map<string, TorrentPeer>>()
+  readonly #found = new Map<string, Found>()
   readonly #timer: NodeJS.Timeout
   readonly #stopping = new AbortController()
+  /** Somebody is in the table. */
+  readonly #entered = Promise.withResolvers<void>()
   #bootstraps = 0
   #bootstrapAtMs = 0
   #savedAtMs = performance.now()
@@ -69,7 +81,7 @@ export class Dht implements AnnouncePlace {
   /** Rejects with an Error of one plain sentence when the port is in use or forbidden. */
   static async start(options: DhtOptions & { readonly port: number }, around: Surroundings): Promise<Dht> {
     const { nodesPath } = options
-    const saved = nodesPath === null ? null : await load(nodesPath, around.log)
+    const saved = nodesPath === null ? null : await loadOrBegin(nodesPath, around.log)
     const bootstrap = options.bootstrap.map(nodeOf)
     const isPrivate = bootstrap.some(({ host }) => isPrivateHost(host))
     const isPublic = mayBePublic(around.announceHost)
@@ -80,6 +92,7 @@ export class Dht implements AnnouncePlace {
       port: options.port,
       mayReach: (address) => (isPrivateHost(address) ? isPrivate : isPublic),
       onAsker: (node) => dht?.meet(node),
+      isReader: around.isReader ?? false,
     }).catch((error: NodeJS.ErrnoException) => {
       throw startError(error, host, options.port, 'DHT')
     })
@@ -141,20 +154,13 @@ export class Dht implements AnnouncePlace {
   async announce([one]: readonly Announce[], signal: AbortSignal): Promise<PlaceAnswer> {
     if (one === undefined) throw new TrackerError('nothing to announce')
     const infohash = Buffer.from(one.infohash, 'hex')
-    const found = new Map<string, TorrentPeer>()
-    this.#found.set(one.infohash, found)
-    try {
-      if ((await this.#lookup(infohash, signal)) === 0) throw new TrackerError('no node of the DHT answers')
-    } finally {
-      this.#found.delete(one.infohash)
-    }
+    const peers = await this.find(one.infohash, signal)
     const taken = await until<number>(signal, LOOKUP_MS_MAX, (done) =>
       this.#client.announce(infohash, this.isPrivate ? one.port : one.outsidePort, (_, count = 0) =>
         done(count),
       ),
     )
     if (taken > 0) this.#announcedAtMs = Date.now()
-    const peers = [...found.values()]
     return {
       intervalMs: INTERVAL_MS,
       seeds: peers.length,
@@ -163,6 +169,28 @@ export class Dht implements AnnouncePlace {
       peers,
       isPoor: taken === 0 || (one.leftBytes > 0 && peers.length === 0),
     }
+  }
+
+  /** Resolves when somebody in the DHT answered. Rejects with the signal's reason. */
+  entered(signal: AbortSignal): Promise<void> {
+    return orAbort(this.#entered.promise, signal)
+  }
+
+  /** Who announced this torrent, each told as soon as it is found. Rejects with TrackerError, or with the signal's reason. */
+  async find(
+    infohash: Infohash,
+    signal: AbortSignal,
+    onPeer: (peer: TorrentPeer) => void = () => {},
+  ): Promise<TorrentPeer[]> {
+    const found: Found = { peers: new Map(), onPeer }
+    this.#found.set(infohash, found)
+    try {
+      if ((await this.#lookup(Buffer.from(infohash, 'hex'), signal)) === 0)
+        throw new TrackerError('no node of the DHT answers')
+    } finally {
+      this.#found.delete(infohash)
+    }
+    return [...found.peers.values()]
   }
 
   /** Somebody who may be a node. */
@@ -198,11 +226,15 @@ export class Dht implements AnnouncePlace {
 
   #note(peer: TorrentPeer, infohash: Buffer): void {
     const found = this.#found.get(infohash.toString('hex'))
-    if (found !== undefined && found.size < PEERS_MAX) found.set(`${peer.host}:${peer.port}`, peer)
+    const name = `${peer.host}:${peer.port}`
+    if (found === undefined || found.peers.size >= PEERS_MAX || found.peers.has(name)) return
+    found.peers.set(name, peer)
+    found.onPeer(peer)
   }
 
   /** The package took a node into its table. */
   #met({ id, host }: DhtNode): void {
+    this.#entered.resolve()
     // One machine with many ids could surround a torrent, or fill the table.
     const others = this.#client.nodes.toArray().filter((node) => node.host === host)
     if (others.length > 1 && !isPrivateHost(host)) this.#client.removeNode(id)
@@ -265,31 +297,4 @@ export class Dht implements AnnouncePlace {
       )
     return this.#saving
   }
-}
-
-async function load(path: string, log: Log | undefined): Promise<SavedNodes | null> {
-  const saved = await loadNodes(path).catch((error: unknown) => {
-    log?.warn({ path, error: String(error) }, 'the nodes of the DHT could not be read')
-    return null
-  })
-  if (saved === null) log?.debug({ path }, 'no nodes of the DHT are known from before')
-  return saved
-}
-
-/** What is given to `done`; rejects with the signal's reason, or with TrackerError after so long. */
-function until<T>(signal: AbortSignal, ms: number, begin: (done: (value: T) => void) => void): Promise<T> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason)
-    const end = (settle: () => void) => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', stop)
-      settle()
-    }
-    const stop = () => end(() => reject(signal.reason))
-    const late = () => end(() => reject(new TrackerError('the DHT does not come to an end')))
-    const timer = setTimeout(late, ms)
-    timer.unref()
-    signal.addEventListener('abort', stop, { once: true })
-    begin((value) => end(() => resolve(value)))
-  })
 }

@@ -53,7 +53,7 @@ export function readKrpc(bytes: Uint8Array, mayName: (host: string) => boolean):
 /** What the package sends, with no more nodes and peers than BEP 5 wants and one datagram holds. */
 export function trimKrpc(bytes: Uint8Array): Uint8Array {
   if (bytes.length <= NODES_MAX * NODE_BYTES) return bytes
-  const map = bdecode(bytes, { bytesMax: 1024 * 1024, itemsMax: 100_000, depthMax: 4 }) as BencodedMap
+  const map = sentMap(bytes)
   const r = map.get('r')
   if (!(r instanceof Map)) return bytes
   const short = new Map<string, Bencoded>(r)
@@ -63,10 +63,19 @@ export function trimKrpc(bytes: Uint8Array): Uint8Array {
   return bencode(new Map<string, Bencodable>([...map, ['r', short]]))
 }
 
+/** A query of one who answers none (BEP 43): others do not take it into their tables. */
+export function readerQuery(bytes: Uint8Array): Uint8Array {
+  return bencode(new Map<string, Bencodable>([...sentMap(bytes), ['ro', 1]]))
+}
+
 /** BEP 5: with `y` = `q`; the package writes keys in order. */
 export function isQuery(bytes: Uint8Array): boolean {
   return Buffer.from(bytes.subarray(-7)).toString('latin1') === '1:y1:qe'
 }
+
+/** What the package wrote. */
+const sentMap = (bytes: Uint8Array): BencodedMap =>
+  bdecode(bytes, { bytesMax: 1024 * 1024, itemsMax: 100_000, depthMax: 4 }) as BencodedMap
 
 function readQuery(map: BencodedMap, t: Uint8Array): Krpc | null {
   const a = map.get('a')

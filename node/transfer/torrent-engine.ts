@@ -187,7 +187,7 @@ export class WebTorrentEngine implements TorrentEngine {
   addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void {
     const others = peers.filter((peer) => !this.#isSelf(peer))
     const transfer = this.#transfers.get(infohash)
-    if (transfer?.taker === null) transfer.dialler.addPeers(others)
+    if (transfer?.taker?.isClosed !== true) transfer?.dialler.addPeers(others)
     if (transfer !== undefined || others.length === 0 || !this.#seeds.has(infohash)) return
     this.#seeds.wake(infohash).then(
       (seed) => seed.dialler.addPeers(others),

@@ -15,8 +15,8 @@ export interface Announce {
   readonly downloadedBytes: number
   /** 0 = we have all of it. */
   readonly leftBytes: number
-  /** The first one of this process. */
-  readonly isFirst: boolean
+  /** Of its first and its last one; null between them. */
+  readonly event: 'started' | 'stopped' | null
 }
 
 export interface TrackerAnswer {

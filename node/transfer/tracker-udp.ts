@@ -6,6 +6,7 @@ import { toldPort } from './told-hosts.ts'
 import { type Announce, PEERS_WANTED, peersOf, type TrackerAnswer, TrackerError } from './tracker-answer.ts'
 
 const PROTOCOL_ID = 0x41727101980n
+const EVENTS = { started: 2, stopped: 3 }
 const [CONNECT, ANNOUNCE, ERROR] = [0, 1, 3] as const
 /** Datagrams get lost: the first is sent again after so long, then after twice that. */
 const AGAIN_MS = 3_000
@@ -87,7 +88,7 @@ function announceRequest(connection: bigint, transaction: number, announce: Anno
   bytes.writeBigUInt64BE(BigInt(announce.downloadedBytes), 56)
   bytes.writeBigUInt64BE(BigInt(announce.leftBytes), 64)
   bytes.writeBigUInt64BE(BigInt(announce.uploadedBytes), 72)
-  bytes.writeUInt32BE(announce.isFirst ? 2 : 0, 80)
+  bytes.writeUInt32BE(announce.event === null ? 0 : EVENTS[announce.event], 80)
   // 84: our address, 0 = as the tracker sees it. 88: a key, that it may know us by after a change of address; we have none.
   bytes.writeInt32BE(PEERS_WANTED, 92)
   bytes.writeUInt16BE(port, 96)

@@ -56,7 +56,7 @@ function urlOf(url: string, announce: Announce): string {
     `downloaded=${announce.downloadedBytes}`,
     `left=${announce.leftBytes}`,
     `compact=1&numwant=${PEERS_WANTED}`,
-    ...(announce.isFirst ? ['event=started'] : []),
+    ...(announce.event === null ? [] : [`event=${announce.event}`]),
   ]
   return `${url}${url.includes('?') ? '&' : '?'}${fields.join('&')}`
 }

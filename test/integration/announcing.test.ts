@@ -57,7 +57,7 @@ const announce = (fields: Partial<Announce> = {}): Announce => ({
   uploadedBytes: 0,
   downloadedBytes: 0,
   leftBytes: 0,
-  isFirst: true,
+  event: 'started',
   ...fields,
 })
 const forever = new AbortController().signal
@@ -76,7 +76,7 @@ describe.each(['http', 'udp'] as const)('a tracker over %s', (by) => {
     expect(answer.peers).toContainEqual({ host: '127.0.0.1', port: 1_111 })
     const again = await announceTo(
       url,
-      announce({ peerId: 'aa'.repeat(20), port: 1_111, isFirst: false }),
+      announce({ peerId: 'aa'.repeat(20), port: 1_111, event: null }),
       forever,
     )
     expect(again.peers).toContainEqual({ host: '127.0.0.1', port: 2_222 })
@@ -97,7 +97,7 @@ describe.each(['http', 'udp'] as const)('a tracker over %s', (by) => {
       infohash: sample.infohash,
       peerId: 'cc'.repeat(20),
       leftBytes: 1,
-      isFirst: false,
+      event: null,
     })
     await expect.poll(async () => (await announceTo(url, asked, forever)).seeds, { timeout: 10_000 }).toBe(1)
     await b.fetch(sample.infohash, join(root, 'b'), { peers: [], accept: () => true })

@@ -45,7 +45,7 @@ export const announce = (infohash: string, port: number, leftBytes = 0): Announc
   uploadedBytes: 0,
   downloadedBytes: 0,
   leftBytes,
-  isFirst: true,
+  event: 'started',
 })
 
 /** A socket of a stranger, and what it is told. */

@@ -12,7 +12,7 @@ const announce = (number: number): Announce => ({
   uploadedBytes: 0,
   downloadedBytes: 0,
   leftBytes: 0,
-  isFirst: true,
+  event: 'started',
 })
 const text = (...lines: string[]) => Buffer.from(`${lines.join('\r\n')}\r\n\r\n\r\n`)
 const FIRST = 'BT-SEARCH * HTTP/1.1'
