@@ -428,6 +428,8 @@ export interface TorrentEngine {
 export interface Discovery {
   /** BitTorrent's mainline DHT (BEP 5). */
   readonly dht: DiscoveryStats
+  /** The same over IPv6 (BEP 32), a network of its own. */
+  readonly dht6: DiscoveryStats
   /** Local service discovery (BEP 14). */
   readonly lsd: DiscoveryStats
 }

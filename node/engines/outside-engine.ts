@@ -156,7 +156,7 @@ export class OutsideEngine implements TorrentEngine {
 
   async discovery(): Promise<Discovery> {
     const off = offStats(`${this.#options.client.name} announces what it seeds`)
-    return { dht: off, lsd: off }
+    return { dht: off, dht6: off, lsd: off }
   }
 
   async stats(): Promise<TorrentStats[]> {

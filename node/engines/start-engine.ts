@@ -56,7 +56,11 @@ function discovery(
   { trackers, dht, lsd }: BaseConfig,
   layout: Layout,
 ): Pick<WebTorrentEngineOptions, 'trackers' | 'dht' | 'lsd'> {
-  return { trackers, lsd, ...(dht === null ? {} : { dht: { ...dht, nodesPath: layout.dht } }) }
+  return {
+    trackers,
+    lsd,
+    ...(dht === null ? {} : { dht: { ...dht, nodesPath: layout.dht, nodes6Path: layout.dht6 } }),
+  }
 }
 
 /** No limit is an absent option. */

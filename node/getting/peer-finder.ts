@@ -3,6 +3,7 @@
  * names peers only to who says to be one: it is told so, although nobody can call us, and at the end that we are gone.
  */
 import { randomBytes } from 'node:crypto'
+import { networkInterfaces } from 'node:os'
 import type { Infohash } from '../../protocol/ids.ts'
 import type { TorrentPeer } from '../ports.ts'
 import { Dht } from '../transfer/dht.ts'
@@ -29,6 +30,8 @@ export interface Search {
 const NO_PORT = 9
 /** Of one search, whoever answers. */
 const SEARCH_MS_MAX = 60_000
+/** Until somebody of a table answered. */
+const ENTER_MS_MAX = 20_000
 /** All trackers together are told so long that we are gone. */
 const LEAVE_MS_MAX = 2_000
 
@@ -36,8 +39,8 @@ export class PeerFinder {
   readonly #options: PeerFinderOptions
   readonly #peerId = randomBytes(20).toString('hex')
   readonly #stopping = new AbortController()
-  /** Begun with the first search. */
-  #dht: Promise<Dht> | null = null
+  /** One a family of addresses, begun with the first search: each finds its way in by itself. */
+  #tables: readonly Promise<Dht>[] = []
   /** What trackers were told of, `url infohash`. */
   readonly #told = new Map<string, { readonly url: string; readonly infohash: Infohash }>()
 
@@ -72,8 +75,12 @@ export class PeerFinder {
     const asked = trackers.map((url) =>
       this.#askTracker(url, infohash, ending, take).catch(() => void silent.push(new URL(url).host)),
     )
-    if (bootstrap !== null)
-      asked.push(this.#askDht(bootstrap, infohash, ending, take).catch(() => void silent.unshift('the DHT')))
+    if (bootstrap !== null) {
+      const tables = this.#tablesFrom(bootstrap).map((dht) => askDht(dht, infohash, ending, take))
+      // Over IPv6 nobody may be there, which is no failure while others are.
+      asked.push(Promise.any(tables).catch(() => void silent.unshift('the DHT')))
+      await Promise.allSettled(tables)
+    }
     await Promise.all(asked)
     signal.throwIfAborted()
     return { peers: found.size, silent }
@@ -86,7 +93,8 @@ export class PeerFinder {
       announceTo(url, { ...this.#announce(infohash), event: 'stopped' }, signal),
     )
     await Promise.allSettled(leaving)
-    await this.#dht?.then((dht) => dht.stop()).catch(() => {}) // it said before that it did not start
+    const started = await Promise.allSettled(this.#tables)
+    await Promise.all(started.map((one) => (one.status === 'fulfilled' ? one.value.stop() : undefined)))
   }
 
   async #askTracker(url: string, infohash: Infohash, signal: AbortSignal, take: Take): Promise<void> {
@@ -95,20 +103,16 @@ export class PeerFinder {
     take(peers, isPrivateHost(new URL(url).hostname))
   }
 
-  async #askDht(
-    bootstrap: readonly string[],
-    infohash: Infohash,
-    signal: AbortSignal,
-    take: Take,
-  ): Promise<void> {
+  #tablesFrom(bootstrap: readonly string[]): readonly Promise<Dht>[] {
+    if (this.#tables.length > 0) return this.#tables
     const isPrivate = bootstrap.length > 0 && bootstrap.every((one) => isPrivateHost(nodeOf(one).host))
-    this.#dht ??= Dht.start(
-      { port: 0, bootstrap, nodesPath: null },
-      { host: '0.0.0.0', announceHost: isPrivate ? '127.0.0.1' : '0.0.0.0', isReader: true },
-    )
-    const dht = await this.#dht
-    await dht.entered(signal)
-    await dht.find(infohash, signal, (peer) => take([peer], dht.isPrivate))
+    const options = { port: 0, bootstrap, nodesPath: null }
+    const [announceHost, isReader] = [isPrivate ? '127.0.0.1' : '0.0.0.0', true]
+    this.#tables = [
+      Dht.start(options, { host: '0.0.0.0', announceHost, isReader }, ['ipv4']),
+      ...(hasIpv6(isPrivate) ? [Dht.start(options, { host: '::', announceHost, isReader }, ['ipv6'])] : []),
+    ]
+    return this.#tables
   }
 
   #announce(infohash: Infohash): Announce {
@@ -122,3 +126,20 @@ export class PeerFinder {
 }
 
 type Take = (peers: readonly TorrentPeer[], isPrivate: boolean) => void
+
+async function askDht(
+  starting: Promise<Dht>,
+  infohash: Infohash,
+  signal: AbortSignal,
+  take: Take,
+): Promise<void> {
+  const dht = await starting
+  await dht.entered(AbortSignal.any([signal, AbortSignal.timeout(ENTER_MS_MAX)]))
+  await dht.find(infohash, signal, (peer) => take([peer], dht.isPrivate))
+}
+
+/** This machine has an address that others of this kind could answer to. */
+function hasIpv6(isPrivate: boolean): boolean {
+  const addresses = Object.values(networkInterfaces()).flatMap((one) => one ?? [])
+  return addresses.some(({ family, address }) => family === 'IPv6' && isPrivateHost(address) === isPrivate)
+}

@@ -4,4 +4,8 @@ import type { Discovery, DiscoveryStats } from '../ports.ts'
 export const offStats = (off: string): DiscoveryStats => ({ off, port: null, nodes: 0, announcedAtMs: null })
 
 /** Of an engine that does not run. */
-export const NO_DISCOVERY: Discovery = { dht: offStats('not running'), lsd: offStats('not running') }
+export const NO_DISCOVERY: Discovery = {
+  dht: offStats('not running'),
+  dht6: offStats('not running'),
+  lsd: offStats('not running'),
+}
