@@ -70,6 +70,9 @@ export class MirrorProbes {
   /** When a shard was tried last at a mirror without an answer, so that the others have their turn before it. */
   readonly #tried = new Map<string, number>()
 
+  /** Rejects for ever once the store did. */
+  #saved = Promise.resolve()
+
   private constructor(options: MirrorProbesOptions, records: Records<readonly MirrorRow[]>) {
     this.#options = options
     this.#records = records
@@ -115,7 +118,10 @@ export class MirrorProbes {
       const asking = { mirror, shard, onRequest: () => requests++, signal }
       try {
         const lacks = await this.#firstLacking(files, asking)
-        await this.#settle(shard, mirror, lacks, files.length === shard.files.length)
+        const isAll = files.length === shard.files.length
+        // Mirrors answer side by side, and all rows of a shard are one value.
+        this.#saved = this.#saved.then(() => this.#save(shard, mirror, lacks, isAll))
+        await this.#saved
       } catch (error) {
         if (!(error instanceof OriginError)) throw error
         if (signal.aborted) return
@@ -187,7 +193,7 @@ export class MirrorProbes {
     }
   }
 
-  async #settle(shard: Shard, mirror: string, lacks: string, isAll: boolean): Promise<void> {
+  async #save(shard: Shard, mirror: string, lacks: string, isAll: boolean): Promise<void> {
     const { clock, log, mirrors } = this.#options
     const nowMs = clock.wallMs()
     const rows = this.#records.get(shard.key) ?? []

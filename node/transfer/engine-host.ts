@@ -64,6 +64,7 @@ const answers: Handlers<EngineCalls> = {
     await reader?.close()
   },
   addPeers: ({ infohash, peers }) => running().addPeers(infohash, peers),
+  setOutside: ({ endpoint }) => running().setOutside(endpoint),
   remove: ({ infohash }) => running().remove(infohash),
   stats: () => running().stats(),
   discovery: () => running().discovery(),

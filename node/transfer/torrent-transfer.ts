@@ -16,6 +16,8 @@ import { guardWire, Outgoing } from './wire-guard.ts'
 
 /** What asks the wires itself instead of leaving that to the engine's package. */
 export interface Taker {
+  /** Nobody is asked but the peers that were given with the order. */
+  readonly isClosed: boolean
   /** A peer that may be asked. */
   watch(wire: Wire): void
   /** After this nothing is asked for or written any more. */
@@ -39,7 +41,7 @@ export class Transfer {
   readonly infohash: Infohash
   readonly isFetch: boolean
   readonly dialler: Dialler
-  /** What takes a part from the given peers alone; null = the whole torrent, from whoever has it. */
+  /** What takes a part; null = the whole torrent. */
   readonly taker: Taker | null
   state: TorrentStats['state']
   sizeBytes = 0

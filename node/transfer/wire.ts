@@ -6,6 +6,17 @@ import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import type { CalledSocket } from './called-socket.ts'
 
+/** A limit that all connections share, one way. */
+export interface ThrottleGroup {
+  getEnabled(): boolean
+  /** Bytes a second; 0: nothing passes. */
+  getRate(): number
+  /** `stepBytes`: what one connection takes at a time. */
+  setRate(bytesPerSecond: number, stepBytes: number): void
+  /** `bucketSize`: what may pass at once after a silence, no less than a step. `setRate` makes it a second's worth. */
+  readonly bucket: { bucketSize: number }
+}
+
 export interface EngineTorrent extends EventEmitter {
   readonly numPeers: number
   readonly wires: readonly Wire[]
@@ -25,7 +36,7 @@ export interface EngineTorrent extends EventEmitter {
   /** Not public. */
   readonly client: {
     readonly maxConns: number
-    readonly throttleGroups: { readonly down: { getEnabled(): boolean } }
+    readonly throttleGroups: { readonly down: ThrottleGroup }
   }
   /** A connection that is not made yet. False when there is one to the same `id` already. */
   addPeer(connection: CalledSocket): boolean

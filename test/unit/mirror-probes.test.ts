@@ -24,7 +24,7 @@ const path = (index: number) => shard.files[index]?.path ?? ''
 const never = new AbortController().signal
 
 /** A mirror in memory, in time that only sleeping moves. */
-async function rig(store = createMemoryStore(), startMs = 1_000 * DAY) {
+async function rig(store = createMemoryStore(), startMs = 1_000 * DAY, mirrors = [MIRROR]) {
   const asked: { atMs: number; method: 'HEAD' | 'GET'; url: string }[] = []
   const state = {
     nowMs: startMs,
@@ -51,7 +51,7 @@ async function rig(store = createMemoryStore(), startMs = 1_000 * DAY) {
     },
   }
   const probes = await MirrorProbes.open({
-    mirrors: [MIRROR],
+    mirrors,
     origin,
     store,
     clock: { wallMs: () => state.nowMs, monotonicMs: () => state.nowMs },
@@ -83,6 +83,15 @@ describe('probing a mirror', () => {
     expect(asked[0]?.url).toBe('https://m.example/dumps/tenwiki/20260101/tenwiki-20260101-a')
     expect(probes.whole(shard)).toEqual([MIRROR])
     expect(probes.whole(other)).toEqual([])
+  })
+
+  it('remembers what each of several mirrors answered, though they answer at once', async () => {
+    const mirrors = [MIRROR, 'https://n.example/', 'https://o.example/']
+    const { probes, state, round, store } = await rig(createMemoryStore(), 1_000 * DAY, mirrors)
+    await round([shard, other])
+    expect([probes.whole(shard), probes.whole(other)]).toEqual([mirrors, mirrors])
+    const again = await rig(store, state.nowMs, mirrors)
+    expect([again.probes.whole(shard), again.probes.whole(other)]).toEqual([mirrors, mirrors])
   })
 
   it('asks one request at a time, two a second at most', async () => {

@@ -246,7 +246,7 @@ describe('what a volunteer reads of how peers are found', () => {
     describeLines({
       ...EMPTY,
       nowMs: 1_000_000,
-      bittorrent: { discovery: { dht, lsd: EMPTY.bittorrent.discovery.lsd } },
+      bittorrent: { discovery: { ...EMPTY.bittorrent.discovery, dht } },
       problems: [],
     } as unknown as NodeStatus).find((one) => one.startsWith('discovery'))
 
@@ -255,7 +255,9 @@ describe('what a volunteer reads of how peers are found', () => {
     [{ off: null, nodes: 0, announcedAtMs: null }, 'DHT nothing announced yet'],
     [{ off: 'turned off', nodes: 0, announcedAtMs: null }, 'DHT off: turned off'],
   ])('of %o', (dht, words) => {
-    expect(line(dht)).toBe(`discovery   ${words}; local network off: turned off`)
+    expect(line(dht)).toBe(
+      `discovery   ${words}; DHT over IPv6 off: turned off; local network off: turned off`,
+    )
   })
 })
 
@@ -263,7 +265,11 @@ const EMPTY = {
   ports: [],
   counts: {},
   bittorrent: {
-    discovery: { dht: { off: 'turned off' }, lsd: { off: 'turned off', nodes: 0, announcedAtMs: null } },
+    discovery: {
+      dht: { off: 'turned off' },
+      dht6: { off: 'turned off' },
+      lsd: { off: 'turned off', nodes: 0, announcedAtMs: null },
+    },
   },
   capacity: { bytesTotal: 0, bytesUsed: 0 },
   pace: { pausedBy: null, webLimitBytesPerSecond: null, quietHours: [], monthlyBudgetBytes: null },

@@ -37,15 +37,15 @@ describe("the status page's words", () => {
       federation: 'f'.repeat(64),
       parametersFingerprint: 'abcd',
       addresses: [],
-      bittorrent: { port: 6_881, engine: 'own 0.1.0', discovery: { dht, lsd } },
+      bittorrent: { port: 6_881, engine: 'own 0.1.0', discovery: { dht, dht6: lsd, lsd } },
       nowMs: 1_000_000,
     }
     expect(footWords(status)).toBe(
-      'Federation ffffffffffffffff… · parameters abcd · no address · BitTorrent port 6881, own 0.1.0 · DHT 142 nodes, announced 12 s ago · local network off: turned off',
+      'Federation ffffffffffffffff… · parameters abcd · no address · BitTorrent port 6881, own 0.1.0 · DHT 142 nodes, announced 12 s ago · DHT over IPv6 off: turned off · local network off: turned off',
     )
-    const fresh = { dht: { ...dht, announcedAtMs: null }, lsd: { ...lsd, off: null } }
+    const fresh = { dht: { ...dht, announcedAtMs: null }, dht6: lsd, lsd: { ...lsd, off: null } }
     expect(footWords({ ...status, bittorrent: { ...status.bittorrent, discovery: fresh } })).toContain(
-      'DHT 142 nodes, nothing announced yet · local network nothing announced yet',
+      'DHT 142 nodes, nothing announced yet · DHT over IPv6 off: turned off · local network nothing announced yet',
     )
   })
 

@@ -32,7 +32,7 @@ export function footWords(status: {
   readonly bittorrent: {
     readonly port: number
     readonly engine: string
-    readonly discovery: { readonly dht: Discovery; readonly lsd: Discovery }
+    readonly discovery: { readonly dht: Discovery; readonly dht6: Discovery; readonly lsd: Discovery }
   }
   readonly nowMs: number
 }): string

@@ -67,6 +67,7 @@ export function footWords({ federation, parametersFingerprint, addresses, bittor
     addresses.length === 0 ? 'no address' : addresses.join(' '),
     `BitTorrent port ${port}, ${engine}`,
     discoveryWords('DHT', discovery.dht, nowMs),
+    discoveryWords('DHT over IPv6', discovery.dht6, nowMs),
     discoveryWords('local network', discovery.lsd, nowMs),
   ].join(' · ')
 }

@@ -22,8 +22,13 @@ export class Child<Status> {
     this.#lines = createInterface(child.stdout ?? process.stdin)[Symbol.asyncIterator]()
   }
 
-  async say(line: string): Promise<unknown> {
+  say(line: string): Promise<unknown> {
     this.#child.stdin?.write(`${line}\n`)
+    return this.next()
+  }
+
+  /** What it says by itself. */
+  async next(): Promise<unknown> {
     const { value } = await this.#lines.next()
     return JSON.parse(String(value))
   }

@@ -32,9 +32,11 @@ await network.start()
 const reach = new Reach({
   network,
   endpoints: [],
+  dhtPort: null,
   announceHost: null,
   routers: map === 'map' ? [new NatPmpRouter({ gateway: defaultGateway })] : [],
   bittorrentHost: host,
+  onOutside: () => {},
   relay: true,
   clock: systemClock,
   sleep,
