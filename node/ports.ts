@@ -7,6 +7,7 @@
 import type { ListingEntry } from '../protocol/dump/listing.ts'
 import type { Infohash, NodeId } from '../protocol/ids.ts'
 import type { FullDigests, Shard } from '../protocol/shard/shard.ts'
+import type { InfoKind } from '../protocol/torrent/info.ts'
 import type { ByteRange } from '../protocol/torrent/spans.ts'
 import type { Finding } from './structure/finding.ts'
 
@@ -386,7 +387,8 @@ export interface TorrentEngine {
     },
   ): Promise<{ info: Uint8Array; downloadedBytes: number }>
   /**
-   * Opens a torrent for reading parts of it, from the given peers only. The info dictionary is not asked for when `info` is given.
+   * Opens a torrent for reading parts of it, from the given peers only. The info dictionary is not asked for when `info` is given,
+   * and kept to the bounds of its `kind` (default: a shard).
    * A read rejects with `silent` when no block came for `patienceMs` (default 30 s). Open until it is closed or removed.
    */
   open(
@@ -395,6 +397,7 @@ export interface TorrentEngine {
       peers: readonly TorrentPeer[]
       accept: (info: Uint8Array) => boolean | Promise<boolean>
       info?: Uint8Array
+      kind?: InfoKind
       patienceMs?: number
       signal?: AbortSignal
     },

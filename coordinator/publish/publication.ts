@@ -15,8 +15,14 @@ import {
 import { readRoot } from '../../protocol/manifest/root.ts'
 import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import type { FederationKeys } from '../federation/keys.ts'
-import { manifestJson, manifestShards, torrentTarget } from './manifest-json.ts'
-import type { MergedShard } from './merged-shard.ts'
+import {
+  bundleTarget,
+  manifestBundles,
+  manifestJson,
+  manifestShards,
+  torrentTarget,
+} from './manifest-json.ts'
+import type { MergedBundle, MergedShard } from './merged-shard.ts'
 import { encodeMinisignPublicKeyFile, signMinisign } from './minisign.ts'
 import { PublishError } from './publish-error.ts'
 import { METADATA_FOLDER, type Publication, type PublishFile, sha256Hex } from './publish-file.ts'
@@ -40,6 +46,7 @@ export interface PublicationOptions {
   readonly root: Uint8Array
   readonly keys: FederationKeys
   readonly shards: readonly MergedShard[]
+  readonly bundles?: readonly MergedBundle[]
   readonly previous: PublicationState | null
   readonly nowMs: number
   /** Where people will find the publication, with `/` at its end, for the feed; null when it has no address. */
@@ -55,23 +62,23 @@ export interface BuiltPublication {
 
 /** Unchanged input keeps every byte but timestamp.json's, and that too until half of its life is over. */
 export function buildPublication(options: PublicationOptions): BuiltPublication {
-  const { keys, previous, nowMs } = options
+  const { keys, previous, nowMs, bundles: merged = [] } = options
   const root = readRoot(options.root, verifyEd25519)
   if (options.publicUrl !== null && !/^https?:\/\/.+\/$/.test(options.publicUrl)) {
     throw new TypeError('publicUrl must be http(s) and end with a slash')
   }
-  for (const shard of options.shards) {
-    const infohash = decodeMetainfo(shard.torrent)?.infohash
-    if (infohash !== shard.infohash)
-      throw new TypeError(`the .torrent of ${shard.id} does not have its infohash`)
+  for (const one of [...options.shards, ...merged]) {
+    if (decodeMetainfo(one.torrent)?.infohash !== one.infohash)
+      throw new TypeError(`the .torrent of ${one.name} does not have its infohash`)
   }
 
   const shards = manifestShards(options.shards)
-  const manifestContent = sha256Hex(Buffer.from(JSON.stringify(shards)))
+  const bundles = manifestBundles(merged)
+  const manifestContent = sha256Hex(Buffer.from(JSON.stringify([shards, bundles])))
   const sameManifest = previous !== null && previous.manifestContent === manifestContent
   const sequence = sameManifest ? previous.sequence : Math.max((previous?.sequence ?? 0) + 1, nowMs)
   const issuedAtMs = sameManifest ? previous.issuedAtMs : nowMs
-  const manifest = manifestJson({ federation: root.federationId, sequence, issuedAtMs, shards })
+  const manifest = manifestJson({ federation: root.federationId, sequence, issuedAtMs, shards, bundles })
   if (manifest.length > MERGED_MANIFEST_BYTES_MAX) {
     throw new PublishError(
       'too-large',
@@ -79,7 +86,7 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
     )
   }
 
-  const items = feedItems(options.shards, options.publicUrl)
+  const items = feedItems(options.shards, merged, options.publicUrl)
   const feedContent = sha256Hex(Buffer.from(items))
   const sameFeed = previous !== null && previous.feedContent === feedContent
   // Readers stop at an equal lastBuildDate, which has whole seconds: a changed feed gets a later one.
@@ -91,7 +98,7 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
   const tuf = writeTufRepository({
     root: options.root,
     keys,
-    cycles: torrentsByCycle(options.shards),
+    cycles: torrentsByCycle(options.shards, merged),
     topTargets: [{ path: 'manifest.json', bytes: manifest, contentType: 'application/json' }],
     previous: previous?.tuf ?? null,
     nowMs,
@@ -151,16 +158,20 @@ function sumsOf(files: readonly PublishFile[]): Uint8Array {
 }
 
 /** The slow facts of each cycle (PROTOCOL 3); replica counts change hourly and stay out. */
-function torrentsByCycle(shards: readonly MergedShard[]): Map<Cycle, TufTarget[]> {
+function torrentsByCycle(
+  shards: readonly MergedShard[],
+  bundles: readonly MergedBundle[],
+): Map<Cycle, TufTarget[]> {
   const cycles = new Map<Cycle, TufTarget[]>()
-  for (const shard of shards) {
-    const cycle = cycleOf(parseShardId(shard.id).date)
+  const add = (cycle: Cycle, target: Omit<TufTarget, 'contentType'>) => {
     const targets = cycles.get(cycle) ?? []
     cycles.set(cycle, targets)
-    targets.push({
+    targets.push({ ...target, contentType: 'application/x-bittorrent' })
+  }
+  for (const shard of shards) {
+    add(cycleOf(parseShardId(shard.id).date), {
       path: torrentTarget(shard),
       bytes: shard.torrent,
-      contentType: 'application/x-bittorrent',
       custom: {
         infohash: shard.infohash,
         shard: `${shard.id}@${shard.digest}`,
@@ -168,6 +179,10 @@ function torrentsByCycle(shards: readonly MergedShard[]): Map<Cycle, TufTarget[]
         sizeBytes: shard.sizeBytes,
       },
     })
+  }
+  for (const bundle of bundles) {
+    const { name, cycle, infohash, sizeBytes, torrent } = bundle
+    add(cycle, { path: bundleTarget(bundle), bytes: torrent, custom: { infohash, bundle: name, sizeBytes } })
   }
   return cycles
 }

@@ -1,6 +1,6 @@
 /** ByteSource over one file of a torrent, read piece by piece from its peers: nothing is written to disk. */
 import type { Infohash } from '../../protocol/ids.ts'
-import { decodeInfo } from '../../protocol/torrent/info.ts'
+import { decodeInfo, type InfoKind } from '../../protocol/torrent/info.ts'
 import {
   READ_BYTES_MAX,
   type TorrentEngine,
@@ -17,6 +17,8 @@ export interface SwarmTorrent {
   /** Whether an info dictionary has the files that are expected. @default any is taken: the infohash names it */
   readonly accept?: (info: Uint8Array) => boolean
   readonly peers: readonly TorrentPeer[]
+  /** @default a shard */
+  readonly kind?: InfoKind
 }
 
 /** A torrent whose files are opened one by one; its connections are shared. */
@@ -36,20 +38,20 @@ export async function openSwarm(
   torrent: SwarmTorrent,
   options: { patienceMs?: number; signal?: AbortSignal } = {},
 ): Promise<SwarmReader> {
-  const { infohash, peers, accept = () => true } = torrent
+  const { infohash, peers, accept = () => true, kind = 'shard' } = torrent
   const known = torrent.info === null ? {} : { info: torrent.info }
   const late = AbortSignal.timeout(options.patienceMs ?? INFO_MS)
   const signal = options.signal === undefined ? late : AbortSignal.any([late, options.signal])
   let reader: TorrentReader
   try {
-    const opening = engine.open(infohash, { peers, accept, ...known, ...options })
+    const opening = engine.open(infohash, { peers, accept, kind, ...known, ...options })
     reader = await orLeft(opening, signal)
   } catch (error) {
     if (late.aborted)
       throw new SourceError('unreachable', 'no peer gave the list of files in time', { cause: error })
     throw asSourceError(error)
   }
-  const info = decodeInfo(reader.info)
+  const info = decodeInfo(reader.info, kind)
   if (info === null) throw new TypeError('the engine gives only info dictionaries that can be read')
   return {
     file(path) {

@@ -11,7 +11,7 @@ const tags = (xml: string, name: string) =>
 
 describe('feed', () => {
   it('gives each torrent a guid of its infohash and an enclosure with its exact length', () => {
-    const xml = feedItems([shard], URL_BASE)
+    const xml = feedItems([shard], [], URL_BASE)
     expect(tags(xml, 'guid')).toEqual([`urn:btih:${shard.infohash}`])
     expect(xml).toContain(
       `<enclosure url="https://example.org/a&amp;b/${torrentPath(shard)}" length="${shard.torrent.length}" type="application/x-bittorrent"/>`,
@@ -21,7 +21,7 @@ describe('feed', () => {
   })
 
   it('gives magnet links when the publication has no address', () => {
-    const xml = feedItems([shard], null)
+    const xml = feedItems([shard], [], null)
     expect(tags(xml, 'link')).toEqual([`magnet:?xt=urn:btih:${shard.infohash}&amp;dn=tenwiki`])
     expect(xml).not.toContain('<enclosure')
   })
@@ -30,7 +30,7 @@ describe('feed', () => {
     const many = Array.from({ length: 60 }, (_, i) =>
       testShard({ wiki: `w${i}wiki`, date: '20260101', acceptedAtMs: i }),
     )
-    const titles = tags(feedItems(many, null), 'title')
+    const titles = tags(feedItems(many, [], null), 'title')
     expect(titles).toHaveLength(50)
     expect(titles[0]).toBe('w59wiki 20260101 dumps')
   })

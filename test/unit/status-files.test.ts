@@ -252,6 +252,31 @@ describe('what a volunteer reads of how peers are found', () => {
   })
 })
 
+describe('the words for bundles', () => {
+  it('name what was made, and what a cycle waits for', () => {
+    const made = {
+      cycle: '2026-01',
+      name: 'wikiseed-2026-01',
+      infohash: 'a'.repeat(40),
+      shards: 18,
+      sizeBytes: 2_000,
+      detail: '',
+    }
+    const waiting = {
+      ...made,
+      cycle: '2026-02',
+      name: null,
+      infohash: null,
+      detail: 'waits for 3 of 18 shards',
+    }
+    const lines = describeLines({ ...EMPTY, bundles: [made, waiting], problems: [] } as unknown as NodeStatus)
+    expect(lines.filter((line) => line.startsWith('bundle'))).toEqual([
+      'bundle      wikiseed-2026-01, 18 dumps, 2.0 kB',
+      'bundle      2026-02, 18 dumps, 2.0 kB: waits for 3 of 18 shards',
+    ])
+  })
+})
+
 const EMPTY = {
   ports: [],
   counts: {},
@@ -263,6 +288,7 @@ const EMPTY = {
   traffic: { originBytes: 0, elsewhereBytes: 0, swarmDownBytes: 0, swarmUpBytes: 0 },
   catalog: { source: 'none', readAtMs: null, observed: 0 },
   fetches: [],
+  bundles: [],
   operator: '',
   nowMs: 0,
   startedAtMs: 0,
