@@ -30,8 +30,7 @@ export interface FileTorrent extends Pick<SwarmShard, 'infohash' | 'peers' | 'in
 
 export interface SwarmOptions {
   readonly engine: TorrentEngine
-  /** Of a shard; null: none holds it. */
-  readonly torrent: (shard: MergedManifestShard) => FileTorrent | null
+  readonly torrent: (shard: MergedManifestShard) => FileTorrent
   /** For people. @default the swarm */
   readonly name?: string
   /** A read fails after so long without a block. @default 30 s */
@@ -76,12 +75,11 @@ export function swarmSource({
     kind: 'swarm',
     name,
     offers: (shard) => {
-      const swarm = of(shard)
-      return swarm !== null && !silent.has(swarm.infohash) && swarm.peers.length > 0
+      const { infohash, peers } = of(shard)
+      return !silent.has(infohash) && peers.length > 0
     },
     async fetch(shard, file, path, { before, onBytes, signal }) {
       const swarm = of(shard)
-      if (swarm === null) throw new GetError('no torrent holds it')
       const inTorrent = `${swarm.folder ?? ''}${file.path}`
       try {
         const { reader, info, indexes } = await opened(swarm, signal)

@@ -16,6 +16,7 @@ import {
   cycleOfBundle,
 } from '../../protocol/torrent/bundle.ts'
 import { decodeInfo, encodeInfo, infohashOf, torrentFiles, totalBytes } from '../../protocol/torrent/info.ts'
+import { decodeMetainfo, encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import { pieceCount } from '../../protocol/torrent/piece-length.ts'
 import { runShard } from '../support/shards.ts'
 
@@ -168,6 +169,7 @@ describe('the info dictionary of a bundle', () => {
     expect(decodeInfo(of(2_004))).toBeNull()
     expect(decodeInfo(of(BUNDLE_FILES_MAX), 'bundle')?.files).toHaveLength(BUNDLE_FILES_MAX)
     expect(() => of(BUNDLE_FILES_MAX + 1)).toThrow(RangeError)
+    expect(decodeMetainfo(encodeMetainfo({ info: of(BUNDLE_FILES_MAX) }))).not.toBeNull()
   })
 
   it('is the one of the golden vectors', () => {
