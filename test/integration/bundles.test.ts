@@ -5,13 +5,19 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { BundleLoop } from '../../coordinator/bundle-loop.ts'
 import type { MadeBundle } from '../../coordinator/bundle-records.ts'
+import { OutsideEngine } from '../../node/engines/outside-engine.ts'
+import { QBittorrent } from '../../node/engines/qbittorrent.ts'
+import { Transmission } from '../../node/engines/transmission.ts'
 import type { ShardKey } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { bundleFiles, cycleBundles } from '../../protocol/torrent/bundle.ts'
 import { decodeInfo } from '../../protocol/torrent/info.ts'
 import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
+import { silentLog } from '../conformance/silent-log.ts'
+import { missingProgram } from '../demo/support.ts'
 import { withLeecher } from '../support/bundle-leecher.ts'
 import { type BundleRig, type BundleRigOptions, bundleRig } from '../support/bundle-rig.ts'
+import { PROGRAMS, startQBittorrent, startTransmission } from '../support/seed-programs.ts'
 
 const RUNS = ['aawiki/20260101', 'htwiki/20260101', 'mgwiki/20260101']
 const NEVER = new AbortController().signal
@@ -38,6 +44,17 @@ async function change(path: string): Promise<void> {
   bytes[7] = (bytes[7] ?? 0) ^ 1
   await writeFile(path, bytes)
 }
+
+/** Every byte of the bundle, from who listens on this port. */
+const expectGiven = ({ layout }: BundleRig, port: number, { infohash }: MadeBundle) =>
+  withLeecher(port, infohash, async ({ info, read }) => {
+    const files = decodeInfo(info, 'bundle')?.files ?? []
+    expect(files.length).toBeGreaterThan(0)
+    for (const [index, file] of files.entries()) {
+      const ours = await readFile(join(layout.mirror, file.path))
+      if (ours.length > 0) expect(ours.equals(await read(index, 0, file.sizeBytes)), file.path).toBe(true)
+    }
+  })
 
 const stateOf = async ({ engine }: BundleRig, { infohash }: MadeBundle) =>
   (await engine.stats()).find((one) => one.infohash === infohash)?.state ?? 'none'
@@ -78,12 +95,7 @@ describe('the bundle of a cycle', () => {
   it('is seeded from the files of the mirror, byte for byte', async () => {
     const now = await start()
     const bundle = await only(now.loop)
-    await withLeecher(now.engine.port, bundle.infohash, async ({ info, read }) => {
-      for (const [index, file] of (decodeInfo(info, 'bundle')?.files ?? []).entries()) {
-        const ours = await readFile(join(now.layout.mirror, file.path))
-        if (ours.length > 0) expect(ours.equals(await read(index, 0, file.sizeBytes)), file.path).toBe(true)
-      }
-    })
+    await expectGiven(now, now.engine.port, bundle)
   })
 
   it('is not read again after a restart, and seeded at once', async () => {
@@ -145,6 +157,42 @@ describe('the bundle of a cycle', () => {
     expect([await stateOf(now, before), await stateOf(now, after)]).toEqual(['none', 'seeding'])
     expect(existsSync(join(now.layout.torrents, `${before.infohash}.torrent`))).toBe(false)
   })
+})
+
+describe.each([
+  ['qbittorrent', startQBittorrent, QBittorrent],
+  ['transmission', startTransmission, Transmission],
+] as const)('a bundle of a coordinator whose seeds %s gives', (kind, startProgram, Client) => {
+  const itRuns = missingProgram(PROGRAMS[kind]) === null ? it : it.skip
+
+  itRuns(
+    'is seeded there from the link, and taken out while a shard is repaired',
+    async () => {
+      const program = await startProgram()
+      try {
+        const client = new Client({ url: program.url, user: null, password: null })
+        const now = await start(RUNS, {
+          outside: (own, from) =>
+            new OutsideEngine({ own, client, folders: { from, to: from }, log: silentLog }),
+        })
+        const bundle = await only(now.loop)
+        await expect
+          .poll(async () => (await client.find(bundle.infohash))?.state, { timeout: 30_000 })
+          .toBe('seeding')
+        await expectGiven(now, program.port, bundle)
+        const copy = now.own.get(bundle.shards[1] as ShardKey)
+        if (copy === undefined) throw new Error('not held')
+        copy.state = 'claimed'
+        await now.loop.seed()
+        expect(await client.find(bundle.infohash)).toBeNull()
+      } finally {
+        await rig?.close()
+        rig = null
+        await program.stop()
+      }
+    },
+    90_000,
+  )
 })
 
 describe('a bundle with a damaged shard', () => {

@@ -47,17 +47,16 @@ export interface BundleRig {
 
 export interface BundleRigOptions {
   readonly quietMs?: number
-  /** @default the engine in a process of its own */
-  readonly engine?: (log: typeof silentLog) => TorrentEngine
-  readonly onRead?: () => Promise<void>
+  /** What seeds instead of our own engine, given that and the data folder. */
+  readonly outside?: (own: TorrentEngine, dataDir: string) => TorrentEngine
 }
 
 export async function bundleRig(runs: readonly string[], options: BundleRigOptions = {}): Promise<BundleRig> {
   const root = await mkdtemp(join(tmpdir(), 'wikiseed-bundles-'))
   const layout = layoutOf(root)
   await mkdir(layout.torrents, { recursive: true })
-  const engine =
-    options.engine?.(silentLog) ?? new EngineProcess({ host: '127.0.0.1', port: 0, log: silentLog })
+  const ours = new EngineProcess({ host: '127.0.0.1', port: 0, log: silentLog })
+  const engine = options.outside?.(ours, root) ?? ours
   await engine.start()
   const hasher = new WorkerHasher({ teamsMax: 1 })
   const store: Store = createMemoryStore()
@@ -93,7 +92,6 @@ export async function bundleRig(runs: readonly string[], options: BundleRigOptio
   let readBytes = 0
   const pace: Pace = async (count) => {
     readBytes += count
-    await options.onRead?.()
   }
   const parts: BundleLoopParts = {
     state,
