@@ -16,7 +16,7 @@ import { type CycleBundle, cycleBundles, isBundled } from '../protocol/torrent/b
 import { infohashOf } from '../protocol/torrent/info.ts'
 import { encodeMetainfo } from '../protocol/torrent/metainfo.ts'
 import { forgetBundle, keepBundle, loadBundles, type MadeBundle } from './bundle-records.ts'
-import { BundleSeeds, type BundleSeedsParts } from './bundle-seeds.ts'
+import { BundleSeeds, type BundleSeedsParts, isSystemError } from './bundle-seeds.ts'
 
 export interface BundleLoopParts extends BundleSeedsParts {
   readonly state: Pick<CoreState, 'own' | 'named'>
@@ -174,10 +174,11 @@ export class BundleLoop {
       return { name, cycle, infohash, sizeBytes, shards, madeAtMs: clock.wallMs() }
     } catch (error) {
       if (signal.aborted) return null
-      if (!(error instanceof BundleError)) throw error
+      const isShard = error instanceof BundleError
+      if (!isShard && !isSystemError(error)) throw error
       log.warn({ bundle: name, error: error.message }, 'a bundle could not be made')
       // Reads it whole, and has it repaired when it is damaged; until then the cycle waits for it.
-      if (this.#seeds.held(error.shard.key) !== null) await copies.check(error.shard)
+      if (isShard && this.#seeds.held(error.shard.key) !== null) await copies.check(error.shard)
       return null
     }
   }

@@ -170,6 +170,7 @@ export class BundleSeeds {
   }
 }
 
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+/** Of files: no room, no right, not there. */
+export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'code' in error && typeof error.code === 'string'
 }
