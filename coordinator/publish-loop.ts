@@ -78,8 +78,17 @@ export class PublishLoop {
   ): Promise<boolean> {
     const { root, keys, store, clock, log, publicUrl, places } = this.#options
     const content = JSON.stringify([
-      shards.map((one) => [one.id, one.digest, one.infohash, one.replicas, one.archive, one.peers]),
-      bundles.map((one) => [one.name, one.infohash, one.peers]),
+      shards.map((one) => [
+        one.id,
+        one.digest,
+        one.infohash,
+        one.replicas,
+        one.archive,
+        one.peers,
+        one.trackers,
+        one.webSeeds,
+      ]),
+      bundles.map((one) => [one.name, one.infohash, one.peers, one.trackers]),
     ])
     const nowMs = clock.wallMs()
     const fresh = this.#done?.content === content && nowMs - this.#done.atMs < RENEW_MS

@@ -144,6 +144,7 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     documents,
     log,
     coordinators: new Set(root.coordinators.map((one) => one.nodeId)),
+    known: (key) => state.own.get(key)?.shard ?? state.shards.get(key),
     changed: (known) => dispatch({ kind: 'catalogs', ...known }),
   })
   const receiptStore = await ReceiptStore.open(store, log)
@@ -241,12 +242,14 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   const reach = new Reach({
     network,
     endpoints: base.endpoints,
+    dhtPort: base.dhtPort,
     announceHost: base.config.announceHost,
     routers: base.config.mapPorts
       ? [new NatPmpRouter({ gateway: defaultGateway }), new UpnpRouter({ random: Math.random })]
       : [],
     relay: base.config.relay,
     bittorrentHost: base.config.bittorrent.host,
+    onOutside: (endpoint) => engine.setOutside(endpoint),
     clock,
     sleep,
     random: Math.random,

@@ -52,7 +52,7 @@ export function manifestShards(shards: readonly MergedShard[]): MergedManifestSh
           ? null
           : { item: shard.archive.item, verifiedAt: new Date(shard.archive.verifiedAtMs).toISOString() },
       torrent: torrentPath(shard),
-      magnet: magnetLink({ infohash: shard.infohash, name: shard.name, peers: peers.map(peerText) }),
+      magnet: magnetLink({ ...shard, peers: peers.map(peerText) }),
       ...(peers.length === 0 ? {} : { peers }),
     }
   })
@@ -62,7 +62,7 @@ export function manifestBundles(bundles: readonly MergedBundle[]): MergedManifes
   return [...bundles]
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .map((bundle) => {
-      const { name, cycle, infohash, sizeBytes, shards } = bundle
+      const { name, cycle, infohash, sizeBytes, shards, trackers } = bundle
       const peers = peersOf(bundle)
       return {
         name,
@@ -71,7 +71,7 @@ export function manifestBundles(bundles: readonly MergedBundle[]): MergedManifes
         sizeBytes,
         shards,
         torrent: bundlePath(bundle),
-        magnet: magnetLink({ infohash, name, peers: peers.map(peerText) }),
+        magnet: magnetLink({ infohash, name, trackers, peers: peers.map(peerText) }),
         ...(peers.length === 0 ? {} : { peers }),
       }
     })

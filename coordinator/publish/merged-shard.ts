@@ -20,8 +20,11 @@ export interface MergedShard {
   readonly sizeBytes: number
   /** Every file of the torrent, the three metadata files included, in torrent order. */
   readonly files: readonly MergedFile[]
-  /** The whole .torrent file. */
+  /** The .torrent file; once published it has the lists of `trackers` and `webSeeds`, and they alone, around the info dictionary. */
   readonly torrent: Uint8Array
+  /** See TorrentLists; in the .torrent and the magnet link. */
+  readonly trackers: readonly string[]
+  readonly webSeeds: readonly string[]
   /** Audited replicas. */
   readonly replicas: number
   /** Where BitTorrent clients find it, in any order; at most ENDPOINTS_MAX are told. */
@@ -40,6 +43,9 @@ export interface MergedBundle {
   readonly sizeBytes: number
   /** In torrent order. */
   readonly shards: readonly ShardKey[]
+  /** See TorrentLists. No server lays files out below a bundle's name, so there are no web seeds yet. */
+  readonly trackers: readonly string[]
+  readonly webSeeds: readonly string[]
   readonly torrent: Uint8Array
   readonly peers: readonly Endpoint[]
   readonly madeAtMs: number

@@ -13,7 +13,6 @@ import {
   signedComment,
 } from '../../protocol/manifest/merged-manifest.ts'
 import { readRoot } from '../../protocol/manifest/root.ts'
-import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import type { FederationKeys } from '../federation/keys.ts'
 import {
   bundleTarget,
@@ -28,6 +27,7 @@ import { PublishError } from './publish-error.ts'
 import { METADATA_FOLDER, type Publication, type PublishFile, sha256Hex } from './publish-file.ts'
 import { feedItems, feedXml } from './rss.ts'
 import { sha256sums } from './sha256sums.ts'
+import { withLists } from './torrent-lists.ts'
 import { type TufState, type TufTarget, writeTufRepository } from './tuf-repository.ts'
 
 /** Plain data, to be stored as JSON. */
@@ -62,18 +62,15 @@ export interface BuiltPublication {
 
 /** Unchanged input keeps every byte but timestamp.json's, and that too until half of its life is over. */
 export function buildPublication(options: PublicationOptions): BuiltPublication {
-  const { keys, previous, nowMs, bundles: merged = [] } = options
+  const { keys, previous, nowMs } = options
   const root = readRoot(options.root, verifyEd25519)
   if (options.publicUrl !== null && !/^https?:\/\/.+\/$/.test(options.publicUrl)) {
     throw new TypeError('publicUrl must be http(s) and end with a slash')
   }
-  for (const one of [...options.shards, ...merged]) {
-    if (decodeMetainfo(one.torrent)?.infohash !== one.infohash)
-      throw new TypeError(`the .torrent of ${one.name} does not have its infohash`)
-  }
-
-  const shards = manifestShards(options.shards)
-  const bundles = manifestBundles(merged)
+  const merged = options.shards.map(published)
+  const mergedBundles = (options.bundles ?? []).map(published)
+  const shards = manifestShards(merged)
+  const bundles = manifestBundles(mergedBundles)
   const manifestContent = sha256Hex(Buffer.from(JSON.stringify([shards, bundles])))
   const sameManifest = previous !== null && previous.manifestContent === manifestContent
   const sequence = sameManifest ? previous.sequence : Math.max((previous?.sequence ?? 0) + 1, nowMs)
@@ -86,7 +83,7 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
     )
   }
 
-  const items = feedItems(options.shards, merged, options.publicUrl)
+  const items = feedItems(merged, mergedBundles, options.publicUrl)
   const feedContent = sha256Hex(Buffer.from(items))
   const sameFeed = previous !== null && previous.feedContent === feedContent
   // Readers stop at an equal lastBuildDate, which has whole seconds: a changed feed gets a later one.
@@ -98,13 +95,13 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
   const tuf = writeTufRepository({
     root: options.root,
     keys,
-    cycles: torrentsByCycle(options.shards, merged),
+    cycles: torrentsByCycle(merged, mergedBundles),
     topTargets: [{ path: 'manifest.json', bytes: manifest, contentType: 'application/json' }],
     previous: previous?.tuf ?? null,
     nowMs,
   })
 
-  const sums = sha256sums(options.shards)
+  const sums = sha256sums(merged)
   const signed = (path: string, bytes: Uint8Array, contentType: string): PublishFile[] => {
     const trustedComment = signedComment(root.federationId, path, sequence)
     const signature = signMinisign(bytes, keys.minisign, { trustedComment })
@@ -134,6 +131,13 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
     files: new Map(ordered.map((file) => [file.path, file])),
     state: { sequence, issuedAtMs, manifestContent, lastBuildAtMs, feedContent, tuf: tuf.state },
   }
+}
+
+/** With its .torrent as it is published. */
+function published<T extends MergedShard | MergedBundle>(one: T): T {
+  const torrent = withLists(one.torrent, one.infohash, one)
+  if (torrent === null) throw new TypeError(`the .torrent of ${one.name} does not have its infohash`)
+  return { ...one, torrent }
 }
 
 const METALINK_FOLDER = 'metalink'

@@ -41,6 +41,8 @@ interface Item {
   readonly title: string
   readonly name: string
   readonly infohash: Infohash
+  readonly trackers: readonly string[]
+  readonly webSeeds: readonly string[]
   readonly torrent: Uint8Array
   /** Of the .torrent in the publication. */
   readonly path: () => string
@@ -68,8 +70,11 @@ export function feedTitle(shard: Pick<MergedShard, 'id'>): string {
   return `${wiki} ${date} ${dataset}${part > 0 ? ` part ${part}` : ''}`
 }
 
-function itemXml({ title, name, infohash, torrent, path, atMs }: Item, publicUrl: string | null): string {
-  const magnet = magnetLink({ infohash, name })
+function itemXml(
+  { title, name, infohash, trackers, webSeeds, torrent, path, atMs }: Item,
+  publicUrl: string | null,
+): string {
+  const magnet = magnetLink({ infohash, name, trackers, webSeeds })
   // A link that starts with `magnet:` becomes the torrent; beside an enclosure the link is a page.
   const where =
     publicUrl === null

@@ -6,14 +6,14 @@ import { fileNameOf } from '../../protocol/shard/paths.ts'
 import { decodeInfo, type Info, infohashOf } from '../../protocol/torrent/info.ts'
 import type { FileSource } from '../getting/file-source.ts'
 import { type GetProgress, type GotFile, getFiles, type WantedFile } from '../getting/get-files.ts'
-import { swarmSource } from '../getting/swarm-file.ts'
-import type { TorrentEngine } from '../ports.ts'
+import { type SwarmSourceOptions, swarmSource } from '../getting/swarm-file.ts'
 import { isMetadata } from '../publication/paths.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { list, orNull, type Settings, text, type Values, webAddress } from '../settings.ts'
 import { WorkerHasher } from '../transfer/hasher.ts'
 import { VERSION } from '../version.ts'
 import type { Terminal } from './command.ts'
+import { openFinding } from './finding.ts'
 import { type Opened, PUBLICATION_SETTINGS, rawInfoOf, startFetcher, swarmShard } from './from-publication.ts'
 import { Progress } from './progress.ts'
 import { UserError } from './user-error.ts'
@@ -73,12 +73,14 @@ export async function getWanted(
   try {
     const engine = await startFetcher()
     closing.push(() => engine.stop())
+    const finding = openFinding(values, publication.manifest, (line) => progress.say(line))
+    closing.push(async () => finding?.close())
     const hasher = new WorkerHasher()
     closing.push(() => hasher.close())
-    const patienceMs = values.patience
+    const options = { engine, patienceMs: values.patience, findPeers: finding?.find }
     const sources: FileSource[] = [
-      ...(bundle === null ? [] : [bundleSource(publication, bundle, engine, patienceMs)]),
-      swarmSource({ engine, torrent: (shard) => swarmShard(publication, shard), patienceMs }),
+      ...(bundle === null ? [] : [bundleSource(publication, bundle, options)]),
+      swarmSource({ ...options, torrent: (shard) => swarmShard(publication, shard) }),
       ...(await httpSources(publication, values, wanted)),
     ]
     for (const source of sources) closing.push(() => source.close())
@@ -103,17 +105,15 @@ export async function getWanted(
 function bundleSource(
   publication: Opened,
   bundle: MergedManifestBundle,
-  engine: TorrentEngine,
-  patienceMs: number,
+  options: Omit<SwarmSourceOptions, 'torrent'>,
 ): FileSource {
   const { infohash } = bundle
   const peers = publication.bundlePeers(bundle)
   const info = () => rawInfoOf(publication, bundle)
   return swarmSource({
-    engine,
+    ...options,
     torrent: (shard) => ({ infohash, peers, info, kind: 'bundle', folder: `${shard.name}/` }),
     name: 'the bundle',
-    patienceMs,
   })
 }
 

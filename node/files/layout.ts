@@ -12,6 +12,8 @@ export interface Layout {
   readonly bundles: string
   /** The nodes of the BitTorrent DHT that answered last. */
   readonly dht: string
+  /** The same over IPv6. */
+  readonly dht6: string
   /** The level database. */
   readonly store: string
   readonly log: string
@@ -26,6 +28,7 @@ export function layoutOf(root: string): Layout {
     torrents: join(base, 'torrents'),
     bundles: join(base, 'bundles'),
     dht: join(base, 'dht.json'),
+    dht6: join(base, 'dht6.json'),
     store: join(base, 'store'),
     log: join(base, 'log'),
   }

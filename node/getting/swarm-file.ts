@@ -11,7 +11,7 @@ import { metaPath } from '../origin/partial-file.ts'
 import type { TorrentEngine } from '../ports.ts'
 import { type ByteSource, SourceError } from '../reading/byte-source.ts'
 import type { SwarmShard } from '../reading/swarm-run.ts'
-import { openSwarm, type SwarmReader } from '../reading/swarm-source.ts'
+import { openSwarm, type SwarmOptions, type SwarmReader } from '../reading/swarm-source.ts'
 import { PieceFiles } from '../transfer/piece-files.ts'
 import { type FileSource, GetError } from './file-source.ts'
 
@@ -28,13 +28,11 @@ export interface FileTorrent extends Pick<SwarmShard, 'infohash' | 'peers' | 'in
   readonly folder?: string
 }
 
-export interface SwarmOptions {
+export interface SwarmSourceOptions extends SwarmOptions {
   readonly engine: TorrentEngine
   readonly torrent: (shard: MergedManifestShard) => FileTorrent
   /** For people. @default the swarm */
   readonly name?: string
-  /** A read fails after so long without a block. @default 30 s */
-  readonly patienceMs?: number
 }
 
 interface OpenTorrent {
@@ -49,7 +47,7 @@ export function swarmSource({
   torrent: of,
   name = 'the swarm',
   ...options
-}: SwarmOptions): FileSource {
+}: SwarmSourceOptions): FileSource {
   const readers = new Map<Infohash, Promise<OpenTorrent>>()
   /** Torrents that nobody gave: they are not waited for with every file. */
   const silent = new Set<Infohash>()
@@ -76,7 +74,7 @@ export function swarmSource({
     name,
     offers: (shard) => {
       const { infohash, peers } = of(shard)
-      return !silent.has(infohash) && peers.length > 0
+      return !silent.has(infohash) && (options.findPeers !== undefined || peers.length > 0)
     },
     async fetch(shard, file, path, { before, onBytes, signal }) {
       const swarm = of(shard)

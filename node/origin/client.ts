@@ -1,5 +1,8 @@
-/** HttpClient on undici; the only file that names it. No retry, no redirect, no limit: those are decorators. */
-import { Agent, request as send } from 'undici'
+/**
+ * HttpClient on undici; the only file that names it. No retry, no redirect, no limit: those are decorators. The package is loaded with
+ * the first request: it takes 12 MiB, and a node that only holds asks for nothing.
+ */
+import type { Dispatcher, request } from 'undici'
 import { OriginError } from '../ports.ts'
 import type { HttpClient, HttpResponse } from './http-client.ts'
 import { received } from './received.ts'
@@ -20,20 +23,20 @@ const HEADER_LENGTH_MAX = 1_000
 /** A rest this small is read to its end, so that the connection can be used again. */
 const DRAIN_BYTES_MAX = 16 * 1024
 
-type Answer = Awaited<ReturnType<typeof send>>
+type Answer = Dispatcher.ResponseData
+
+interface Sender {
+  readonly agent: Dispatcher
+  readonly send: typeof request
+}
 
 export function createClient(options: ClientOptions): HttpClient {
-  const agent = new Agent({
-    connections: options.connectionsMax,
-    pipelining: 1,
-    allowH2: false,
-    connect: { timeout: options.requestTimeoutMs },
-    headersTimeout: options.requestTimeoutMs,
-    bodyTimeout: options.bodyTimeoutMs,
-  })
+  let sender: Promise<Sender> | null = null
   return {
     async get(url, request, use) {
       const signal = request.signal
+      sender ??= load(options)
+      const { agent, send } = await sender
       const answer = await send(url, {
         dispatcher: agent,
         method: request.method ?? 'GET',
@@ -49,8 +52,21 @@ export function createClient(options: ClientOptions): HttpClient {
         await letGo(answer, request.method === 'HEAD', options.requestTimeoutMs)
       }
     },
-    close: () => agent.destroy(),
+    close: async () => (await sender)?.agent.destroy(),
   }
+}
+
+async function load(options: ClientOptions): Promise<Sender> {
+  const { Agent, request: send } = await import('undici')
+  const agent = new Agent({
+    connections: options.connectionsMax,
+    pipelining: 1,
+    allowH2: false,
+    connect: { timeout: options.requestTimeoutMs },
+    headersTimeout: options.requestTimeoutMs,
+    bodyTimeout: options.bodyTimeoutMs,
+  })
+  return { agent, send }
 }
 
 function responseOf(

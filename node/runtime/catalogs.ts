@@ -41,6 +41,7 @@ export class CatalogExchange {
   readonly #documents: Documents
   readonly #log: Log
   readonly #coordinators: ReadonlySet<NodeId>
+  readonly #known: (key: ShardKey) => Shard | undefined
   readonly #changed: (facts: CatalogFacts) => void
   readonly #indexes = new Map<NodeId, { index: Verified<CatalogIndex>; raw: Uint8Array }>()
   /** By sha256. */
@@ -56,6 +57,8 @@ export class CatalogExchange {
     documents: Documents
     log: Log
     coordinators: ReadonlySet<NodeId>
+    /** A shard that this node has in memory anyway. @default none */
+    known?: (key: ShardKey) => Shard | undefined
     changed: (facts: CatalogFacts) => void
   }) {
     this.#network = options.network
@@ -63,6 +66,7 @@ export class CatalogExchange {
     this.#documents = options.documents
     this.#log = options.log
     this.#coordinators = options.coordinators
+    this.#known = options.known ?? (() => undefined)
     this.#changed = options.changed
     this.#network.onGossip('catalogs', (data, from) => this.#onGossip(data, from))
     this.#documents.register('index', {
@@ -79,7 +83,7 @@ export class CatalogExchange {
     }
     for (const named of this.#wanted()) {
       const raw = await this.#documents.get(named.reference.sha256)
-      if (raw !== null) this.#opened.set(named.reference.sha256, open(raw, named))
+      if (raw !== null) this.#opened.set(named.reference.sha256, this.#open(raw, named))
     }
     this.#announce()
   }
@@ -92,7 +96,7 @@ export class CatalogExchange {
       const { sha256 } = named.reference
       const raw = documents.get(sha256)
       if (raw === undefined) continue
-      this.#opened.set(sha256, open(raw, named))
+      this.#opened.set(sha256, this.#open(raw, named))
       await this.#documents.keep(sha256, raw)
     }
     if (isNew) await this.#keepIndex(sealed)
@@ -180,7 +184,7 @@ export class CatalogExchange {
   async #pullMissing(teller: NodeId): Promise<void> {
     const wanted = this.#wanted()
     for (const named of wanted) {
-      const opened = await this.#documents.pull(named.reference, teller, (raw) => open(raw, named))
+      const opened = await this.#documents.pull(named.reference, teller, (raw) => this.#open(raw, named))
       if (opened !== null) this.#opened.set(named.reference.sha256, opened)
     }
     if (wanted.length > 0) this.#announce()
@@ -207,6 +211,12 @@ export class CatalogExchange {
     this.#changed(this.#facts)
   }
 
+  /** Checks the bytes against the signed reference before anything is read of them. Throws ShapeError. */
+  #open(raw: Uint8Array, { kind, reference }: Named): Opened {
+    if (kind === 'archive') return { shards: [], verified: openArchiveList(raw, reference).verified }
+    return { shards: openCatalog(raw, reference, this.#known).shards, verified: [] }
+  }
+
   #factsOf(used: ReadonlyMap<string, string>): Pick<CatalogFacts, 'shards' | 'archived'> {
     const shards: Shard[] = []
     const archived = new Map<ShardKey, number>()
@@ -224,10 +234,4 @@ function listedBy(indexes: readonly CatalogIndex[]): Map<NodeId, string> {
   const listed = new Map<NodeId, string>()
   for (const { operators } of indexes) for (const { node, operator } of operators) listed.set(node, operator)
   return listed
-}
-
-/** Checks the bytes against the signed reference before anything is read of them. Throws ShapeError. */
-function open(raw: Uint8Array, { kind, reference }: Named): Opened {
-  if (kind === 'archive') return { shards: [], verified: openArchiveList(raw, reference).verified }
-  return { shards: openCatalog(raw, reference).shards, verified: [] }
 }

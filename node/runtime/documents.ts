@@ -13,6 +13,8 @@ import type { Log, Network, Store } from '../ports.ts'
 import { keyOf } from '../store/keyspace.ts'
 
 const REQUEST_TIMEOUT_MS = 15_000
+/** A document that peers pull is kept at hand for so long after the last slice: one has megabytes, and hundreds of slices. */
+const AT_HAND_MS = 60_000
 const SLICE_BYTES = STREAM_MESSAGE_BYTES_MAX - 8_192
 
 /** What is signed of a document. */
@@ -39,8 +41,10 @@ export class Documents {
   readonly #network: Network
   readonly #store: Store
   readonly #log: Log
-  /** By sha256. */
-  readonly #raw = new Map<string, Uint8Array>()
+  /** sha256 of those that are stored, as far as this process wrote or read them. */
+  readonly #stored = new Set<string>()
+  /** By sha256: what peers pull now. */
+  readonly #atHand = new Map<string, { raw: Promise<Uint8Array | null>; forget: NodeJS.Timeout }>()
   readonly #keepers = new Map<Field, Keeper>()
 
   constructor({ network, store, log }: { network: Network; store: Store; log: Log }) {
@@ -54,26 +58,24 @@ export class Documents {
     this.#keepers.set(field, keeper)
   }
 
-  /** From memory or disk; null when it is not here. */
+  /** From disk; null when it is not here. */
   async get(sha256: string): Promise<Uint8Array | null> {
-    const known = this.#raw.get(sha256)
-    if (known !== undefined) return known
     const raw = await this.#store.get(keyOf('catalogs', sha256))
-    if (raw !== null) this.#raw.set(sha256, raw)
+    if (raw !== null) this.#stored.add(sha256)
     return raw
   }
 
   /** The caller knows that the bytes have this sha256. */
   async keep(sha256: string, raw: Uint8Array): Promise<void> {
-    this.#raw.set(sha256, raw)
     await this.#store.batch([{ type: 'put', key: keyOf('catalogs', sha256), value: raw }])
+    this.#stored.add(sha256)
   }
 
   /** What nobody needs any more makes room. */
   async prune(): Promise<void> {
     const kept = new Set([...this.#keepers.values()].flatMap((keeper) => [...keeper.kept()]))
-    const stale = [...this.#raw.keys()].filter((sha256) => !kept.has(sha256))
-    for (const sha256 of stale) this.#raw.delete(sha256)
+    const stale = [...this.#stored].filter((sha256) => !kept.has(sha256))
+    for (const sha256 of stale) this.#stored.delete(sha256)
     await this.#store.batch(stale.map((sha256) => ({ type: 'del', key: keyOf('catalogs', sha256) })))
   }
 
@@ -117,7 +119,7 @@ export class Documents {
     return whole
   }
 
-  #answer(request: Uint8Array): Uint8Array {
+  async #answer(request: Uint8Array): Promise<Uint8Array> {
     const fields = record(decodeCbor(request, 'request', 4_096), 'request', [
       'index',
       'observations',
@@ -126,18 +128,27 @@ export class Documents {
     ])
     for (const [field, keeper] of this.#keepers)
       if (fields[field] !== undefined) return keeper.answer(fields[field])
-    const raw = this.#find(text(fields.sha256, 'request.sha256', 64))
     const offset = integer(fields.offset, 'request.offset', 0, CATALOG_BYTES_MAX)
-    return raw.subarray(offset, offset + SLICE_BYTES)
+    const raw = await this.#find(text(fields.sha256, 'request.sha256', 64))
+    return raw?.subarray(offset, offset + SLICE_BYTES) ?? new Uint8Array()
   }
 
-  #find(sha256: string): Uint8Array {
-    const raw = this.#raw.get(sha256)
-    if (raw !== undefined) return raw
+  async #find(sha256: string): Promise<Uint8Array | null> {
+    if (this.#stored.has(sha256)) return this.#take(sha256)
     for (const keeper of this.#keepers.values()) {
       const found = keeper.find?.(sha256)
       if (found !== undefined) return found
     }
-    return new Uint8Array()
+    return null
+  }
+
+  #take(sha256: string): Promise<Uint8Array | null> {
+    const known = this.#atHand.get(sha256)
+    known?.forget.refresh()
+    if (known !== undefined) return known.raw
+    const raw = this.#store.get(keyOf('catalogs', sha256))
+    const forget = setTimeout(() => this.#atHand.delete(sha256), AT_HAND_MS).unref()
+    this.#atHand.set(sha256, { raw, forget })
+    return raw
   }
 }

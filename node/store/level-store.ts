@@ -8,6 +8,9 @@ import { isKey } from './keyspace.ts'
 import { openValue, sealValue } from './sealed-value.ts'
 import { StoreError } from './store-error.ts'
 
+/** Of uncompressed blocks: a value is read once, and then kept by whoever needs it. LevelDB's own 8 MiB are for others. */
+const CACHE_BYTES = 1024 ** 2
+
 /** Beside the database, so that it survives the loss of it. */
 export function markerPath(folder: string): string {
   return `${folder}.created`
@@ -29,6 +32,7 @@ export async function openLevelStore(folder: string, dataFolder = dirname(folder
     keyEncoding: 'utf8',
     valueEncoding: 'view',
     createIfMissing: isFirst,
+    cacheSize: CACHE_BYTES,
     errorIfExists: false,
   })
   try {

@@ -5,9 +5,9 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '../codec/bytes.ts'
-import { decodeCbor, encodeCbor } from '../codec/cbor.ts'
+import { decodeCbor, decodeCborList, encodeCbor } from '../codec/cbor.ts'
 import { branded, integer, list, optional, type Reader, record, ShapeError, text } from '../codec/shape.ts'
-import { type Cycle, cycleOf, isCycle, isFederationId, type NodeId } from '../ids.ts'
+import { type Cycle, cycleOf, isCycle, isFederationId, type NodeId, type ShardKey } from '../ids.ts'
 import {
   ARCHIVE_LIST_BYTES_MAX,
   CATALOG_BYTES_MAX,
@@ -117,18 +117,30 @@ export function referenceOf(cycle: Cycle, bytes: Uint8Array): CatalogReference {
   return { cycle, sha256: bytesToHex(sha256(bytes)), sizeBytes: bytes.length }
 }
 
-/** Checks the bytes against the signed reference, then decodes. Throws ShapeError. */
-export function openCatalog(bytes: Uint8Array, reference: CatalogReference): Catalog {
+/**
+ * Checks the bytes against the signed reference, then decodes. Throws ShapeError. `known`: a shard that is in memory anyway; a key fixes
+ * all of it, so none is kept twice.
+ */
+export function openCatalog(
+  bytes: Uint8Array,
+  reference: CatalogReference,
+  known: (key: ShardKey) => Shard | undefined = () => undefined,
+): Catalog {
   const actual = referenceOf(reference.cycle, bytes)
   if (actual.sha256 !== reference.sha256 || actual.sizeBytes !== reference.sizeBytes) {
     throw new ShapeError('catalog', `bytes with sha256 ${reference.sha256}`)
   }
-  const fields = record(decodeCbor(bytes, 'catalog', CATALOG_BYTES_MAX), 'catalog', ['cycle', 'shards'])
+  const { map, count, items } = decodeCborList(bytes, 'catalog', CATALOG_BYTES_MAX, 'shards')
+  const fields = record(map, 'catalog', ['cycle', 'shards'])
   const cycle = readCycle(fields.cycle, 'catalog.cycle')
   if (cycle !== reference.cycle) throw new ShapeError('catalog.cycle', reference.cycle)
-  const shards = list(fields.shards, 'catalog.shards', CATALOG_SHARDS_MAX, readShard)
-  for (const shard of shards) {
+  if (count > CATALOG_SHARDS_MAX)
+    throw new ShapeError('catalog.shards', `a list of at most ${CATALOG_SHARDS_MAX}`)
+  const shards: Shard[] = []
+  for (const item of items) {
+    const shard = readShard(item, `catalog.shards[${shards.length}]`)
     if (cycleOf(shard.date) !== cycle) throw new ShapeError(`catalog.shards.${shard.id}`, `a run of ${cycle}`)
+    shards.push(known(shard.key) ?? shard)
   }
   return { cycle, shards }
 }

@@ -49,7 +49,7 @@ function start(own: Own, source: FetchSource, now: Now, out: Effect[]): void {
   own.fetch = source
   own.fetchSinceMs = now.monotonicMs
   // Whoever may lead after the swarm has been tried is waited for anew.
-  if (source.kind === 'swarm') own.leads.clear()
+  if (source.kind === 'swarm') own.leads = null
   own.grewAtMs = now.monotonicMs
   out.push({ kind: 'fetch', shard: own.shard, from: source })
 }
@@ -96,7 +96,7 @@ function usableHolders(state: CoreState, now: Now, own: Own): Holder[] {
     const node = ledger.slots.node(slot)
     if (node === state.selfNumber || !ledger.slots.isHeld(slot) || !ledger.isLive(node, now.wallMs)) continue
     if (!state.reachable && !ledger.isReachable(node)) continue
-    if ((own.dry.get(node) ?? 0) > now.monotonicMs) continue
+    if ((own.dry?.get(node) ?? 0) > now.monotonicMs) continue
     const infohash = ledger.record(node)?.entries.get(own.shard.key)?.infohash
     if (infohash !== undefined && infohash !== null && refuted?.has(infohash) !== true)
       usable.push({ node, infohash })
@@ -143,7 +143,9 @@ function feedOrRest(
 export function restFrom(state: CoreState, own: Own, untilMs: number): void {
   const { slots } = state.ledger
   for (let slot = slots.first(own.number); slot >= 0; slot = slots.next(slot)) {
-    if (slots.isHeld(slot)) own.dry.set(slots.node(slot), untilMs)
+    if (!slots.isHeld(slot)) continue
+    own.dry ??= new Map()
+    own.dry.set(slots.node(slot), untilMs)
   }
 }
 

@@ -22,6 +22,7 @@ export function leads(state: CoreState, now: Now, own: Own, out: Effect[]): bool
   for (;;) {
     const node = firstRival(state, now, own)
     if (node === null) return true
+    own.leads ??= new Map()
     const lead = own.leads.get(node) ?? { sinceMs: now.monotonicMs, passedAtMs: 0 }
     own.leads.set(node, lead)
     if (!state.settings.originFallback || !stalls(state, now, own, node, lead)) return false
@@ -41,7 +42,7 @@ function isElsewhere(state: CoreState, now: Now, own: Own): boolean {
   const { slots } = ledger
   for (let slot = slots.first(own.number); slot >= 0; slot = slots.next(slot)) {
     const node = slots.node(slot)
-    if (node === state.selfNumber || !slots.isHeld(slot) || (own.dry.get(node) ?? 0) > now.monotonicMs)
+    if (node === state.selfNumber || !slots.isHeld(slot) || (own.dry?.get(node) ?? 0) > now.monotonicMs)
       continue
     const isLive = ledger.isLive(node, now.wallMs)
     // A live holder that could be used would have been: neither of the two can be reached.
@@ -100,7 +101,7 @@ function mayLead(state: CoreState, now: Now, own: Own, node: number): boolean {
 
 /** Passed over, and it has not grown since: one that came back from a night is a lead again, within its time in all. */
 function isPassedOver(state: CoreState, now: Now, own: Own, node: number): boolean {
-  const lead = own.leads.get(node)
+  const lead = own.leads?.get(node)
   if (lead === undefined || lead.passedAtMs === 0) return false
   const { slots } = state.ledger
   const slot = slots.find(own.number, node)

@@ -81,7 +81,7 @@ export function failed(
     restFrom(state, own, now.monotonicMs + state.parameters.waveMs)
   } else if (event.code === 'origin-unavailable') {
     // Who was left for upstream is all that there is now.
-    own.dry.clear()
+    own.dry = null
   } else if (endsClaim(event.code, before) && !own.repairing) {
     if (event.code === 'catalog-disagrees') refuseObserved(state, event.shard, now)
     state.own.delete(event.shard)

@@ -63,10 +63,10 @@ export interface Own {
   fetch: FetchSource | null
   /** Monotonic ms when the present fetch began. */
   fetchSinceMs: number
-  /** Leads that were waited for, by node number. */
-  readonly leads: Map<number, WatchedLead>
-  /** Holders from whom nothing came, by node number: until then (monotonic ms) they are not tried again. */
-  readonly dry: Map<number, number>
+  /** Leads that were waited for, by node number; null: none was. Most shards are held, and have neither of these. */
+  leads: Map<number, WatchedLead> | null
+  /** Holders from whom nothing came, by node number: until then (monotonic ms) they are not tried again; null: none. */
+  dry: Map<number, number> | null
   /** Monotonic ms when the audits of the other replicas are looked at next. Changed by `OwnShards.checkAudits` only. */
   auditCheckAtMs: number
   /** Unix ms until when we promised somebody to keep it; 0: no promise. */
@@ -223,7 +223,7 @@ export function doneSixteenths(own: Pick<Own, 'state' | 'shard' | 'doneBytes' | 
 
 /** Bytes that a shard may take on disk: its dump files and a generous bound for the three metadata files. */
 export function reservedBytes(shard: Shard): number {
-  return shard.sizeBytes + shard.statusJson.length + 512 * shard.files.length + 16_384
+  return shard.sizeBytes + shard.statusJson.length + 512 * shard.fileCount + 16_384
 }
 
 export function bytesUsed(state: Pick<CoreState, 'own' | 'fileAudits'>): number {
@@ -272,8 +272,8 @@ export function newOwn(state: Pick<CoreState, 'names'>, shard: Shard, now: Now):
     grewAtMs: now.monotonicMs,
     fetch: null,
     fetchSinceMs: 0,
-    leads: new Map(),
-    dry: new Map(),
+    leads: null,
+    dry: null,
     auditCheckAtMs: 0,
     promisedUntilMs: 0,
     dropping: null,

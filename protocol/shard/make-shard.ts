@@ -15,8 +15,9 @@ import { bytesToHex, compareBytes, utf8ToBytes } from '../codec/bytes.ts'
 import { integer, ShapeError } from '../codec/shape.ts'
 import { isRunDate } from '../dump/dates.ts'
 import { isDigest } from '../dump/dump-status.ts'
-import { type ShardDigest, type ShardName, shardId, shardKey } from '../ids.ts'
+import { type ShardDigest, type ShardKey, type ShardName, shardId } from '../ids.ts'
 import { SHARD_BYTES_MAX, SHARD_FILES_MAX } from '../limits.ts'
+import { PackedShard, rowsOf } from './packed-shard.ts'
 import { checkRunPath, FILE_BYTES_MAX, fileNameOf, torrentName } from './paths.ts'
 import { ALGORITHMS, type Shard, type ShardFile } from './shard.ts'
 import { readStatusJson } from './status-json.ts'
@@ -40,38 +41,22 @@ export function makeShard(parts: ShardParts, where = 'shard'): Shard {
   if (parts.bundleVersion !== BUNDLE_VERSION) throw new ShapeError(`${where}.bundle`, `${BUNDLE_VERSION}`)
   const sizeBytes = checkFiles(parts, where)
   checkStatus(parts, where)
+  const { dataset, wiki, date, bundleVersion, statusJson } = parts
   const id = shardId(parts)
-  const digest = shardDigest(parts)
-  return {
-    id,
-    digest,
-    key: shardKey(id, digest),
-    dataset: parts.dataset,
-    wiki: parts.wiki,
-    date: parts.date,
-    name: torrentName(parts),
-    bundleVersion: parts.bundleVersion,
-    files: parts.files,
-    statusJson: parts.statusJson,
-    sizeBytes,
-  }
+  const rows = rowsOf(parts.files)
+  // Joined, so that it is one flat text and no chain of halves: it is kept for as long as the shard is known.
+  const key = [id, shardDigest(rows, statusJson, bundleVersion)].join('@') as ShardKey
+  const facts = { id, dataset, wiki, date, name: torrentName(parts), bundleVersion, sizeBytes }
+  return new PackedShard(facts, key, rows, statusJson)
 }
 
-/** The digest of the layout above; checks nothing. */
-export function shardDigest(parts: Pick<ShardParts, 'files' | 'statusJson' | 'bundleVersion'>): ShardDigest {
+/** The digest of the layout above. */
+function shardDigest(rows: readonly string[], statusJson: string, bundleVersion: number): ShardDigest {
   const hash = sha256.create()
-  for (const file of parts.files) hash.update(utf8ToBytes(row(file)))
-  hash.update(utf8ToBytes(parts.statusJson))
-  hash.update(utf8ToBytes(`bundle-version\t${parts.bundleVersion}\n`))
+  for (const row of rows) hash.update(utf8ToBytes(row))
+  hash.update(utf8ToBytes(statusJson))
+  hash.update(utf8ToBytes(`bundle-version\t${bundleVersion}\n`))
   return bytesToHex(hash.digest()) as ShardDigest
-}
-
-function row(file: ShardFile): string {
-  const known = ALGORITHMS.flatMap((algorithm) => {
-    const hex = file.digests[algorithm]
-    return hex === undefined ? [] : [`${algorithm}:${hex}`]
-  })
-  return `${file.path}\t${file.sizeBytes}\t${known.length === 0 ? 'none' : known.join(',')}\n`
 }
 
 /** Returns the sum of sizes. */

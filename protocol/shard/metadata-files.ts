@@ -30,9 +30,8 @@ export function metadataPaths(shard: Shard): readonly [hash: string, status: str
 /** Paths and sizes of the three files. A digest has a fixed length, so all follow from the shard before a byte is fetched. */
 export function metadataFileList(shard: Shard): TorrentFile[] {
   const [hash, status, readme] = metadataPaths(shard)
-  const hashText = writeHashJson(shard, () => ZERO_DIGESTS)
   return [
-    { path: hash, sizeBytes: utf8ToBytes(hashText).length },
+    { path: hash, sizeBytes: hashJsonBytes(shard) },
     { path: status, sizeBytes: utf8ToBytes(shard.statusJson).length },
     { path: readme, sizeBytes: utf8ToBytes(readmeText(shard)).length },
   ]
@@ -65,11 +64,25 @@ export function hashJson(shard: Shard, digests: ReadonlyMap<string, FullDigests>
 
 const ZERO_DIGESTS: FullDigests = { md5: '0'.repeat(32), sha1: '0'.repeat(40), sha256: '0'.repeat(64) }
 
+/** Of a file in HASH.json: all but its path and the digits of its size. */
+const ENTRY_BYTES = canonicalJson({ '': { ...ZERO_DIGESTS, size: 0 } }).length - '{}0'.length
+
+/** Counted and not written: a start asks it of every shard that is held. Paths are ASCII without any sign that JSON escapes. */
+function hashJsonBytes(shard: Shard): number {
+  let bytes = textOf(shard, []).length + shard.fileCount - 1
+  for (const { path, sizeBytes } of shard.files) bytes += path.length + ENTRY_BYTES + String(sizeBytes).length
+  return bytes
+}
+
 function writeHashJson(shard: Shard, digestsOf: (path: string) => FullDigests): string {
   const files = shard.files.map((file): [string, object] => {
     const { md5, sha1, sha256 } = digestsOf(file.path)
     return [file.path, { md5, sha1, sha256, size: file.sizeBytes }]
   })
+  return textOf(shard, files)
+}
+
+function textOf(shard: Shard, files: readonly (readonly [path: string, facts: object])[]): string {
   return `${canonicalJson({ files: Object.fromEntries(files), shard: shard.id, version: shard.bundleVersion })}\n`
 }
 

@@ -17,7 +17,7 @@ export interface ShardFile {
   readonly digests: Digests
 }
 
-/** One revision of one shard, complete enough to fetch, verify and rebuild its torrent from. */
+/** One revision of one shard, complete enough to fetch, verify and rebuild its torrent from. A copy by `...` lacks `files` and `statusJson`. */
 export interface Shard {
   readonly id: ShardId
   readonly digest: ShardDigest
@@ -30,7 +30,8 @@ export interface Shard {
   readonly name: string
   /** Version of the three metadata files' form; fixed by the catalog. */
   readonly bundleVersion: number
-  /** In raw-byte order of path. */
+  readonly fileCount: number
+  /** In raw-byte order of path. Of a known shard they are read anew from time to time: take them once. */
   readonly files: readonly ShardFile[]
   /** The exact bytes of STATUS.json as text (RFC 8785 plus a line feed). */
   readonly statusJson: string

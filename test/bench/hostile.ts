@@ -68,7 +68,9 @@ async function run(): Promise<Measure[]> {
   const dataDir = await mkdtemp(join(tmpdir(), 'wikiseed-hostile-'))
   const sink = await start<number>(SINK)
   try {
-    const [info] = await makeShards(dataDir, { shards: 1, files: 4, sizeBytes: 16 * MIB })
+    const {
+      infos: [info],
+    } = await makeShards(dataDir, { shards: 1, files: 4, sizeBytes: 16 * MIB })
     if (info === undefined) throw new Error('no shard')
     const child = await startChild({ dataDir, trackers: [] })
     await serve(child, info) // everything is compiled then

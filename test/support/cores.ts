@@ -267,7 +267,7 @@ export class Cores {
   #perform(machine: Machine, effect: Effect): void {
     switch (effect.kind) {
       case 'persist':
-        machine.kept = structuredClone(effect.kept)
+        machine.kept = copyOf(effect.kept)
         return
       case 'publish': {
         // The product's own writer and reader of updates; only the envelope is left out.
@@ -358,4 +358,9 @@ export class Cores {
         return
     }
   }
+}
+
+/** As from disk: what the core changes later does not change it. A shard never changes. */
+function copyOf({ own, ...rest }: Kept): Kept {
+  return { ...structuredClone(rest), own: own.map((one) => ({ ...one })) }
 }

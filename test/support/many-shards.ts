@@ -11,7 +11,7 @@ import { timesOf } from '../../node/transfer/held-torrent.ts'
 import type { Kept } from '../../protocol/core/kept.ts'
 import { makeShard } from '../../protocol/shard/make-shard.ts'
 import { metadataFiles } from '../../protocol/shard/metadata-files.ts'
-import type { FullDigests } from '../../protocol/shard/shard.ts'
+import type { FullDigests, Shard } from '../../protocol/shard/shard.ts'
 import { infohashOf, shardInfo, shardPieceLength } from '../../protocol/torrent/info.ts'
 import { encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import { silentLog } from '../conformance/silent-log.ts'
@@ -19,11 +19,17 @@ import { digestsOf, seededBytes } from './shards.ts'
 
 type Row = Kept['own'][number]
 
-/** The info dictionary of each. `files` are dump files; three metadata files come with them. */
+export interface MadeShards {
+  readonly shards: readonly Shard[]
+  /** The info dictionary of each. */
+  readonly infos: readonly Uint8Array[]
+}
+
+/** `files` are dump files; three metadata files come with them. */
 export async function makeShards(
   dataDir: string,
   { shards, files, sizeBytes }: { shards: number; files: number; sizeBytes: number },
-): Promise<Uint8Array[]> {
+): Promise<MadeShards> {
   const layout = layoutOf(dataDir)
   for (const folder of [layout.mirror, layout.staging, layout.torrents])
     mkdirSync(folder, { recursive: true })
@@ -99,5 +105,5 @@ export async function makeShards(
     observations: { observedAtMs: 0, counted: [] },
   })
   await store.close()
-  return infos
+  return { shards: own.map(({ shard }) => shard), infos }
 }

@@ -14,7 +14,7 @@ import { WorkerHasher } from '../../node/transfer/hasher.ts'
 import { ShardFiles } from '../../node/transfer/shard-files.ts'
 import type { CoreState } from '../../protocol/core/state.ts'
 import { silentLog } from '../conformance/silent-log.ts'
-import { cpuSeconds, memoryOf, openFiles } from './clients/usage.ts'
+import { costOf, type NodeCost } from './clients/usage.ts'
 
 export interface SeedingTask {
   readonly dataDir: string
@@ -28,16 +28,10 @@ export interface Listening {
   readonly startMs: number
 }
 
-export interface Cost {
-  /** Of the process with store and records. */
-  readonly rssBytes: number
-  readonly engineRssBytes: number
-  /** Of both, what they share counted once. */
-  readonly pssBytes: number
-  readonly openFiles: number
-  /** Of the processor, user and system, since both began. */
-  readonly cpuMs: number
-  readonly awake: number
+/** What its parent asks for. */
+export type Question = 'cost' | 'seeds' | 'stop'
+
+export interface SeedCounts {
   readonly seeds: number
   readonly failed: number
 }
@@ -62,7 +56,7 @@ async function main({ dataDir, trackers }: SeedingTask): Promise<void> {
   await engine.start()
   await copies.resume()
   process.send?.({ port: engine.port, startMs: performance.now() } satisfies Listening)
-  process.on('message', async (message) => {
+  process.on('message', async (message: Question) => {
     if (message === 'stop') {
       void copies
         .stop()
@@ -71,20 +65,11 @@ async function main({ dataDir, trackers }: SeedingTask): Promise<void> {
         .then(() => process.exit(0))
       return
     }
-    const pids = [process.pid, engine.processId ?? Number.NaN]
-    const [own, engines] = pids.map(memoryOf)
-    const sum = (of: (pid: number) => number) => pids.reduce((total, pid) => total + of(pid), 0)
+    if (message === 'cost')
+      return void process.send?.(costOf(process.pid, engine.processId ?? Number.NaN) satisfies NodeCost)
     const stats = await engine.stats()
-    process.send?.({
-      rssBytes: own?.rssBytes ?? 0,
-      engineRssBytes: engines?.rssBytes ?? 0,
-      pssBytes: (own?.pssBytes ?? 0) + (engines?.pssBytes ?? 0),
-      openFiles: sum(openFiles),
-      cpuMs: sum(cpuSeconds) * 1_000,
-      awake: stats.filter((seed) => seed.dormant === false).length,
-      seeds: stats.length,
-      failed: stats.filter((seed) => seed.state === 'failed').length,
-    } satisfies Cost)
+    const failed = stats.filter((seed) => seed.state === 'failed').length
+    process.send?.({ seeds: stats.length, failed } satisfies SeedCounts)
   })
 }
 

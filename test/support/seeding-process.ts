@@ -1,9 +1,11 @@
 /** Starts a process that seeds (seeding-child.ts) and asks it what it costs. */
 import { fork } from 'node:child_process'
-import type { Cost, Listening, SeedingTask } from './seeding-child.ts'
+import type { NodeCost } from './clients/usage.ts'
+import type { Listening, Question, SeedCounts, SeedingTask } from './seeding-child.ts'
 
 export interface Child extends Listening {
-  cost(): Promise<Cost>
+  cost(): Promise<NodeCost>
+  seeds(): Promise<SeedCounts>
   stop(): Promise<void>
 }
 
@@ -19,17 +21,19 @@ export async function startChild(task: SeedingTask): Promise<Child> {
         resolve(message as T)
       })
     })
+  const ask = <T>(question: Question): Promise<T> => {
+    const answer = said<T>()
+    child.send(question)
+    return answer
+  }
   const listening = await said<Listening>()
   return {
     ...listening,
-    cost: () => {
-      const answer = said<Cost>()
-      child.send('cost')
-      return answer
-    },
+    cost: () => ask('cost'),
+    seeds: () => ask('seeds'),
     stop: async () => {
       const ended = new Promise((resolve) => child.once('exit', resolve))
-      child.send('stop')
+      child.send('stop' satisfies Question)
       await ended
     },
   }

@@ -24,6 +24,7 @@ export function shardOfFiles(wiki: string, files: ReadonlyMap<string, Uint8Array
     date: '20260101',
     name: wiki,
     bundleVersion: 1,
+    fileCount: files.size,
     files: [...files].map(([path, bytes]) => ({
       path,
       sizeBytes: bytes.length,

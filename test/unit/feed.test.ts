@@ -35,6 +35,8 @@ describe('feed', () => {
       sizeBytes: 5,
       shards: [],
       torrent: shard.torrent,
+      trackers: ['udp://tracker.example:1/announce'],
+      webSeeds: [],
       peers: [],
       madeAtMs: shard.acceptedAtMs + 1_000,
     }

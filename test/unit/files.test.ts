@@ -62,6 +62,7 @@ describe('a path inside the data folder', () => {
       'torrents',
       'bundles',
       'dht.json',
+      'dht6.json',
       'store',
       'log',
     ])

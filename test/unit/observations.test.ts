@@ -99,7 +99,8 @@ describe('an observation', () => {
 
 describe("an observed run's document", () => {
   it('is the same bytes from everybody who read the same status', () => {
-    const parts = [2, 1].map((part) => makeShard({ ...RUN, part }))
+    const { files, statusJson } = RUN
+    const parts = [2, 1].map((part) => makeShard({ ...RUN, files, statusJson, part }))
     const one = describeRun(parts)
     const other = describeRun([...parts].reverse())
     expect(one?.reference).toEqual(other?.reference)

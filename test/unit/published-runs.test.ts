@@ -114,6 +114,8 @@ describe('bundles in a manifest', () => {
       sizeBytes: 5,
       shards: [key],
       torrent: shard.torrent,
+      trackers: ['udp://tracker.example:1/announce'],
+      webSeeds: [],
       peers: [],
       madeAtMs: 0,
     },
@@ -132,6 +134,7 @@ describe('bundles in a manifest', () => {
 
   it('are read as they were written, and a manifest without them has none', () => {
     expect(read([written])).toEqual([written])
+    expect(parseMagnet(written?.magnet ?? '')?.trackers).toEqual(['udp://tracker.example:1/announce'])
     expect(read(undefined)).toBeUndefined()
   })
 

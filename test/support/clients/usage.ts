@@ -29,6 +29,29 @@ export function openFiles(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length
 }
 
+export interface NodeCost {
+  /** Of the process with store and records. */
+  readonly rssBytes: number
+  readonly engineRssBytes: number
+  /** Of both, what they share counted once. */
+  readonly pssBytes: number
+  readonly openFiles: number
+  /** Of the processor, user and system, since both began. */
+  readonly cpuMs: number
+}
+
+/** A node's process and its engine's. */
+export function costOf(pid: number, engine: number): NodeCost {
+  const [own, engines] = [memoryOf(pid), memoryOf(engine)]
+  return {
+    rssBytes: own.rssBytes,
+    engineRssBytes: engines.rssBytes,
+    pssBytes: own.pssBytes + engines.pssBytes,
+    openFiles: openFiles(pid) + openFiles(engine),
+    cpuMs: (cpuSeconds(pid) + cpuSeconds(engine)) * 1_000,
+  }
+}
+
 /** The most private memory that it had, looked at ten times a second until `stop`. */
 export function watchMemory(pid: number): { stop(): number } {
   const now = () => memoryOf(pid).privateBytes
