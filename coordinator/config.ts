@@ -35,6 +35,8 @@ export interface CoordinatorConfig
   readonly exports: boolean
   readonly preserveEveryMs: number
   readonly publishEveryMs: number
+  /** A cycle is bundled once no run of it was new for so long; null: no bundles are made. */
+  readonly bundleQuietMs: number | null
   /** null: nothing is uploaded there. */
   readonly archive: {
     readonly s3Url: string
@@ -143,6 +145,19 @@ export const COORDINATOR_SETTINGS = {
     default: 300_000,
     defaultText: '5m',
   },
+  bundles: {
+    value: null,
+    help: 'make no cycle bundles: one torrent of all small runs of a month',
+    kind: yesNo,
+    default: true,
+  },
+  bundleQuiet: {
+    value: '<time>',
+    help: 'how long no run of a month must be new before its bundles are made',
+    kind: duration,
+    default: 604_800_000,
+    defaultText: '7d',
+  },
   archiveS3: {
     value: '<url>',
     help: "the Internet Archive's S3 door; used when the archive's keys are set",
@@ -210,6 +225,7 @@ export function readCoordinatorConfig(sources: Sources): CoordinatorConfig {
     exports: values.exports,
     preserveEveryMs: values.preserveEvery,
     publishEveryMs: values.publishEvery,
+    bundleQuietMs: values.bundles ? values.bundleQuiet : null,
     archive: archiveOf(values),
     r2: r2Of(values),
     gist: gistOf(values),

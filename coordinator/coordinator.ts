@@ -13,6 +13,7 @@ import { viewOf } from '../protocol/core/state.ts'
 import type { Infohash, ShardKey } from '../protocol/ids.ts'
 import { health } from '../protocol/ledger/health.ts'
 import type { Shard } from '../protocol/shard/shard.ts'
+import { BundleLoop } from './bundle-loop.ts'
 import { CatalogWriter } from './catalog.ts'
 import type { CoordinatorConfig } from './config.ts'
 import { DiscoverLoop } from './discover-loop.ts'
@@ -25,7 +26,7 @@ import { PreserveLoop } from './preserve-loop.ts'
 import { coordinatorProblems } from './problems.ts'
 import type { MergedShard } from './publish/merged-shard.ts'
 import { archiveWebSeeds, mirrorWebSeed, WEB_SEEDS_MAX, webSeedMirrors } from './publish/torrent-lists.ts'
-import { PublishLoop } from './publish-loop.ts'
+import { PublishLoop, type UnreadBundle } from './publish-loop.ts'
 import { PublishedLists } from './published-lists.ts'
 import { type Accepted, type Archived, Records, readAccepted, readArchived } from './records.ts'
 import { publishTargets } from './targets.ts'
@@ -36,6 +37,10 @@ export interface RunningCoordinator {
   readonly failed: Promise<never>
   stop(): Promise<void>
 }
+
+/** How soon a bundle is no longer seeded when a shard of it is repaired, and how often failed seeds are looked for. */
+const BUNDLES_LOOK_MS = 2_000
+const BUNDLES_MEND_MS = 15_000
 
 /** Rejects with an Error of one sentence when it cannot start. */
 export async function startCoordinator(config: CoordinatorConfig): Promise<RunningCoordinator> {
@@ -104,6 +109,22 @@ async function assemble(
     places: { archiveSite: config.archiveSite, mirrors: [config.originUrl, ...config.mirrors] },
   })
 
+  const bundles =
+    config.bundleQuietMs === null
+      ? null
+      : await BundleLoop.open({
+          state,
+          engine: base.engine,
+          copies: member.copies,
+          files,
+          folder: base.layout.bundles,
+          store,
+          acceptedAtMs: (key) => accepted.get(key)?.acceptedAtMs,
+          quietMs: config.bundleQuietMs,
+          pace: member.rereadPace,
+          clock,
+          log,
+        })
   const probes = await MirrorProbes.open({
     mirrors: webSeedMirrors(config.mirrors, config.originUrl),
     origin,
@@ -165,6 +186,18 @@ async function assemble(
           state.ledger.record(state.ledger.names.nodes.find(one.node))?.head.endpoints.bittorrent ?? [],
       ),
   ]
+  /** Only who makes bundles holds all that is in one. */
+  const mergedBundles = (): UnreadBundle[] => {
+    if (bundles === null) return []
+    const told = bundles.whole().filter((bundle) => bundle.shards.every((key) => local.has(key)))
+    return told.map((bundle) => ({
+      ...bundle,
+      trackers,
+      webSeeds: [],
+      peers: state.bittorrent,
+      torrent: () => bundles.torrent(bundle),
+    }))
+  }
   const healthOf = (shard: Shard) => {
     const now = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
     return health(shard.key, viewOf(state, now), verifiedAtMs(shard.key))
@@ -189,7 +222,18 @@ async function assemble(
         ),
       signal,
     ),
-    every(config.publishEveryMs, async () => void (await publish.round(await merged(), signal)), signal),
+    every(
+      config.publishEveryMs,
+      async () => void (await publish.round(await merged(), mergedBundles(), signal)),
+      signal,
+    ),
+    ...(bundles === null
+      ? []
+      : [
+          every(config.preserveEveryMs, () => bundles.round(signal), signal),
+          every(BUNDLES_LOOK_MS, () => bundles.seed(), signal),
+          every(BUNDLES_MEND_MS, () => bundles.mend(), signal),
+        ]),
   ]
   for (const loop of loops) loop.catch(fatal.reject)
 
@@ -211,7 +255,12 @@ async function assemble(
   const http = await startHttp({
     ...config.http,
     status: async () =>
-      nodeStatus(member.state, { ...(await member.statusExtra()), problems: problems(), outside }),
+      nodeStatus(member.state, {
+        ...(await member.statusExtra()),
+        problems: problems(),
+        outside,
+        bundles: bundles?.status() ?? [],
+      }),
     shards: () =>
       shardStatuses(state, clock.wallMs(), { outside, structureOf: (shard) => member.findings.of(shard) }),
     receipts: () => receiptsStatus(member.receipts),

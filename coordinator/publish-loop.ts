@@ -6,7 +6,7 @@ import { utf8FromBytes, utf8ToBytes } from '../protocol/codec/bytes.ts'
 import { branded, list, record } from '../protocol/codec/shape.ts'
 import { isShardKey, type ShardKey } from '../protocol/ids.ts'
 import type { FederationKeys } from './federation/keys.ts'
-import type { MergedShard } from './publish/merged-shard.ts'
+import type { MergedBundle, MergedShard } from './publish/merged-shard.ts'
 import { buildPublication, type PublicationOptions, type PublicationState } from './publish/publication.ts'
 import { PublishError } from './publish/publish-error.ts'
 import type { PublishTarget } from './publish/target.ts'
@@ -16,6 +16,11 @@ export interface TargetStatus {
   readonly name: string
   readonly okAtMs: number | null
   readonly problem: string | null
+}
+
+/** Its .torrent is read when it is published anew; null: it was lost, and is left out. */
+export type UnreadBundle = Omit<MergedBundle, 'torrent'> & {
+  readonly torrent: () => Promise<Uint8Array | null>
 }
 
 export interface PublishLoopOptions {
@@ -66,9 +71,13 @@ export class PublishLoop {
   }
 
   /** Publishes when what is said changed since the last whole success, or that is a day old; true when it tried. */
-  async round(shards: readonly MergedShard[], signal: AbortSignal): Promise<boolean> {
+  async round(
+    shards: readonly MergedShard[],
+    bundles: readonly UnreadBundle[],
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const { root, keys, store, clock, log, publicUrl, places } = this.#options
-    const content = JSON.stringify(
+    const content = JSON.stringify([
       shards.map((one) => [
         one.id,
         one.digest,
@@ -79,7 +88,8 @@ export class PublishLoop {
         one.trackers,
         one.webSeeds,
       ]),
-    )
+      bundles.map((one) => [one.name, one.infohash, one.peers, one.trackers]),
+    ])
     const nowMs = clock.wallMs()
     const fresh = this.#done?.content === content && nowMs - this.#done.atMs < RENEW_MS
     if (fresh || shards.length === 0) return false
@@ -87,6 +97,7 @@ export class PublishLoop {
       root,
       keys,
       shards,
+      bundles: await readTorrents(bundles),
       previous: this.#state,
       nowMs,
       publicUrl,
@@ -121,6 +132,15 @@ export class PublishLoop {
     const value = utf8ToBytes(JSON.stringify({ state: this.#state, shards: [...this.#published] }))
     await store.batch([{ type: 'put', key: STATE_KEY, value }])
   }
+}
+
+async function readTorrents(bundles: readonly UnreadBundle[]): Promise<MergedBundle[]> {
+  const read: MergedBundle[] = []
+  for (const bundle of bundles) {
+    const torrent = await bundle.torrent()
+    if (torrent !== null) read.push({ ...bundle, torrent })
+  }
+  return read
 }
 
 /** Signatures expire; in a quiet time they are renewed long before (TUF 5.3: timestamp has the shortest life). */

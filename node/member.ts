@@ -20,7 +20,7 @@ import { type Base, type BaseConfig, startBase } from './base.ts'
 import { Findings } from './observe/findings.ts'
 import type { StatusExtra } from './observe/status.ts'
 import { sleep } from './origin/pace.ts'
-import { createPacer } from './pace/pacer.ts'
+import { createPacer, type Pace } from './pace/pacer.ts'
 import { windowText } from './pace/quiet-hours.ts'
 import { defaultGateway } from './router/default-gateway.ts'
 import { NatPmpRouter } from './router/nat-pmp.ts'
@@ -50,6 +50,9 @@ export interface Member {
   readonly state: CoreState
   readonly catalogs: CatalogExchange
   readonly receipts: ReceiptStore
+  readonly copies: Pick<OwnCopies, 'changed' | 'check'>
+  /** The rate at which what is held is read again: one for all who do so in the background. */
+  readonly rereadPace: Pace
   /** What the form of the dump files says that were fetched since the start. */
   readonly findings: Findings
   /** What status needs besides the state. */
@@ -103,13 +106,14 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   const held = await HeldFiles.open(store, log)
   const copies = new OwnCopies({ state, files, held, engine, hasher, clock, log, dispatch })
   const looksAtFiles = base.config.engine.kind !== 'own'
+  const rereadPace = createPacer(base.config.rereadLimitBytesPerSecond, clock, sleep)
   const seedWatch = new SeedWatch({ state, engine, copies, looksAtFiles, clock, log })
   const reread = new Reread({
     files,
     held,
     list: () => copies.list(),
     check: (shard) => copies.check(shard),
-    pace: createPacer(base.config.rereadLimitBytesPerSecond, clock, sleep),
+    pace: rereadPace,
     sleep,
     clock,
     log,
@@ -292,6 +296,8 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
     state,
     catalogs,
     receipts: receiptStore,
+    copies,
+    rereadPace,
     findings,
     failed: fatal.promise,
     leave: () => {

@@ -7,6 +7,7 @@
 import type { ListingEntry } from '../protocol/dump/listing.ts'
 import type { Infohash, NodeId } from '../protocol/ids.ts'
 import type { FullDigests, Shard } from '../protocol/shard/shard.ts'
+import type { InfoKind } from '../protocol/torrent/info.ts'
 import type { ByteRange } from '../protocol/torrent/spans.ts'
 import type { Finding } from './structure/finding.ts'
 
@@ -399,7 +400,8 @@ export interface TorrentEngine {
   ): Promise<{ info: Uint8Array; downloadedBytes: number }>
   /**
    * Opens a torrent for reading parts of it, from the given peers and those that are added. The info dictionary is not asked for when
-   * `info` is given. A read rejects with `silent` when no block came for `patienceMs` (default 30 s). Open until it is closed or removed.
+   * `info` is given, and kept to the bounds of its `kind` (default: a shard). A read rejects with `silent` when no block came for
+   * `patienceMs` (default 30 s). Open until it is closed or removed.
    */
   open(
     infohash: Infohash,
@@ -407,6 +409,7 @@ export interface TorrentEngine {
       peers: readonly TorrentPeer[]
       accept: (info: Uint8Array) => boolean | Promise<boolean>
       info?: Uint8Array
+      kind?: InfoKind
       patienceMs?: number
       signal?: AbortSignal
     },

@@ -52,6 +52,10 @@ export const DUMP_STATUS_BYTES_MAX = 16 * MiB
 export const DUMP_INDEX_BYTES_MAX = 256 * MiB
 /** A v1 info dictionary: 2,048 pieces and 2,003 paths are far below. */
 export const INFO_BYTES_MAX = 4 * MiB
+/** PROTOCOL 2: a cycle bundle. Its info dictionary is below what other programs read (docs/decisions/0034). */
+export const BUNDLE_BYTES_MAX = 200 * 1024 * MiB
+export const BUNDLE_FILES_MAX = 10_000
+export const BUNDLE_INFO_BYTES_MAX = 3 * MiB
 /** PROTOCOL 2 */
 export const PIECE_LENGTH_MIN = 16 * KiB
 export const PIECE_LENGTH_MAX = 16 * MiB

@@ -6,10 +6,11 @@ import {
   isPeerHost,
   MERGED_MANIFEST_VERSION,
   type MergedManifest,
+  type MergedManifestBundle,
   type MergedManifestShard,
 } from '../../protocol/manifest/merged-manifest.ts'
 import { magnetLink } from '../../protocol/torrent/magnet.ts'
-import { inOrder, type MergedShard } from './merged-shard.ts'
+import { inOrder, type MergedBundle, type MergedShard } from './merged-shard.ts'
 import { consistentName, sha256Hex } from './publish-file.ts'
 
 /** TUF path of a shard's .torrent: `2026-01/tenwiki-20260101-1a2b3c4d.torrent`; two revisions of a shard have two names. */
@@ -20,9 +21,18 @@ export function torrentTarget(shard: Pick<MergedShard, 'id' | 'digest'>): string
   return `${cycleOf(date)}/${set}${wiki}-${date}${suffix}-${shard.digest.slice(0, 8)}.torrent`
 }
 
+/** TUF path of a bundle's .torrent: `2026-01/wikiseed-2026-01.torrent`. */
+export function bundleTarget({ cycle, name }: Pick<MergedBundle, 'cycle' | 'name'>): string {
+  return `${cycle}/${name}.torrent`
+}
+
 /** Where the .torrent lies in the publication; the name holds its sha256. */
 export function torrentPath(shard: MergedShard): string {
   return consistentName(torrentTarget(shard), sha256Hex(shard.torrent))
+}
+
+export function bundlePath(bundle: MergedBundle): string {
+  return consistentName(bundleTarget(bundle), sha256Hex(bundle.torrent))
 }
 
 /** The part of the manifest that does not change with the time of publishing. */
@@ -48,10 +58,29 @@ export function manifestShards(shards: readonly MergedShard[]): MergedManifestSh
   })
 }
 
+export function manifestBundles(bundles: readonly MergedBundle[]): MergedManifestBundle[] {
+  return [...bundles]
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map((bundle) => {
+      const { name, cycle, infohash, sizeBytes, shards, trackers } = bundle
+      const peers = peersOf(bundle)
+      return {
+        name,
+        cycle,
+        infohash,
+        sizeBytes,
+        shards,
+        torrent: bundlePath(bundle),
+        magnet: magnetLink({ infohash, name, trackers, peers: peers.map(peerText) }),
+        ...(peers.length === 0 ? {} : { peers }),
+      }
+    })
+}
+
 /** In order of text, so that the same holders give the same bytes. */
-function peersOf(shard: MergedShard): [string, number][] {
+function peersOf(of: Pick<MergedShard, 'peers'>): [string, number][] {
   const byText = new Map<string, [string, number]>()
-  for (const { host, port } of shard.peers) {
+  for (const { host, port } of of.peers) {
     if (isPeerHost(host)) byText.set(peerText([host, port]), [host, port])
   }
   return [...byText]
@@ -68,6 +97,7 @@ export interface ManifestOptions {
   readonly sequence: number
   readonly issuedAtMs: number
   readonly shards: readonly MergedManifestShard[]
+  readonly bundles: readonly MergedManifestBundle[]
 }
 
 export function manifestJson(options: ManifestOptions): Uint8Array {
@@ -77,6 +107,7 @@ export function manifestJson(options: ManifestOptions): Uint8Array {
     sequence: options.sequence,
     issuedAt: new Date(options.issuedAtMs).toISOString(),
     shards: options.shards,
+    ...(options.bundles.length === 0 ? {} : { bundles: options.bundles }),
   }
   return Buffer.from(`${canonicalJson(manifest)}\n`)
 }

@@ -1,5 +1,5 @@
 /** What publishing starts from: a shard that the merge accepted (PROTOCOL 9), with all that is said about it in public. */
-import type { Infohash, ShardDigest, ShardId } from '../../protocol/ids.ts'
+import type { Cycle, Infohash, ShardDigest, ShardId, ShardKey } from '../../protocol/ids.ts'
 import type { Endpoint } from '../../protocol/manifest/entry.ts'
 import type { FullDigests } from '../../protocol/shard/shard.ts'
 
@@ -32,6 +32,23 @@ export interface MergedShard {
   readonly archive: { readonly item: string; readonly verifiedAtMs: number } | null
   /** When the merge accepted it first; orders the feed. */
   readonly acceptedAtMs: number
+}
+
+/** A cycle bundle whose shards are all among the merged ones (PROTOCOL 2). */
+export interface MergedBundle {
+  readonly name: string
+  readonly cycle: Cycle
+  readonly infohash: Infohash
+  /** Of all files. */
+  readonly sizeBytes: number
+  /** In torrent order. */
+  readonly shards: readonly ShardKey[]
+  /** See TorrentLists. No server lays files out below a bundle's name, so there are no web seeds yet. */
+  readonly trackers: readonly string[]
+  readonly webSeeds: readonly string[]
+  readonly torrent: Uint8Array
+  readonly peers: readonly Endpoint[]
+  readonly madeAtMs: number
 }
 
 /** By id, then digest, as UTF-16 code units: the same input in any order gives the same bytes. */

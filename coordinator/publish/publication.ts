@@ -14,8 +14,14 @@ import {
 } from '../../protocol/manifest/merged-manifest.ts'
 import { readRoot } from '../../protocol/manifest/root.ts'
 import type { FederationKeys } from '../federation/keys.ts'
-import { manifestJson, manifestShards, torrentTarget } from './manifest-json.ts'
-import type { MergedShard } from './merged-shard.ts'
+import {
+  bundleTarget,
+  manifestBundles,
+  manifestJson,
+  manifestShards,
+  torrentTarget,
+} from './manifest-json.ts'
+import type { MergedBundle, MergedShard } from './merged-shard.ts'
 import { encodeMinisignPublicKeyFile, signMinisign } from './minisign.ts'
 import { PublishError } from './publish-error.ts'
 import { METADATA_FOLDER, type Publication, type PublishFile, sha256Hex } from './publish-file.ts'
@@ -40,6 +46,7 @@ export interface PublicationOptions {
   readonly root: Uint8Array
   readonly keys: FederationKeys
   readonly shards: readonly MergedShard[]
+  readonly bundles?: readonly MergedBundle[]
   readonly previous: PublicationState | null
   readonly nowMs: number
   /** Where people will find the publication, with `/` at its end, for the feed; null when it has no address. */
@@ -61,12 +68,14 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
     throw new TypeError('publicUrl must be http(s) and end with a slash')
   }
   const merged = options.shards.map(published)
+  const mergedBundles = (options.bundles ?? []).map(published)
   const shards = manifestShards(merged)
-  const manifestContent = sha256Hex(Buffer.from(JSON.stringify(shards)))
+  const bundles = manifestBundles(mergedBundles)
+  const manifestContent = sha256Hex(Buffer.from(JSON.stringify([shards, bundles])))
   const sameManifest = previous !== null && previous.manifestContent === manifestContent
   const sequence = sameManifest ? previous.sequence : Math.max((previous?.sequence ?? 0) + 1, nowMs)
   const issuedAtMs = sameManifest ? previous.issuedAtMs : nowMs
-  const manifest = manifestJson({ federation: root.federationId, sequence, issuedAtMs, shards })
+  const manifest = manifestJson({ federation: root.federationId, sequence, issuedAtMs, shards, bundles })
   if (manifest.length > MERGED_MANIFEST_BYTES_MAX) {
     throw new PublishError(
       'too-large',
@@ -74,7 +83,7 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
     )
   }
 
-  const items = feedItems(merged, options.publicUrl)
+  const items = feedItems(merged, mergedBundles, options.publicUrl)
   const feedContent = sha256Hex(Buffer.from(items))
   const sameFeed = previous !== null && previous.feedContent === feedContent
   // Readers stop at an equal lastBuildDate, which has whole seconds: a changed feed gets a later one.
@@ -86,7 +95,7 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
   const tuf = writeTufRepository({
     root: options.root,
     keys,
-    cycles: torrentsByCycle(merged),
+    cycles: torrentsByCycle(merged, mergedBundles),
     topTargets: [{ path: 'manifest.json', bytes: manifest, contentType: 'application/json' }],
     previous: previous?.tuf ?? null,
     nowMs,
@@ -125,10 +134,10 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
 }
 
 /** With its .torrent as it is published. */
-function published(shard: MergedShard): MergedShard {
-  const torrent = withLists(shard.torrent, shard.infohash, shard)
-  if (torrent === null) throw new TypeError(`the .torrent of ${shard.id} does not have its infohash`)
-  return { ...shard, torrent }
+function published<T extends MergedShard | MergedBundle>(one: T): T {
+  const torrent = withLists(one.torrent, one.infohash, one)
+  if (torrent === null) throw new TypeError(`the .torrent of ${one.name} does not have its infohash`)
+  return { ...one, torrent }
 }
 
 const METALINK_FOLDER = 'metalink'
@@ -153,16 +162,20 @@ function sumsOf(files: readonly PublishFile[]): Uint8Array {
 }
 
 /** The slow facts of each cycle (PROTOCOL 3); replica counts change hourly and stay out. */
-function torrentsByCycle(shards: readonly MergedShard[]): Map<Cycle, TufTarget[]> {
+function torrentsByCycle(
+  shards: readonly MergedShard[],
+  bundles: readonly MergedBundle[],
+): Map<Cycle, TufTarget[]> {
   const cycles = new Map<Cycle, TufTarget[]>()
-  for (const shard of shards) {
-    const cycle = cycleOf(parseShardId(shard.id).date)
+  const add = (cycle: Cycle, target: Omit<TufTarget, 'contentType'>) => {
     const targets = cycles.get(cycle) ?? []
     cycles.set(cycle, targets)
-    targets.push({
+    targets.push({ ...target, contentType: 'application/x-bittorrent' })
+  }
+  for (const shard of shards) {
+    add(cycleOf(parseShardId(shard.id).date), {
       path: torrentTarget(shard),
       bytes: shard.torrent,
-      contentType: 'application/x-bittorrent',
       custom: {
         infohash: shard.infohash,
         shard: `${shard.id}@${shard.digest}`,
@@ -170,6 +183,10 @@ function torrentsByCycle(shards: readonly MergedShard[]): Map<Cycle, TufTarget[]
         sizeBytes: shard.sizeBytes,
       },
     })
+  }
+  for (const bundle of bundles) {
+    const { name, cycle, infohash, sizeBytes, torrent } = bundle
+    add(cycle, { path: bundleTarget(bundle), bytes: torrent, custom: { infohash, bundle: name, sizeBytes } })
   }
   return cycles
 }

@@ -2,10 +2,10 @@
  * `feed.xml`: RSS 2.0 of the newest torrents, by the rules that qBittorrent's parser sets (src/base/rss/rss_parser.cpp): one
  * enclosure an item, a guid that stays with the infohash, at most 50 items, and a lastBuildDate that moves with every change.
  */
-import { parseShardId } from '../../protocol/ids.ts'
+import { type Infohash, parseShardId } from '../../protocol/ids.ts'
 import { magnetLink } from '../../protocol/torrent/magnet.ts'
-import { torrentPath } from './manifest-json.ts'
-import { inOrder, type MergedShard } from './merged-shard.ts'
+import { bundlePath, torrentPath } from './manifest-json.ts'
+import { inOrder, type MergedBundle, type MergedShard } from './merged-shard.ts'
 
 /** qBittorrent keeps 50 articles a feed. */
 export const FEED_ITEMS_MAX = 50
@@ -18,11 +18,35 @@ export interface FeedOptions {
 }
 
 /** The items alone: what decides whether the feed changed. */
-export function feedItems(shards: readonly MergedShard[], publicUrl: string | null): string {
-  const newest = inOrder(shards)
-    .sort((a, b) => b.acceptedAtMs - a.acceptedAtMs)
-    .slice(0, FEED_ITEMS_MAX)
-  return newest.map((shard) => item(shard, publicUrl)).join('')
+export function feedItems(
+  shards: readonly MergedShard[],
+  bundles: readonly MergedBundle[],
+  publicUrl: string | null,
+): string {
+  const items = [
+    ...inOrder(shards).map((shard): Item => {
+      const path = () => torrentPath(shard)
+      return { ...shard, title: feedTitle(shard), path, atMs: shard.acceptedAtMs }
+    }),
+    ...bundles.map((bundle): Item => {
+      const path = () => bundlePath(bundle)
+      return { ...bundle, title: `${bundle.name} bundle`, path, atMs: bundle.madeAtMs }
+    }),
+  ]
+  const newest = items.sort((a, b) => b.atMs - a.atMs).slice(0, FEED_ITEMS_MAX)
+  return newest.map((one) => itemXml(one, publicUrl)).join('')
+}
+
+interface Item {
+  readonly title: string
+  readonly name: string
+  readonly infohash: Infohash
+  readonly trackers: readonly string[]
+  readonly webSeeds: readonly string[]
+  readonly torrent: Uint8Array
+  /** Of the .torrent in the publication. */
+  readonly path: () => string
+  readonly atMs: number
 }
 
 /** The feed around its items. RFC 822 dates have whole seconds. */
@@ -46,17 +70,20 @@ export function feedTitle(shard: Pick<MergedShard, 'id'>): string {
   return `${wiki} ${date} ${dataset}${part > 0 ? ` part ${part}` : ''}`
 }
 
-function item(shard: MergedShard, publicUrl: string | null): string {
-  const magnet = magnetLink({ ...shard, peers: [] })
+function itemXml(
+  { title, name, infohash, trackers, webSeeds, torrent, path, atMs }: Item,
+  publicUrl: string | null,
+): string {
+  const magnet = magnetLink({ infohash, name, trackers, webSeeds })
   // A link that starts with `magnet:` becomes the torrent; beside an enclosure the link is a page.
   const where =
     publicUrl === null
       ? `<link>${escapeXml(magnet)}</link>`
-      : `<link>${escapeXml(publicUrl)}</link><enclosure url="${escapeXml(`${publicUrl}${encodeURI(torrentPath(shard))}`)}" ` +
-        `length="${shard.torrent.length}" type="application/x-bittorrent"/>`
+      : `<link>${escapeXml(publicUrl)}</link><enclosure url="${escapeXml(`${publicUrl}${encodeURI(path())}`)}" ` +
+        `length="${torrent.length}" type="application/x-bittorrent"/>`
   return (
-    `<item><title>${escapeXml(feedTitle(shard))}</title><guid isPermaLink="false">urn:btih:${shard.infohash}</guid>` +
-    `<pubDate>${rfc822(shard.acceptedAtMs)}</pubDate>${where}</item>\n`
+    `<item><title>${escapeXml(title)}</title><guid isPermaLink="false">urn:btih:${infohash}</guid>` +
+    `<pubDate>${rfc822(atMs)}</pubDate>${where}</item>\n`
   )
 }
 

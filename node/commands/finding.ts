@@ -1,5 +1,6 @@
 /** How commands without a node look for peers that the manifest does not name: flags, and what is said of it. */
 
+import type { Infohash } from '../../protocol/ids.ts'
 import type { MergedManifest } from '../../protocol/manifest/merged-manifest.ts'
 import { DISCOVERY_SETTINGS, discoveryConfigOf } from '../config-discovery.ts'
 import type { FindPeers } from '../reading/more-peers.ts'
@@ -24,7 +25,7 @@ export interface Finding {
 /** Null when there is nobody to ask. `say`: a line for people. */
 export function openFinding(
   values: Values<typeof FINDING_SETTINGS>,
-  manifest: Pick<MergedManifest, 'shards'>,
+  { shards, bundles = [] }: Pick<MergedManifest, 'shards' | 'bundles'>,
   say: (line: string) => void,
 ): Finding | null {
   const config = discoveryConfigOf({ ...values, dhtPort: null, lsd: false })
@@ -39,7 +40,8 @@ export function openFinding(
     async find(infohash, onPeers, signal) {
       opened ??= loading()
       const finder = await opened
-      const name = manifest.shards.find((shard) => shard.infohash === infohash)?.id ?? infohash
+      const isIt = (one: { readonly infohash: Infohash }) => one.infohash === infohash
+      const name = shards.find(isIt)?.id ?? bundles.find(isIt)?.name ?? infohash
       say(`${name}: no peer that is known answers; asking ${finder.places}.`)
       const { peers, silent } = await finder.find(infohash, onPeers, signal)
       const count = peers === 0 ? 'nobody' : peers === 1 ? '1 peer' : `${peers} peers`

@@ -4,7 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { isRunDate } from '../../protocol/dump/dates.ts'
 import { DATASETS, type Dataset, isWiki, shardKey } from '../../protocol/ids.ts'
-import type { MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
+import type { MergedManifestBundle, MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
 import { readRoot } from '../../protocol/manifest/root.ts'
 import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import { peerAddress } from '../config.ts'
@@ -106,6 +106,8 @@ export function readRunWords(word: string): RunWords {
 export interface Opened extends Publication {
   /** Those of --peer, those that volunteers told of, those that the manifest names. */
   peers(shard: MergedManifestShard): TorrentPeer[]
+  /** Those of --peer, and those that the manifest names: volunteers tell of shards only. */
+  bundlePeers(bundle: MergedManifestBundle): TorrentPeer[]
 }
 
 /** Rejects with UserError. */
@@ -142,13 +144,16 @@ export async function openFrom(values: PublicationValues, terminal: Terminal): P
       `Taken by its signature alone, of ${publication.manifest.issuedAt}: nobody renews this publication, and a newer one would not be noticed.`,
     )
   const told = values.node.length === 0 ? null : await askNodes(root, values.node)
+  const named = ({ peers = [] }: Pick<MergedManifestShard, 'peers'>) =>
+    peers.map(([host, port]) => ({ host, port }))
   return {
     ...publication,
     peers: (shard) => [
       ...values.peer,
       ...(told?.peers(shardKey(shard.id, shard.digest), shard.infohash) ?? []),
-      ...(shard.peers ?? []).map(([host, port]) => ({ host, port })),
+      ...named(shard),
     ],
+    bundlePeers: (bundle) => [...values.peer, ...named(bundle)],
   }
 }
 
@@ -193,11 +198,36 @@ export function swarmShard(opened: Opened, shard: MergedManifestShard): SwarmSha
     infohash: shard.infohash,
     files: shard.files.map(({ path, size }) => ({ path, sizeBytes: size })),
     peers: opened.peers(shard),
-    info: async () => {
-      const torrent = await opened.torrent(shard)
-      return torrent === null ? null : (decodeMetainfo(torrent)?.info ?? null)
-    },
+    info: () => rawInfoOf(opened, shard),
   }
+}
+
+/** The raw info dictionary of a published torrent; null when it is not there. */
+export async function rawInfoOf(
+  publication: Publication,
+  of: Pick<MergedManifestShard, 'torrent' | 'infohash'>,
+): Promise<Uint8Array | null> {
+  const torrent = await publication.torrent(of)
+  return torrent === null ? null : (decodeMetainfo(torrent)?.info ?? null)
+}
+
+/** The bundle of this name, with its shards in order. Throws UserError that says what there is. */
+export function chooseBundle(
+  { manifest, name: federation }: Publication,
+  name: string,
+): { bundle: MergedManifestBundle; shards: MergedManifestShard[] } {
+  const { bundles = [], shards } = manifest
+  const bundle = bundles.find((one) => one.name === name)
+  if (bundle === undefined) {
+    const newest = bundles.slice(-10).map((one) => one.name)
+    const others = newest.length === 0 ? 'it has no bundles' : `there are ${newest.join(', ')}`
+    throw new UserError(`${federation} has no bundle ${name}; ${others}`)
+  }
+  const byKey = new Map(shards.map((shard) => [shardKey(shard.id, shard.digest), shard]))
+  const members = bundle.shards.flatMap((key) => byKey.get(key) ?? [])
+  if (members.length !== bundle.shards.length)
+    throw new UserError(`the manifest of ${federation} does not name all that is in ${name}`)
+  return { bundle, shards: members }
 }
 
 /** An engine that only fetches: it listens on this machine alone, at a port that the system chooses. Who starts stops. */

@@ -1,21 +1,20 @@
 /** How `get` and `restore` ask for files: flags, sources in their order, progress, and what became of each. */
 import { matchesGlob } from 'node:path'
 import type { Infohash } from '../../protocol/ids.ts'
-import type { MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
+import type { MergedManifestBundle, MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
 import { fileNameOf } from '../../protocol/shard/paths.ts'
 import { decodeInfo, type Info, infohashOf } from '../../protocol/torrent/info.ts'
 import type { FileSource } from '../getting/file-source.ts'
 import { type GetProgress, type GotFile, getFiles, type WantedFile } from '../getting/get-files.ts'
-import { swarmSource } from '../getting/swarm-file.ts'
+import { type SwarmSourceOptions, swarmSource } from '../getting/swarm-file.ts'
 import { isMetadata } from '../publication/paths.ts'
-import type { PublishedRun } from '../publication/runs.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { list, orNull, type Settings, text, type Values, webAddress } from '../settings.ts'
 import { WorkerHasher } from '../transfer/hasher.ts'
 import { VERSION } from '../version.ts'
 import type { Terminal } from './command.ts'
 import { openFinding } from './finding.ts'
-import { type Opened, PUBLICATION_SETTINGS, startFetcher, swarmShard } from './from-publication.ts'
+import { type Opened, PUBLICATION_SETTINGS, rawInfoOf, startFetcher, swarmShard } from './from-publication.ts'
 import { Progress } from './progress.ts'
 import { UserError } from './user-error.ts'
 import { bytesText } from './words.ts'
@@ -46,8 +45,8 @@ export const GET_SETTINGS = {
 export type GetValues = Values<typeof GET_SETTINGS>
 
 /** Files whose names match one of the patterns (`*.sql.gz`); all, with the metadata files, when there is none. */
-export function wantedFiles(run: PublishedRun, globs: readonly string[]): WantedFile[] {
-  return run.shards.flatMap((shard) =>
+export function wantedFiles(shards: readonly MergedManifestShard[], globs: readonly string[]): WantedFile[] {
+  return shards.flatMap((shard) =>
     shard.files
       .filter((file) => {
         if (globs.length === 0) return true
@@ -63,6 +62,7 @@ export async function getWanted(
   wanted: readonly WantedFile[],
   to: string,
   values: GetValues,
+  bundle: MergedManifestBundle | null = null,
 ): Promise<GotFile[]> {
   const closing: (() => Promise<void>)[] = []
   const progress = new Progress()
@@ -77,13 +77,10 @@ export async function getWanted(
     closing.push(async () => finding?.close())
     const hasher = new WorkerHasher()
     closing.push(() => hasher.close())
+    const options = { engine, patienceMs: values.patience, findPeers: finding?.find }
     const sources: FileSource[] = [
-      swarmSource({
-        engine,
-        shard: (shard) => swarmShard(publication, shard),
-        patienceMs: values.patience,
-        findPeers: finding?.find,
-      }),
+      ...(bundle === null ? [] : [bundleSource(publication, bundle, options)]),
+      swarmSource({ ...options, torrent: (shard) => swarmShard(publication, shard) }),
       ...(await httpSources(publication, values, wanted)),
     ]
     for (const source of sources) closing.push(() => source.close())
@@ -103,6 +100,21 @@ export async function getWanted(
     progress.end()
     for (const close of closing.reverse()) await close()
   }
+}
+
+function bundleSource(
+  publication: Opened,
+  bundle: MergedManifestBundle,
+  options: Omit<SwarmSourceOptions, 'torrent'>,
+): FileSource {
+  const { infohash } = bundle
+  const peers = publication.bundlePeers(bundle)
+  const info = () => rawInfoOf(publication, bundle)
+  return swarmSource({
+    ...options,
+    torrent: (shard) => ({ infohash, peers, info, kind: 'bundle', folder: `${shard.name}/` }),
+    name: 'the bundle',
+  })
 }
 
 async function httpSources(

@@ -56,7 +56,7 @@ export const restore: Command = {
     const to = resolve(values.to)
     const needed = new Set(filesOf(plan))
     // HASH.json and its neighbours come along: the folder can then be verified and seeded without anybody else.
-    const wanted = wantedFiles(run, []).filter(
+    const wanted = wantedFiles(run.shards, []).filter(
       ({ file }) => isMetadata(file) || needed.has(fileNameOf(file.path)),
     )
     const got = await getWanted(publication, wanted, to, values)

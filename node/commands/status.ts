@@ -1,3 +1,4 @@
+import type { BundleStatus } from '../observe/bundle-status.ts'
 import type { NodeStatus } from '../observe/status.ts'
 import type { DiscoveryStats } from '../ports.ts'
 import { readSettings, webAddress, yesNo } from '../settings.ts'
@@ -19,6 +20,7 @@ const settings = {
 const TIMEOUT_MS = 10_000
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024
 const PROBLEMS_SHOWN = 10
+const BUNDLES_SHOWN = 12
 
 export const status: Command = {
   name: 'status',
@@ -103,6 +105,7 @@ export function describe(now: NodeStatus): string[] {
       (one) =>
         `fetching    ${one.shard} from ${one.from}, ${Math.floor((one.doneBytes * 100) / Math.max(1, one.sizeBytes))} %`,
     ),
+    ...now.bundles.slice(-BUNDLES_SHOWN).map((one) => `bundle      ${bundleText(one)}`),
     ...open
       .slice(0, PROBLEMS_SHOWN)
       .map((one) => `problem     ${one.shard ?? ''} ${one.code}: ${one.detail}`),
@@ -110,6 +113,11 @@ export function describe(now: NodeStatus): string[] {
       ? [`            and ${open.length - PROBLEMS_SHOWN} more problems`]
       : []),
   ]
+}
+
+function bundleText({ cycle, name, shards, sizeBytes, detail }: BundleStatus): string {
+  const what = `${name ?? cycle}, ${shards} dumps, ${bytesText(sizeBytes)}`
+  return detail === '' ? what : `${what}: ${detail}`
 }
 
 function discoveryText(name: string, { off, nodes, announcedAtMs }: DiscoveryStats, nowMs: number): string {

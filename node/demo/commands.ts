@@ -56,6 +56,8 @@ export function coordinatorProcess(
     '1s',
     '--publish-every',
     '2s',
+    '--bundle-quiet',
+    '5s',
   )
   args.push('--archive-s3', world.s3Archive, '--archive-poll', '500ms')
   args.push('--archive-slow-down', '500ms', '--r2-endpoint', world.r2, '--r2-bucket', world.r2Bucket)

@@ -30,7 +30,13 @@ export function view(picture: Picture, options: ViewOptions): string[] {
     `  read from Wikimedia ${bytes(origin.bytes)} = ${ratio} x the unique bytes, in ${origin.requests} requests`,
     '',
   ]
-  const tail = ['', ...nodeLines(picture), '', ...options.news.slice(-3).map((line) => `  ${line}`)]
+  const tail = [
+    '',
+    ...nodeLines(picture),
+    ...bundleLines(picture),
+    '',
+    ...options.news.slice(-3).map((line) => `  ${line}`),
+  ]
   tail.push(options.done ? '  Everything is safe. Ctrl-C ends the demo.' : '  Ctrl-C ends the demo.')
   const room = Math.max(4, options.rows - head.length - tail.length - 2)
   return [...head, ...shardLines(shards, room, options.replicas), ...tail].map((line) =>
@@ -78,6 +84,13 @@ function nodeLines(picture: Picture): string[] {
     `  ${'coordinator'.padEnd(22)} ${status === null ? 'starting' : `${' '.repeat(36)}  ${urlOf(node)}/`}`,
   )
   return lines
+}
+
+/** `3 bundles wikiseed-2024-04, ...`: what is made; nothing while there is none. */
+function bundleLines({ coordinator: { status } }: Picture): string[] {
+  const names = status?.bundles.flatMap(({ name }) => name ?? []) ?? []
+  if (names.length === 0) return []
+  return [`  ${names.length} ${names.length === 1 ? 'bundle' : 'bundles'} ${names.join(', ')}`]
 }
 
 function bar(done: number, all: number): string {

@@ -94,9 +94,9 @@ export class OutsideEngine implements TorrentEngine {
     const { own, folders } = this.#options
     const torrent = source instanceof Uint8Array ? source : await torrentOf(source)
     const metainfo = decodeMetainfo(torrent)
-    const info = metainfo === null ? null : decodeInfo(metainfo.info)
+    const info = metainfo === null ? null : decodeInfo(metainfo.info, 'bundle')
     if (metainfo === null || info === null) {
-      throw new TorrentError('metadata-mismatch', 'not a .torrent file of a shard')
+      throw new TorrentError('metadata-mismatch', 'not a .torrent file of a shard or a bundle')
     }
     const { infohash } = metainfo
     if (this.#version === '' || this.#stopping.signal.aborted)

@@ -8,6 +8,8 @@ export interface Layout {
   /** Unverified bytes; moved into the mirror file by file. On the same file system as the mirror. */
   readonly staging: string
   readonly torrents: string
+  /** A link to the mirror for each cycle bundle, by the bundle's name: so its files lie below its name too. */
+  readonly bundles: string
   /** The nodes of the BitTorrent DHT that answered last. */
   readonly dht: string
   /** The same over IPv6. */
@@ -24,6 +26,7 @@ export function layoutOf(root: string): Layout {
     mirror: join(base, 'mirror'),
     staging: join(base, 'staging'),
     torrents: join(base, 'torrents'),
+    bundles: join(base, 'bundles'),
     dht: join(base, 'dht.json'),
     dht6: join(base, 'dht6.json'),
     store: join(base, 'store'),

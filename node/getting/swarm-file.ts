@@ -1,8 +1,11 @@
-/** Files from the swarm, each by its own pieces: what is there is held against the pieces' hashes and gone on from. */
+/**
+ * Files from the swarm, each by its own pieces: what is there is held against the pieces' hashes and gone on from. The torrent is the
+ * shard's own, or a bundle that holds it.
+ */
 import { rm } from 'node:fs/promises'
 import type { Infohash } from '../../protocol/ids.ts'
 import type { MergedManifestShard } from '../../protocol/manifest/merged-manifest.ts'
-import { decodeInfo } from '../../protocol/torrent/info.ts'
+import { decodeInfo, type Info, type InfoKind } from '../../protocol/torrent/info.ts'
 import type { ByteRange } from '../../protocol/torrent/spans.ts'
 import { metaPath } from '../origin/partial-file.ts'
 import type { TorrentEngine } from '../ports.ts'
@@ -17,38 +20,69 @@ const WINDOW_BYTES_MIN = 1024 * 1024
 /** Asked for before it is written. */
 const AHEAD_BYTES = 16 * 1024 * 1024
 
-export interface SwarmSourceOptions extends SwarmOptions {
-  readonly engine: TorrentEngine
-  readonly shard: (shard: MergedManifestShard) => SwarmShard
+/** A torrent that holds the files of a shard. */
+export interface FileTorrent extends Pick<SwarmShard, 'infohash' | 'peers' | 'info'> {
+  /** @default a shard */
+  readonly kind?: InfoKind
+  /** What stands before a path of the shard: `tenwiki/`. @default nothing */
+  readonly folder?: string
 }
 
-export function swarmSource({ engine, shard: of, ...options }: SwarmSourceOptions): FileSource {
-  const readers = new Map<Infohash, Promise<SwarmReader>>()
+export interface SwarmSourceOptions extends SwarmOptions {
+  readonly engine: TorrentEngine
+  readonly torrent: (shard: MergedManifestShard) => FileTorrent
+  /** For people. @default the swarm */
+  readonly name?: string
+}
+
+interface OpenTorrent {
+  readonly reader: SwarmReader
+  readonly info: Info
+  /** Where each file stands in it. */
+  readonly indexes: ReadonlyMap<string, number>
+}
+
+export function swarmSource({
+  engine,
+  torrent: of,
+  name = 'the swarm',
+  ...options
+}: SwarmSourceOptions): FileSource {
+  const readers = new Map<Infohash, Promise<OpenTorrent>>()
   /** Torrents that nobody gave: they are not waited for with every file. */
   const silent = new Set<Infohash>()
-  const readerOf = (shard: MergedManifestShard, signal: AbortSignal | undefined): Promise<SwarmReader> => {
-    const known = readers.get(shard.infohash)
+  const open = async (swarm: FileTorrent, signal: AbortSignal | undefined): Promise<OpenTorrent> => {
+    const torrent = { ...swarm, info: await swarm.info() }
+    const reader = await openSwarm(engine, torrent, {
+      ...options,
+      ...(signal === undefined ? {} : { signal }),
+    })
+    const info = decodeInfo(reader.info, swarm.kind)
+    if (info === null) throw new TypeError('the engine gives only info dictionaries that can be read')
+    return { reader, info, indexes: new Map(info.files.map((file, index) => [file.path, index])) }
+  }
+  const opened = (swarm: FileTorrent, signal: AbortSignal | undefined): Promise<OpenTorrent> => {
+    const known = readers.get(swarm.infohash)
     if (known !== undefined) return known
-    const opening = (async () => {
-      const swarm = of(shard)
-      const torrent = { ...swarm, info: await swarm.info() }
-      return openSwarm(engine, torrent, { ...options, ...(signal === undefined ? {} : { signal }) })
-    })()
-    readers.set(shard.infohash, opening)
-    opening.catch(() => readers.delete(shard.infohash))
+    const opening = open(swarm, signal)
+    readers.set(swarm.infohash, opening)
+    opening.catch(() => readers.delete(swarm.infohash))
     return opening
   }
   return {
     kind: 'swarm',
-    name: 'the swarm',
-    offers: (shard) =>
-      !silent.has(shard.infohash) && (options.findPeers !== undefined || of(shard).peers.length > 0),
+    name,
+    offers: (shard) => {
+      const { infohash, peers } = of(shard)
+      return !silent.has(infohash) && (options.findPeers !== undefined || peers.length > 0)
+    },
     async fetch(shard, file, path, { before, onBytes, signal }) {
+      const swarm = of(shard)
+      const inTorrent = `${swarm.folder ?? ''}${file.path}`
       try {
-        const reader = await readerOf(shard, signal)
-        const info = decodeInfo(reader.info)
-        const index = info?.files.findIndex((one) => one.path === file.path) ?? -1
-        if (info === null || index < 0) throw new GetError('its torrent has no such file')
+        const { reader, info, indexes } = await opened(swarm, signal)
+        const index = indexes.get(inTorrent)
+        if (index === undefined) throw new GetError('its torrent has no such file')
         const files = new PieceFiles(
           info,
           info.files.map((_, at) => (at === index ? path : null)),
@@ -58,20 +92,22 @@ export function swarmSource({ engine, shard: of, ...options }: SwarmSourceOption
           const { ranges } = await files.missing(files.rangeOf(index), { doubt, signal })
           // From here on the file is not what a download began, but pieces.
           await rm(metaPath(path), { force: true })
-          await copy(reader.file(file.path), files, index, ranges, onBytes, signal)
+          await copy(reader.file(inTorrent), files, index, ranges, onBytes, signal)
           await files.seal(index)
         } finally {
           await files.close()
         }
       } catch (error) {
         if (!(error instanceof SourceError)) throw error
-        if (error.code === 'unreachable') silent.add(shard.infohash)
+        if (error.code === 'unreachable') silent.add(swarm.infohash)
         throw new GetError(error.message, { cause: error })
       }
     },
     close: async () => {
       const open = await Promise.allSettled(readers.values())
-      await Promise.all(open.map((one) => (one.status === 'fulfilled' ? one.value.close() : undefined)))
+      await Promise.all(
+        open.map((one) => (one.status === 'fulfilled' ? one.value.reader.close() : undefined)),
+      )
     },
   }
 }

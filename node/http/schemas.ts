@@ -106,6 +106,16 @@ export const STATUS_SCHEMA = object({
     monthlyBudgetBytes: wholeOrNull,
   }),
   fetches: list(object({ shard: text, from: text, doneBytes: whole, sizeBytes: whole })),
+  bundles: list(
+    object({
+      cycle: text,
+      name: textOrNull,
+      infohash: textOrNull,
+      shards: whole,
+      sizeBytes: whole,
+      detail: text,
+    }),
+  ),
   problems: list(problem),
   nodes: list(knownNode),
 })

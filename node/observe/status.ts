@@ -10,7 +10,9 @@ import type { AuditOutcome } from '../../protocol/manifest/entry.ts'
 import type { Discovery, EngineAbout, TorrentStats } from '../ports.ts'
 import type { PortStatus } from '../runtime/reach.ts'
 import type { BadSource } from '../sources/web-files.ts'
+import type { BundleStatus } from './bundle-status.ts'
 import { engineProblem } from './engine-status.ts'
+import { type FetchStatus, fetches } from './fetch-status.ts'
 import { badSource, type PaceStatus, paused } from './pace-status.ts'
 import { notForwarded } from './port-status.ts'
 import { type Outside, type ShardStatus, shardStatuses } from './shard-status.ts'
@@ -42,6 +44,8 @@ export interface NodeStatus {
   readonly traffic: StatusTraffic
   readonly pace: PaceStatus
   readonly fetches: readonly FetchStatus[]
+  /** Cycle bundles that a coordinator makes; a node makes none. */
+  readonly bundles: readonly BundleStatus[]
   /** What is wrong now, then what was wrong and is mended; newest first. */
   readonly problems: readonly Problem[]
   readonly nodes: readonly KnownNode[]
@@ -86,13 +90,6 @@ export interface StatusTraffic {
   readonly swarmDownBytes: number
   /** Payload given since the start of each torrent. */
   readonly swarmUpBytes: number
-}
-
-export interface FetchStatus {
-  readonly shard: ShardId
-  readonly from: 'origin' | 'swarm'
-  readonly doneBytes: number
-  readonly sizeBytes: number
 }
 
 export interface Problem {
@@ -162,11 +159,13 @@ export interface StatusExtra {
   /** For example what upstream broke. */
   readonly problems?: readonly Problem[]
   readonly outside?: Outside
+  readonly bundles?: readonly BundleStatus[]
 }
 
 const PROBLEMS_MAX = 500
 const NODES_MAX = 2_000
 const FETCHES_MAX = 500
+const BUNDLES_MAX = 2_000
 
 export function nodeStatus(state: StatusState, extra: StatusExtra): NodeStatus {
   const nodes = knownNodes(state, extra.nowMs)
@@ -199,6 +198,7 @@ export function nodeStatus(state: StatusState, extra: StatusExtra): NodeStatus {
     traffic: traffic(state, extra),
     pace: extra.pace,
     fetches: fetches(state).slice(0, FETCHES_MAX),
+    bundles: (extra.bundles ?? []).slice(-BUNDLES_MAX),
     problems: problems(state, [
       ...(extra.problems ?? []),
       ...paused(extra),
@@ -245,14 +245,6 @@ function traffic(state: StatusState, { originBytes, elsewhereBytes, torrents }: 
     swarmUpBytes += torrent.uploadedBytes
   }
   return { originBytes, elsewhereBytes, swarmDownBytes, swarmUpBytes }
-}
-
-function fetches(state: StatusState): FetchStatus[] {
-  const out: FetchStatus[] = []
-  for (const { shard, fetch, doneBytes } of state.own.values()) {
-    if (fetch !== null) out.push({ shard: shard.id, from: fetch.kind, doneBytes, sizeBytes: shard.sizeBytes })
-  }
-  return out.sort((a, b) => compare(a.shard, b.shard))
 }
 
 function problems(state: StatusState, others: readonly Problem[]): Problem[] {

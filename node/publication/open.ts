@@ -38,8 +38,8 @@ export interface Publication {
   readonly baseUrl: string
   /** `minisign`: only the signature of manifest.json was checked, which does not expire; an older manifest is not noticed then. */
   readonly checkedBy: 'tuf' | 'minisign'
-  /** The .torrent file of a shard, its infohash checked; null when the publication does not hold it. */
-  torrent(shard: MergedManifestShard): Promise<Uint8Array | null>
+  /** The .torrent file of a shard or a bundle, its infohash checked; null when the publication does not hold it. */
+  torrent(of: Pick<MergedManifestShard, 'torrent' | 'infohash'>): Promise<Uint8Array | null>
 }
 
 export interface OpenOptions {
@@ -94,12 +94,12 @@ async function open(options: OpenOptions): Promise<Publication> {
     name: root.name,
     baseUrl,
     checkedBy,
-    async torrent(shard) {
-      const bytes = await plain(shard.torrent, METAINFO_BYTES_MAX).catch((error: unknown) => {
+    async torrent({ torrent, infohash }) {
+      const bytes = await plain(torrent, METAINFO_BYTES_MAX).catch((error: unknown) => {
         if (error instanceof TufError && error.code === 'unreachable') return null
         throw error
       })
-      return bytes !== null && decodeMetainfo(bytes)?.infohash === shard.infohash ? bytes : null
+      return bytes !== null && decodeMetainfo(bytes)?.infohash === infohash ? bytes : null
     },
   }
 }

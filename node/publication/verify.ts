@@ -200,6 +200,13 @@ async function checkManifest(
       add('manifest', `${shard.id} has another infohash here than in the signed metadata`)
     }
   }
+  const keys = new Set(manifest.shards.map((shard) => `${shard.id}@${shard.digest}`))
+  const ofBundles = new Map(repository.targets.map((each) => [each.custom.bundle, each]))
+  for (const { name, infohash, shards } of manifest.bundles ?? []) {
+    if (ofBundles.get(name)?.custom.infohash !== infohash)
+      add('manifest', `${name} has another infohash here than in the signed metadata`)
+    if (shards.some((key) => !keys.has(key))) add('manifest', `${name} names shards that are not in it`)
+  }
   const sums = await fetchPlain(repository, 'sha256sums.txt', MERGED_MANIFEST_BYTES_MAX, problems)
   if (sums !== null) await checkSignature(repository, 'sha256sums.txt', sums, problems)
   return { sequence: manifest.sequence, issuedAt: manifest.issuedAt, shards: manifest.shards.length }

@@ -1,6 +1,6 @@
 /** ByteSource over one file of a torrent, read piece by piece from its peers: nothing is written to disk. */
 import type { Infohash } from '../../protocol/ids.ts'
-import { decodeInfo } from '../../protocol/torrent/info.ts'
+import { decodeInfo, type InfoKind } from '../../protocol/torrent/info.ts'
 import {
   READ_BYTES_MAX,
   type TorrentEngine,
@@ -18,6 +18,8 @@ export interface SwarmTorrent {
   /** Whether an info dictionary has the files that are expected. @default any is taken: the infohash names it */
   readonly accept?: (info: Uint8Array) => boolean
   readonly peers: readonly TorrentPeer[]
+  /** @default a shard */
+  readonly kind?: InfoKind
 }
 
 /** A torrent whose files are opened one by one; its connections are shared. */
@@ -44,7 +46,7 @@ export async function openSwarm(
   torrent: SwarmTorrent,
   { findPeers, ...options }: SwarmOptions & { readonly signal?: AbortSignal } = {},
 ): Promise<SwarmReader> {
-  const { infohash, peers, accept = () => true } = torrent
+  const { infohash, peers, accept = () => true, kind = 'shard' } = torrent
   const known = torrent.info === null ? {} : { info: torrent.info }
   const patienceMs = options.patienceMs ?? PATIENCE_MS
   const late = AbortSignal.timeout(patienceMs)
@@ -62,7 +64,7 @@ export async function openSwarm(
         })
   const during = <T>(work: Promise<T>): Promise<T> => more?.during(work) ?? work
   try {
-    const opening = engine.open(infohash, { peers, accept, ...known, ...options })
+    const opening = engine.open(infohash, { peers, accept, kind, ...known, ...options })
     reader = await during(orLeft(opening, signal))
   } catch (error) {
     await more?.stop()
@@ -71,7 +73,7 @@ export async function openSwarm(
     throw asSourceError(error)
   }
   const opened = reader
-  const info = decodeInfo(opened.info)
+  const info = decodeInfo(opened.info, kind)
   if (info === null) throw new TypeError('the engine gives only info dictionaries that can be read')
   return {
     file(path) {

@@ -90,7 +90,14 @@ export class OwnCopies {
   async looksWhole(shard: Shard): Promise<boolean> {
     const { infohash } = this.#parts.state.own.get(shard.key) ?? { infohash: null }
     if (infohash === null || !(await this.#hasTorrent(infohash))) return false
-    return (await this.#torrent(shard, infohash).changed()).length === 0
+    return (await this.changed(shard)).length === 0
+  }
+
+  /** Files of our copy that are not as they were when they were verified, by sizes and times: a text for each. */
+  async changed(shard: Shard): Promise<readonly string[]> {
+    const own = this.#parts.state.own.get(shard.key)
+    if (own?.state !== 'held' || own.infohash === null) return ['it is not held']
+    return this.#torrent(shard, own.infohash).changed()
   }
 
   /**

@@ -30,6 +30,7 @@ export const KEYSPACES = [
   // Coordinator
   { number: 22, name: 'mirrorProbes' }, // By shard key: what each mirror answered when it was asked for the shard's files.
   { number: 23, name: 'torrentLists' }, // By shard key: trackers and web seeds in its published .torrent, and since when.
+  { number: 24, name: 'bundles' }, // By name: a cycle bundle that was made.
 ] as const
 
 export type Keyspace = (typeof KEYSPACES)[number]['name']

@@ -1,5 +1,6 @@
 /** What goes between a node and the process of its BitTorrent engine: plain data only, copied by structured clone. */
 import type { Infohash } from '../../protocol/ids.ts'
+import type { InfoKind } from '../../protocol/torrent/info.ts'
 import type { Discovery, TorrentEngine, TorrentPeer, TorrentStats } from '../ports.ts'
 import type { PlainError } from './engine-channel.ts'
 import type { WebTorrentEngineOptions } from './torrent-client.ts'
@@ -32,9 +33,13 @@ export interface EngineCalls {
   seed(seeds: readonly SeedRequest[]): readonly (PlainError | null)[]
   fetch(request: Job & { readonly root: string }): Fetched
   fetchFile(request: Job & { readonly file: number; readonly path: string }): Fetched
-  open(request: Job & { readonly info: Uint8Array | null; readonly patienceMs: number | null }): {
-    readonly info: Uint8Array
-  }
+  open(
+    request: Job & {
+      readonly info: Uint8Array | null
+      readonly kind: InfoKind
+      readonly patienceMs: number | null
+    },
+  ): { readonly info: Uint8Array }
   read(request: {
     readonly job: number
     readonly file: number

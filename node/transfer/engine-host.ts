@@ -43,9 +43,10 @@ const answers: Handlers<EngineCalls> = {
     }),
   fetchFile: ({ file, path, ...job }, signal) =>
     running().fetchFile(job.infohash, file, path, optionsOf(job, signal)),
-  open: async ({ info, patienceMs, ...job }, signal) => {
+  open: async ({ info, kind, patienceMs, ...job }, signal) => {
     const reader = await running().open(job.infohash, {
       ...optionsOf(job, signal),
+      kind,
       ...(info === null ? {} : { info }),
       ...(patienceMs === null ? {} : { patienceMs }),
     })

@@ -61,7 +61,8 @@ export class EngineJobs {
     let last: { channel: EngineChannel; opening: Promise<Uint8Array> } | null = null
     const openAt = (channel: EngineChannel, signal?: AbortSignal): Promise<Uint8Array> => {
       if (last?.channel === channel) return last.opening
-      const request = { ...work.job, info, patienceMs: options.patienceMs ?? null }
+      const { kind = 'shard', patienceMs = null } = options
+      const request = { ...work.job, info, kind, patienceMs }
       const opening = channel.call('open', request, signal).then((opened) => opened.info)
       last = { channel, opening }
       return opening

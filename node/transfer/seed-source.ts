@@ -19,9 +19,10 @@ export function readTorrent(
   infohash?: Infohash,
 ): { raw: Uint8Array; info: Info; infohash: Infohash } {
   const metainfo = decodeMetainfo(bytes)
-  const info = metainfo === null ? null : decodeInfo(metainfo.info)
+  // What is seeded was verified or made here: it may be a bundle.
+  const info = metainfo === null ? null : decodeInfo(metainfo.info, 'bundle')
   if (metainfo === null || info === null || (infohash !== undefined && metainfo.infohash !== infohash)) {
-    throw new TorrentError('metadata-mismatch', 'not the .torrent file of a shard')
+    throw new TorrentError('metadata-mismatch', 'not the .torrent file of a shard or a bundle')
   }
   return { raw: metainfo.info, info, infohash: metainfo.infohash }
 }

@@ -12,7 +12,7 @@
 import type { Socket } from 'node:net'
 import type WebTorrent from 'webtorrent'
 import type { Infohash } from '../../protocol/ids.ts'
-import { decodeInfo, type Info, infohashOf } from '../../protocol/torrent/info.ts'
+import { decodeInfo, type Info, type InfoKind, infohashOf } from '../../protocol/torrent/info.ts'
 import type { FileTime } from '../files/file-time.ts'
 import {
   type Discovery,
@@ -168,7 +168,7 @@ export class WebTorrentEngine implements TorrentEngine {
 
   async open(
     infohash: Infohash,
-    options: FetchOptions & { info?: Uint8Array; patienceMs?: number },
+    options: FetchOptions & { info?: Uint8Array; kind?: InfoKind; patienceMs?: number },
   ): Promise<TorrentReader> {
     const taker = new PieceTaker(options.patienceMs)
     const opened = Promise.withResolvers<TorrentReader>()
@@ -288,7 +288,7 @@ export class WebTorrentEngine implements TorrentEngine {
   async #fetch(
     infohash: Infohash,
     taker: Taker | null,
-    options: FetchOptions & { info?: Uint8Array },
+    options: FetchOptions & { info?: Uint8Array; kind?: InfoKind },
     body: (transfer: Transfer, metadata: { raw: Uint8Array; info: Info }) => Promise<void>,
   ): Promise<Fetched> {
     if (options.signal?.aborted) throw aborted()
@@ -298,7 +298,7 @@ export class WebTorrentEngine implements TorrentEngine {
     try {
       transfer.dialler.addPeers(options.peers.filter((peer) => !this.#isSelf(peer)))
       const raw = await this.#fetchInfo(transfer, options.info)
-      const info = decodeInfo(raw)
+      const info = decodeInfo(raw, options.kind)
       const isWanted = info !== null && (await orAbort(Promise.resolve(options.accept(raw)), transfer.signal))
       if (info === null || !isWanted) {
         const detail = `the info dictionary of ${infohash} is not what was expected`

@@ -4,7 +4,7 @@
  */
 
 import { CODEC_DEPTH_MAX } from '../limits.ts'
-import { concatBytes, utf8ToBytes } from './bytes.ts'
+import { joinBytes, utf8ToBytes } from './bytes.ts'
 
 /**
  * A decoded value. Byte strings are views into the input. Map keys are byte strings too and appear as text with one
@@ -43,7 +43,7 @@ export interface BencodeLimits {
 export function bencode(value: Bencodable): Uint8Array {
   const parts: Uint8Array[] = []
   write(value, parts)
-  return concatBytes(...parts)
+  return joinBytes(parts)
 }
 
 /** Decodes exactly one value that fills `bytes`, or throws BencodeError. */

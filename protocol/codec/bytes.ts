@@ -15,6 +15,11 @@ export function utf8ToBytes(text: string): Uint8Array {
 }
 
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  return joinBytes(parts)
+}
+
+/** The same for a list of any length: so many arguments no call takes. */
+export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
   let length = 0
   for (const part of parts) length += part.length
   const out = new Uint8Array(length)
@@ -26,8 +31,13 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return out
 }
 
+const ASCII_BYTES_MAX = 512
+
 /** Decodes UTF-8 strictly, in linear time; null when the bytes are not UTF-8. */
 export function utf8FromBytes(bytes: Uint8Array): string | null {
+  // Names and paths: short and ASCII, and there are many of them.
+  if (bytes.length <= ASCII_BYTES_MAX && bytes.every((byte) => byte < 0x80))
+    return String.fromCharCode(...bytes)
   const parts: string[] = []
   // Slices end on a character boundary: a continuation byte is 10xxxxxx.
   for (let start = 0; start < bytes.length; ) {

@@ -5,16 +5,20 @@
 import { utf8FromBytes } from '../codec/bytes.ts'
 import { branded, integer, list, optional, record, ShapeError, text } from '../codec/shape.ts'
 import {
+  type Cycle,
   type FederationId,
   type Infohash,
   isFederationId,
   isInfohash,
   isShardDigest,
   isShardId,
+  isShardKey,
   type ShardDigest,
   type ShardId,
+  type ShardKey,
 } from '../ids.ts'
 import {
+  BUNDLE_FILES_MAX,
   CATALOG_SHARDS_MAX,
   ENDPOINTS_MAX,
   PATH_BYTES_MAX,
@@ -22,11 +26,14 @@ import {
   TEXT_BYTES_MAX,
 } from '../limits.ts'
 
+import { cycleOfBundle } from '../torrent/bundle.ts'
+
 export const MERGED_MANIFEST_VERSION = 1
 export const MERGED_MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 /** Dump files and the three metadata files. */
 const FILES_MAX = SHARD_FILES_MAX + 3
 const MAGNET_LENGTH_MAX = 2_048
+const BUNDLES_MAX = 2_000
 const REPLICAS_MAX = 1_000_000
 
 export interface MergedManifestFile {
@@ -59,6 +66,22 @@ export interface MergedManifestShard {
   readonly peers?: readonly (readonly [host: string, port: number])[]
 }
 
+/** A torrent over many small runs of one cycle (PROTOCOL 2). */
+export interface MergedManifestBundle {
+  /** Of the torrent = its folder: `wikiseed-2026-01`. */
+  readonly name: string
+  readonly cycle: Cycle
+  readonly infohash: Infohash
+  /** Of all files of the torrent, metadata files too. */
+  readonly sizeBytes: number
+  /** Each of them stands in `shards` of the manifest; in torrent order. */
+  readonly shards: readonly ShardKey[]
+  /** As of a shard. */
+  readonly torrent: string
+  readonly magnet: string
+  readonly peers?: readonly (readonly [host: string, port: number])[]
+}
+
 export interface MergedManifest {
   readonly version: number
   readonly federation: FederationId
@@ -68,6 +91,8 @@ export interface MergedManifest {
   readonly issuedAt: string
   /** In the order of ids, then digests. */
   readonly shards: readonly MergedManifestShard[]
+  /** In order of name; left out when there are none. */
+  readonly bundles?: readonly MergedManifestBundle[]
 }
 
 /** Reads a verified `manifest.json`. Throws ShapeError. */
@@ -76,12 +101,34 @@ export function readMergedManifest(bytes: Uint8Array): MergedManifest {
     throw new ShapeError('manifest', `at most ${MERGED_MANIFEST_BYTES_MAX} bytes`)
   }
   const fields = record(parse(bytes), 'manifest')
+  const bundles = optional(fields.bundles, 'manifest.bundles', (value, path) =>
+    list(value, path, BUNDLES_MAX, readBundle),
+  )
   return {
     version: integer(fields.version, 'manifest.version', MERGED_MANIFEST_VERSION, MERGED_MANIFEST_VERSION),
     federation: branded(isFederationId, 'a federation id')(fields.federation, 'manifest.federation'),
     sequence: integer(fields.sequence, 'manifest.sequence'),
     issuedAt: isoDate(fields.issuedAt, 'manifest.issuedAt'),
     shards: list(fields.shards, 'manifest.shards', CATALOG_SHARDS_MAX, readShard),
+    ...(bundles === undefined ? {} : { bundles }),
+  }
+}
+
+function readBundle(value: unknown, path: string): MergedManifestBundle {
+  const fields = record(value, path)
+  const name = text(fields.name, `${path}.name`, TEXT_BYTES_MAX)
+  const cycle = cycleOfBundle(name)
+  if (cycle === null || fields.cycle !== cycle) throw new ShapeError(`${path}.name`, 'the name of a bundle')
+  const peers = optional(fields.peers, `${path}.peers`, readPeers)
+  return {
+    name,
+    cycle,
+    infohash: branded(isInfohash, 'an infohash')(fields.infohash, `${path}.infohash`),
+    sizeBytes: integer(fields.sizeBytes, `${path}.sizeBytes`),
+    shards: list(fields.shards, `${path}.shards`, BUNDLE_FILES_MAX, branded(isShardKey, 'a shard key')),
+    torrent: relativePath(fields.torrent, `${path}.torrent`),
+    magnet: text(fields.magnet, `${path}.magnet`, MAGNET_LENGTH_MAX),
+    ...(peers === undefined ? {} : { peers }),
   }
 }
 

@@ -13,7 +13,13 @@ import {
 } from '../codec/bencode.ts'
 import { bytesToHex, utf8FromBytes } from '../codec/bytes.ts'
 import type { Infohash } from '../ids.ts'
-import { INFO_BYTES_MAX, PATH_BYTES_MAX, PIECE_LENGTH_MAX, SHARD_FILES_MAX } from '../limits.ts'
+import {
+  BUNDLE_FILES_MAX,
+  INFO_BYTES_MAX,
+  PATH_BYTES_MAX,
+  PIECE_LENGTH_MAX,
+  SHARD_FILES_MAX,
+} from '../limits.ts'
 import { metadataFileList } from '../shard/metadata-files.ts'
 import type { Shard, TorrentFile } from '../shard/shard.ts'
 import { pieceCount, pieceLengthFor } from './piece-length.ts'
@@ -52,9 +58,12 @@ export function shardInfo(shard: Shard, pieces: Uint8Array): Uint8Array {
   })
 }
 
+/** What a torrent holds: a shard, or many small runs of one cycle (bundle.ts). A stranger's shard keeps the narrower bounds. */
+export type InfoKind = 'shard' | 'bundle'
+
 /** Bencodes an info dictionary. Throws RangeError when it breaks a bound or the pieces do not fit the files. */
-export function encodeInfo(info: Info): Uint8Array {
-  const problem = problemOf(info)
+export function encodeInfo(info: Info, kind: InfoKind = 'shard'): Uint8Array {
+  const problem = problemOf(info, BOUNDS[kind])
   if (problem !== null) throw new RangeError(`info dictionary: ${problem}`)
   return bencode({
     files: info.files.map((file) => ({ length: file.sizeBytes, path: file.path.split('/') })),
@@ -68,15 +77,16 @@ export function encodeInfo(info: Info): Uint8Array {
  * Reads a stranger's info dictionary, or null when it is not one of the form above within its bounds: other keys, an
  * unsafe name or path (`..`, an absolute path, a backslash), pieces that do not fit the files.
  */
-export function decodeInfo(bytes: Uint8Array): Info | null {
-  const map = decodeMap(bytes)
+export function decodeInfo(bytes: Uint8Array, kind: InfoKind = 'shard'): Info | null {
+  const bounds = BOUNDS[kind]
+  const map = decodeMap(bytes, bounds)
   if (map === null || !hasExactly(map, ['files', 'name', 'piece length', 'pieces'])) return null
   const name = textOf(map.get('name'))
   const pieceLengthBytes = map.get('piece length')
   const pieces = map.get('pieces')
   const entries = map.get('files')
   if (name === null || typeof pieceLengthBytes !== 'number' || !(pieces instanceof Uint8Array)) return null
-  if (!isList(entries) || entries.length > FILES_MAX) return null
+  if (!isList(entries) || entries.length > bounds.filesMax) return null
   const files: TorrentFile[] = []
   for (const entry of entries) {
     const file = decodeFile(entry)
@@ -84,7 +94,7 @@ export function decodeInfo(bytes: Uint8Array): Info | null {
     files.push(file)
   }
   const info = { name, files, pieceLengthBytes, pieces }
-  return problemOf(info) === null ? info : null
+  return problemOf(info, bounds) === null ? info : null
 }
 
 /** SHA-1 of the exact bytes (BEP 3). */
@@ -113,25 +123,28 @@ export function totalBytes(files: readonly TorrentFile[]): number {
   return files.reduce((sum, file) => sum + file.sizeBytes, 0)
 }
 
-/** The dump files of a part and the three metadata files. */
-const FILES_MAX = SHARD_FILES_MAX + 3
-const PATH_ELEMENTS_MAX = 16
-/** A file costs a map, its length, a list and a few path elements. */
-const LIMITS: BencodeLimits = {
-  bytesMax: INFO_BYTES_MAX,
-  itemsMax: FILES_MAX * (PATH_ELEMENTS_MAX + 4),
-  depthMax: 4,
+interface Bounds {
+  readonly filesMax: number
+  readonly pathBytesMax: number
 }
+
+const BOUNDS: Readonly<Record<InfoKind, Bounds>> = {
+  // The dump files of a part and the three metadata files.
+  shard: { filesMax: SHARD_FILES_MAX + 3, pathBytesMax: PATH_BYTES_MAX },
+  // A shard's name, which is a wiki's or a dataset's, stands before each path.
+  bundle: { filesMax: BUNDLE_FILES_MAX, pathBytesMax: PATH_BYTES_MAX + 65 },
+}
+const PATH_ELEMENTS_MAX = 16
 /** Printable ASCII but for the separators of any system, and never a name with a meaning of its own. */
 const SAFE_ELEMENT = /^(?!\.{1,2}$)[ -.0-9;-[\]-~]{1,255}$/
 
-function problemOf(info: Info): string | null {
+function problemOf(info: Info, { filesMax, pathBytesMax }: Bounds): string | null {
   if (!SAFE_ELEMENT.test(info.name)) return 'an unsafe name'
-  if (info.files.length < 1 || info.files.length > FILES_MAX) return `1..${FILES_MAX} files are expected`
+  if (info.files.length < 1 || info.files.length > filesMax) return `1..${filesMax} files are expected`
   const seen = new Set<string>()
   for (const { path, sizeBytes } of info.files) {
     const elements = path.split('/')
-    if (path.length > PATH_BYTES_MAX || elements.length > PATH_ELEMENTS_MAX) return 'a path too long'
+    if (path.length > pathBytesMax || elements.length > PATH_ELEMENTS_MAX) return 'a path too long'
     if (!elements.every((element) => SAFE_ELEMENT.test(element))) return 'an unsafe path'
     if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) return `a size that is none: ${path}`
     if (seen.has(path)) return `a path that comes twice: ${path}`
@@ -147,9 +160,12 @@ function problemOf(info: Info): string | null {
   return null
 }
 
-function decodeMap(bytes: Uint8Array): BencodedMap | null {
+function decodeMap(bytes: Uint8Array, { filesMax }: Bounds): BencodedMap | null {
+  // A file costs a map, its length, a list and a few path elements.
+  const itemsMax = filesMax * (PATH_ELEMENTS_MAX + 4)
+  const limits: BencodeLimits = { bytesMax: INFO_BYTES_MAX, itemsMax, depthMax: 4 }
   try {
-    const value = bdecode(bytes, LIMITS)
+    const value = bdecode(bytes, limits)
     return value instanceof Map ? value : null
   } catch (error) {
     if (error instanceof BencodeError) return null

@@ -220,7 +220,56 @@ describe('the demo', () => {
       await rm(to, { recursive: true })
     }
   }
+
+  it('publishes a bundle of every month, of all its dumps, and gives it to aria2', async (context) => {
+    const missing = missingProgram('aria2c')
+    if (missing !== null) context.skip(`${missing} is not installed`)
+    const dir = file.published.localDir
+    const bundles = await eventually('the bundles are published', 60_000, async () => {
+      const text = await readFile(join(dir, 'manifest.json'), 'utf8')
+      const found = (JSON.parse(text) as { bundles?: PublishedBundle[] }).bundles ?? []
+      return found.length === 3 && found
+    })
+    const idsOf = (cycle: string) => rows.filter((row) => row.date.startsWith(cycle.replace('-', '')))
+    for (const { name, cycle, shards } of bundles) {
+      expect(name).toBe(`wikiseed-${cycle}`)
+      const ids = shards.map((key) => key.replace(/@.*/, ''))
+      expect(ids.sort(), name).toEqual(
+        idsOf(cycle)
+          .map((row) => row.id)
+          .sort(),
+      )
+    }
+    const bundle = bundles.find((one) => one.shards.length > 10) as PublishedBundle
+    const to = await mkdtemp(join(tmpdir(), 'wikiseed-aria2-'))
+    const tracker = await startTracker([file.coordinator.bittorrentPort])
+    try {
+      const flags = ['--seed-time=0', '--enable-dht=false', '--bt-enable-lpd=false', '--bt-stop-timeout=60']
+      const args = [...flags, `--bt-tracker=${tracker.url}`, '--interface=127.0.0.1', '-d', to]
+      const run = await runAsync('aria2c', [...args, join(dir, bundle.torrent)])
+      expect(run.code, run.output).toBe(0)
+      for (const { wiki, date } of idsOf(bundle.cycle)) {
+        const folder = join(to, bundle.name, wiki, date)
+        const dumps = (await readdir(folder)).filter((name) => !name.startsWith('wikiseed-'))
+        expect(dumps.length, wiki).toBeGreaterThan(0)
+        for (const name of dumps)
+          expect(await sha256(join(folder, name)), name).toBe(
+            await sha256(join(file.world.dumps, wiki, date, name)),
+          )
+      }
+    } finally {
+      tracker.close()
+      await rm(to, { recursive: true })
+    }
+  }, 180_000)
 })
+
+interface PublishedBundle {
+  readonly name: string
+  readonly cycle: string
+  readonly shards: readonly string[]
+  readonly torrent: string
+}
 
 describe('the demo with --exit --json', () => {
   let first: DemoSummary

@@ -122,6 +122,7 @@ async function prepare(nodes: number): Promise<{ coordinator: CoordinatorConfig;
     discoverEveryMs: 1_000,
     preserveEveryMs: 1_000,
     publishEveryMs: 5_000,
+    bundleQuietMs: null,
     archive: null,
     r2: null,
     gist: null,

@@ -98,8 +98,16 @@ def synthetic_vector(title: str, wiki: str, date: str, digest: str | None, names
     return {"title": title, "name": wiki, "files": files + ending}
 
 
+def bundle_vector(cycle: str, runs: list[dict], second: bool = False) -> dict:
+    """A cycle bundle: every run whole, the torrent's name before each path, in raw-byte order of the first of them."""
+    trees = [[file | {"path": f"{run['name']}/{file['path']}"} for file in run["files"]] for run in runs]
+    trees.sort(key=lambda files: files[0]["path"].encode())
+    name = f"wikiseed-{cycle}" + ("~2" if second else "")
+    return {"title": f"cycle bundle {name}", "name": name, "files": [file for files in trees for file in files]}
+
+
 def vectors() -> list[dict]:
-    """Three fixture runs, and synthetic trees on both sides of the first step of the piece length."""
+    """Three fixture runs, synthetic trees on both sides of the first step of the piece length, and cycle bundles."""
     ranges = [
         "zuwiki-20240229-pages-articles1.xml-p1p9.bz2",
         "zuwiki-20240229-pages-articles1.xml-p10p99.bz2",
@@ -117,6 +125,15 @@ def vectors() -> list[dict]:
         synthetic_vector("exactly 2,048 pieces of 16 KiB", "zuwiki", "20240229", "12345678", ranges, 32 * MIB),
         synthetic_vector("one byte more: pieces of 32 KiB", "zuwiki", "20240229", "12345678", ranges, 32 * MIB + 1),
         synthetic_vector("no metadata, pieces of 32 KiB", "abwiki", "20240229", None, plain, 33 * MIB + 12345),
+        bundle_vector("2026-01", [fixture_vector("htwiki", "20260101", "0a1b2c3d"), fixture_vector("aawiki", "20260101", "00000000")]),
+        bundle_vector(
+            "2024-02",
+            [
+                synthetic_vector("zuwiki in a bundle", "zuwiki", "20240229", "12345678", ranges, 40 * MIB),
+                synthetic_vector("abwiki in a bundle", "abwiki", "20240229", "87654321", plain, 9 * MIB + 1),
+            ],
+            second=True,
+        ),
     ]
 
 

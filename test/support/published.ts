@@ -1,12 +1,12 @@
 /** A federation that published real dumps of test/fixtures: a folder with the publication, and seeds that hold the dumps. */
 import { createHash } from 'node:crypto'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createKeys } from '../../coordinator/federation/keys.ts'
 import { createLocalFolder } from '../../coordinator/publish/local-folder.ts'
-import type { MergedShard } from '../../coordinator/publish/merged-shard.ts'
+import type { MergedBundle, MergedShard } from '../../coordinator/publish/merged-shard.ts'
 import { buildPublication } from '../../coordinator/publish/publication.ts'
 import { readRunFolder } from '../../node/folder/run-folder.ts'
 import { buildShard } from '../../node/transfer/build-shard.ts'
@@ -14,8 +14,11 @@ import { WorkerHasher } from '../../node/transfer/hasher.ts'
 import type { WebTorrentEngineOptions } from '../../node/transfer/torrent-client.ts'
 import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
 import { type ExportDataset, makeExportRun, readSha256Sums } from '../../protocol/dump/content-export.ts'
+import type { Cycle, Infohash } from '../../protocol/ids.ts'
 import { cutRun } from '../../protocol/shard/cut.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
+import { bundleInfo, type CycleBundle, cycleBundles } from '../../protocol/torrent/bundle.ts'
+import { infohashOf } from '../../protocol/torrent/info.ts'
 import { encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import { TEST_PLACES, testRoot } from './publication.ts'
 
@@ -84,6 +87,22 @@ export async function holdRun(mirror: string, run: string, from = FIXTURES): Pro
   }
 }
 
+/** Made by the hasher, not by the one read of the product's own way. */
+export async function bundleTorrent(
+  bundle: CycleBundle,
+  mirror: string,
+): Promise<{ torrent: Uint8Array; infohash: Infohash }> {
+  const { files, pieceLengthBytes } = bundle
+  const hasher = new WorkerHasher({ teamsMax: 1 })
+  try {
+    const paths = files.map(({ path }) => join(mirror, path))
+    const info = bundleInfo(bundle, await hasher.pieces(paths, { pieceLengthBytes }))
+    return { torrent: encodeMetainfo({ info }), infohash: infohashOf(info) }
+  } finally {
+    await hasher.close()
+  }
+}
+
 /** As upstream describes an export: SHA256SUMS, and the sizes of its files. */
 async function exportShards(folder: string, run: string): Promise<Shard[]> {
   const [, dataset, wiki = '', date = ''] =
@@ -147,6 +166,7 @@ export interface Published {
   readonly rootPath: string
   readonly root: Uint8Array
   readonly held: readonly HeldShard[]
+  readonly bundles: readonly MergedBundle[]
   /** A second seed's folder can be damaged without harm to the first: each has its own. */
   readonly seeds: readonly { engine: WebTorrentEngine; mirror: string; meter: Meter }[]
   /** Bytes that went to and from the seeds. */
@@ -171,6 +191,10 @@ export interface PublishedOptions {
   readonly nowMs?: number
   readonly publicUrl?: string | null
   readonly places?: typeof TEST_PLACES
+  /** A bundle of what is published of this cycle is published too, and seeded by each seed. */
+  readonly bundleOf?: Cycle
+  /** Whether the seeds have the shards' own torrents. @default true */
+  readonly seedsShards?: boolean
 }
 
 export async function publishRuns(options: PublishedOptions): Promise<Published> {
@@ -189,11 +213,39 @@ export async function publishRuns(options: PublishedOptions): Promise<Published>
       ...(limit === undefined ? {} : { uploadLimitBytesPerSecond: limit }),
     })
     await engine.start()
-    for (const { merged } of held) await engine.seed(merged.torrent, own)
+    if (options.seedsShards !== false) for (const { merged } of held) await engine.seed(merged.torrent, own)
     seeds.push({ engine, mirror: own, meter: await meterTo(engine.port) })
   }
   const named = options.namesPeers === false ? [] : seeds
   const peers = named.map(({ meter }) => ({ host: '127.0.0.1', port: meter.port }))
+  const bundles: MergedBundle[] = []
+  if (options.bundleOf !== undefined) {
+    for (const bundle of cycleBundles(
+      options.bundleOf,
+      held.map(({ shard }) => shard),
+    )) {
+      const made = await bundleTorrent(bundle, mirror)
+      for (const { engine, mirror: own } of seeds) {
+        const links = `${own}-bundles`
+        await mkdir(links, { recursive: true })
+        await symlink(own, join(links, bundle.name))
+        await engine.seed(made.torrent, links)
+      }
+      const { name, cycle, sizeBytes } = bundle
+      const shards = bundle.shards.map((shard) => shard.key)
+      bundles.push({
+        name,
+        cycle,
+        sizeBytes,
+        shards,
+        ...made,
+        peers,
+        trackers: [],
+        webSeeds: [],
+        madeAtMs: Date.now(),
+      })
+    }
+  }
   const nowMs = options.nowMs ?? Date.now()
   const keys = await createKeys(base)
   const root = testRoot(keys, Date.now())
@@ -208,6 +260,7 @@ export async function publishRuns(options: PublishedOptions): Promise<Published>
     root,
     keys,
     shards,
+    bundles,
     previous: null,
     nowMs,
     publicUrl,
@@ -222,6 +275,7 @@ export async function publishRuns(options: PublishedOptions): Promise<Published>
     rootPath,
     root,
     held,
+    bundles,
     seeds,
     wireBytes: () => seeds.reduce((sum, { meter }) => sum + meter.bytes(), 0),
     close: async () => {

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { canonicalJson } from '../../protocol/codec/canonical-json.ts'
 import type { ShardDigest, ShardId, ShardKey } from '../../protocol/ids.ts'
+import { makeShard } from '../../protocol/shard/make-shard.ts'
 import type { FullDigests, Shard } from '../../protocol/shard/shard.ts'
 
 export function digestsOf(bytes: Uint8Array): FullDigests {
@@ -43,4 +44,28 @@ export function seededBytes(seed: string, length: number): Uint8Array {
     at += part.length
   }
   return out
+}
+
+/** A shard of a run with files of these sizes, whose digests are made up. `part` above 0: of a big run. */
+export function runShard({
+  wiki,
+  date,
+  sizes,
+  part = 0,
+}: {
+  wiki: string
+  date: string
+  sizes: readonly number[]
+  part?: number
+}): Shard {
+  const names = sizes.map((_, i) => `${wiki}-${date}-table${i}.sql.gz`)
+  return makeShard({
+    dataset: 'dumps',
+    wiki,
+    date,
+    part,
+    files: sizes.map((sizeBytes, i) => ({ path: `${date}/${names[i]}`, sizeBytes, digests: {} })),
+    statusJson: `${canonicalJson({ all: { files: names, status: 'done' } })}\n`,
+    bundleVersion: 1,
+  })
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { torrentPath } from '../../coordinator/publish/manifest-json.ts'
 import { feedItems, feedXml } from '../../coordinator/publish/rss.ts'
 import { sha256sums } from '../../coordinator/publish/sha256sums.ts'
+import type { Cycle } from '../../protocol/ids.ts'
 import { testShard } from '../support/publication.ts'
 
 const URL_BASE = 'https://example.org/a&b/'
@@ -11,7 +12,7 @@ const tags = (xml: string, name: string) =>
 
 describe('feed', () => {
   it('gives each torrent a guid of its infohash and an enclosure with its exact length', () => {
-    const xml = feedItems([shard], URL_BASE)
+    const xml = feedItems([shard], [], URL_BASE)
     expect(tags(xml, 'guid')).toEqual([`urn:btih:${shard.infohash}`])
     expect(xml).toContain(
       `<enclosure url="https://example.org/a&amp;b/${torrentPath(shard)}" length="${shard.torrent.length}" type="application/x-bittorrent"/>`,
@@ -21,16 +22,37 @@ describe('feed', () => {
   })
 
   it('gives magnet links when the publication has no address', () => {
-    const xml = feedItems([shard], null)
+    const xml = feedItems([shard], [], null)
     expect(tags(xml, 'link')).toEqual([`magnet:?xt=urn:btih:${shard.infohash}&amp;dn=tenwiki`])
     expect(xml).not.toContain('<enclosure')
+  })
+
+  it('has an item for each bundle, by when it was made', () => {
+    const bundle = {
+      name: 'wikiseed-2026-01',
+      cycle: '2026-01' as Cycle,
+      infohash: shard.infohash,
+      sizeBytes: 5,
+      shards: [],
+      torrent: shard.torrent,
+      trackers: ['udp://tracker.example:1/announce'],
+      webSeeds: [],
+      peers: [],
+      madeAtMs: shard.acceptedAtMs + 1_000,
+    }
+    const xml = feedItems([shard], [bundle], URL_BASE)
+    expect(tags(xml, 'title')).toEqual(['wikiseed-2026-01 bundle', 'tenwiki 20260101 dumps'])
+    expect(xml).toMatch(/url="[^"]*\/2026-01\/[0-9a-f]{64}\.wikiseed-2026-01\.torrent"/)
+    expect(tags(feedItems([shard], [{ ...bundle, madeAtMs: 0 }], URL_BASE), 'title')[0]).toBe(
+      'tenwiki 20260101 dumps',
+    )
   })
 
   it('holds the 50 newest', () => {
     const many = Array.from({ length: 60 }, (_, i) =>
       testShard({ wiki: `w${i}wiki`, date: '20260101', acceptedAtMs: i }),
     )
-    const titles = tags(feedItems(many, null), 'title')
+    const titles = tags(feedItems(many, [], null), 'title')
     expect(titles).toHaveLength(50)
     expect(titles[0]).toBe('w59wiki 20260101 dumps')
   })

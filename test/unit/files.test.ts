@@ -54,12 +54,13 @@ describe('a path inside the data folder', () => {
     )
   })
 
-  it('keeps mirror, staging, torrents, DHT, store and log apart', () => {
+  it('keeps mirror, staging, torrents, bundles, DHT, store and log apart', () => {
     const { root: base, ...folders } = layoutOf(root)
     expect(Object.values(folders).map((path) => relative(base, path))).toEqual([
       'mirror',
       'staging',
       'torrents',
+      'bundles',
       'dht.json',
       'dht6.json',
       'store',

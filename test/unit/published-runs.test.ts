@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { manifestShards } from '../../coordinator/publish/manifest-json.ts'
+import { manifestBundles, manifestShards } from '../../coordinator/publish/manifest-json.ts'
 import { Progress } from '../../node/commands/progress.ts'
 import { getFiles, placeOf } from '../../node/getting/get-files.ts'
 import { followRedirects } from '../../node/origin/redirect.ts'
 import { allRuns, runsOf, wikisLike } from '../../node/publication/runs.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
-import type { ShardId } from '../../protocol/ids.ts'
+import { type Cycle, type ShardId, shardKey } from '../../protocol/ids.ts'
 import { type MergedManifestShard, readMergedManifest } from '../../protocol/manifest/merged-manifest.ts'
 import { parseMagnet } from '../../protocol/torrent/magnet.ts'
 import { testShard } from '../support/publication.ts'
@@ -100,6 +100,61 @@ describe('peers in a manifest', () => {
     ['a:1'],
   ])('are refused when they are none: %j', (wrong) => {
     expect(() => read({ peers: wrong })).toThrow('manifest.shards[0].peers')
+  })
+})
+
+describe('bundles in a manifest', () => {
+  const shard = testShard({ wiki: 'tenwiki', date: '20260101' })
+  const key = shardKey(shard.id, shard.digest)
+  const [written] = manifestBundles([
+    {
+      name: 'wikiseed-2026-01',
+      cycle: '2026-01' as Cycle,
+      infohash: shard.infohash,
+      sizeBytes: 5,
+      shards: [key],
+      torrent: shard.torrent,
+      trackers: ['udp://tracker.example:1/announce'],
+      webSeeds: [],
+      peers: [],
+      madeAtMs: 0,
+    },
+  ])
+  const read = (bundles: unknown) => {
+    const manifest = {
+      version: 1,
+      federation: 'a'.repeat(64),
+      sequence: 1,
+      shards: manifestShards([shard]),
+      bundles,
+    }
+    const issuedAt = '2026-01-01T00:00:00.000Z'
+    return readMergedManifest(Buffer.from(JSON.stringify({ ...manifest, issuedAt }))).bundles
+  }
+
+  it('are read as they were written, and a manifest without them has none', () => {
+    expect(read([written])).toEqual([written])
+    expect(parseMagnet(written?.magnet ?? '')?.trackers).toEqual(['udp://tracker.example:1/announce'])
+    expect(read(undefined)).toBeUndefined()
+  })
+
+  it.each([
+    { name: 'tenwiki' },
+    { name: '../wikiseed-2026-01' },
+    { name: 'wikiseed-2026-01~1' },
+    { cycle: '2026-02' },
+    { infohash: 'x' },
+    { shards: ['tenwiki'] },
+    { shards: Array(10_001).fill(key) },
+    { torrent: '../x.torrent' },
+    { sizeBytes: -1 },
+    { peers: [['a', 0]] },
+  ])('are refused when they are none: %j', (wrong) => {
+    expect(() => read([{ ...written, ...wrong }])).toThrow('manifest.bundles[0].')
+  })
+
+  it('of which there are too many are refused', () => {
+    expect(() => read(Array(2_001).fill(written))).toThrow('manifest.bundles')
   })
 })
 

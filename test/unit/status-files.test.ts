@@ -1,3 +1,4 @@
+// Longer than 300 lines: one look at each status, at what is wrong with it and at all words that are made of it.
 /** Every real status file that we have, and each of upstream's known troubles: what an operator is shown of it; and of the pace. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -261,6 +262,31 @@ describe('what a volunteer reads of how peers are found', () => {
   })
 })
 
+describe('the words for bundles', () => {
+  it('name what was made, and what a cycle waits for', () => {
+    const made = {
+      cycle: '2026-01',
+      name: 'wikiseed-2026-01',
+      infohash: 'a'.repeat(40),
+      shards: 18,
+      sizeBytes: 2_000,
+      detail: '',
+    }
+    const waiting = {
+      ...made,
+      cycle: '2026-02',
+      name: null,
+      infohash: null,
+      detail: 'waits for 3 of 18 shards',
+    }
+    const lines = describeLines({ ...EMPTY, bundles: [made, waiting], problems: [] } as unknown as NodeStatus)
+    expect(lines.filter((line) => line.startsWith('bundle'))).toEqual([
+      'bundle      wikiseed-2026-01, 18 dumps, 2.0 kB',
+      'bundle      2026-02, 18 dumps, 2.0 kB: waits for 3 of 18 shards',
+    ])
+  })
+})
+
 const EMPTY = {
   ports: [],
   counts: {},
@@ -276,6 +302,7 @@ const EMPTY = {
   traffic: { originBytes: 0, elsewhereBytes: 0, swarmDownBytes: 0, swarmUpBytes: 0 },
   catalog: { source: 'none', readAtMs: null, observed: 0 },
   fetches: [],
+  bundles: [],
   operator: '',
   nowMs: 0,
   startedAtMs: 0,

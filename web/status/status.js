@@ -104,7 +104,7 @@ function federationFigures({ counts, nodes, peers }, shards) {
   return rows
 }
 
-function ownFigures({ counts, capacity, traffic, reachable, role, fetches }) {
+function ownFigures({ counts, capacity, traffic, reachable, role, fetches, bundles }) {
   const used = capacity.bytesTotal === 0 ? '' : `of ${bytes(capacity.bytesTotal)}`
   const rows = [
     ['Holds', `${counts.held}`, counts.held === 0 ? '' : `${counts.audited} proven by others`],
@@ -117,7 +117,11 @@ function ownFigures({ counts, capacity, traffic, reachable, role, fetches }) {
     ['Audits of others', `${counts.audits.pass}`, auditWords(counts.audits)],
     ['Reachable', reachable ? 'yes' : 'not yet', reachable ? 'others can dial it' : 'nobody dialled back'],
   ]
-  return role === 'coordinator' ? rows.slice(3) : rows
+  if (role !== 'coordinator') return rows
+  const open = bundles.findLast((one) => one.name === null)
+  const made = bundles.filter((one) => one.name !== null).length
+  const note = open === undefined ? 'of months, seeded' : `${open.cycle} ${open.detail}`
+  return bundles.length === 0 ? rows.slice(3) : [...rows.slice(3), ['Bundles', `${made}`, note]]
 }
 
 function auditWords({ pass, fail, offline }) {

@@ -1,0 +1,54 @@
+/** What a coordinator remembers of the cycle bundles that it made: one JSON value each, by the bundle's name. */
+import type { Store } from '../node/ports.ts'
+import { keyOf, prefixOf } from '../node/store/keyspace.ts'
+import { utf8FromBytes, utf8ToBytes } from '../protocol/codec/bytes.ts'
+import { branded, integer, list, record, ShapeError, text } from '../protocol/codec/shape.ts'
+import { type Cycle, type Infohash, isInfohash, isShardKey, type ShardKey } from '../protocol/ids.ts'
+import { BUNDLE_FILES_MAX } from '../protocol/limits.ts'
+import { cycleOfBundle } from '../protocol/torrent/bundle.ts'
+
+/** A bundle whose .torrent is kept. */
+export interface MadeBundle {
+  readonly name: string
+  readonly cycle: Cycle
+  readonly infohash: Infohash
+  /** Of all files. */
+  readonly sizeBytes: number
+  /** In torrent order. */
+  readonly shards: readonly ShardKey[]
+  readonly madeAtMs: number
+}
+
+/** Throws ShapeError when a stored row is not one of ours. */
+export async function loadBundles(store: Store): Promise<Map<string, MadeBundle>> {
+  const made = new Map<string, MadeBundle>()
+  for await (const { key, value } of store.list(prefixOf('bundles'))) {
+    const bundle = readBundle(JSON.parse(utf8FromBytes(value) ?? ''), key)
+    made.set(bundle.name, bundle)
+  }
+  return made
+}
+
+export async function keepBundle(store: Store, bundle: MadeBundle): Promise<void> {
+  const value = utf8ToBytes(JSON.stringify(bundle))
+  await store.batch([{ type: 'put', key: keyOf('bundles', bundle.name), value }])
+}
+
+export async function forgetBundle(store: Store, name: string): Promise<void> {
+  await store.batch([{ type: 'del', key: keyOf('bundles', name) }])
+}
+
+function readBundle(value: unknown, path: string): MadeBundle {
+  const fields = record(value, path)
+  const name = text(fields.name, `${path}.name`, 64)
+  const cycle = cycleOfBundle(name)
+  if (cycle === null) throw new ShapeError(`${path}.name`, 'the name of a bundle')
+  return {
+    name,
+    cycle,
+    infohash: branded(isInfohash, 'an infohash')(fields.infohash, `${path}.infohash`),
+    sizeBytes: integer(fields.sizeBytes, `${path}.sizeBytes`),
+    shards: list(fields.shards, `${path}.shards`, BUNDLE_FILES_MAX, branded(isShardKey, 'a shard key')),
+    madeAtMs: integer(fields.madeAtMs, `${path}.madeAtMs`),
+  }
+}
