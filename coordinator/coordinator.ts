@@ -19,11 +19,14 @@ import { DiscoverLoop } from './discover-loop.ts'
 import { loadKeys } from './federation/keys.ts'
 import { realSleep } from './http/sleep.ts'
 import { type LocalShard, readLocalShard } from './merge.ts'
+import { MirrorProbes } from './mirror-probes.ts'
 import { createInternetArchive } from './preserve/internet-archive.ts'
 import { PreserveLoop } from './preserve-loop.ts'
 import { coordinatorProblems } from './problems.ts'
 import type { MergedShard } from './publish/merged-shard.ts'
+import { archiveWebSeeds, mirrorWebSeed, WEB_SEEDS_MAX, webSeedMirrors } from './publish/torrent-lists.ts'
 import { PublishLoop } from './publish-loop.ts'
+import { PublishedLists } from './published-lists.ts'
 import { type Accepted, type Archived, Records, readAccepted, readArchived } from './records.ts'
 import { publishTargets } from './targets.ts'
 
@@ -101,13 +104,23 @@ async function assemble(
     places: { archiveSite: config.archiveSite, mirrors: [config.originUrl, ...config.mirrors] },
   })
 
+  const probes = await MirrorProbes.open({
+    mirrors: webSeedMirrors(config.mirrors, config.originUrl),
+    origin,
+    store,
+    clock,
+    sleep: realSleep,
+    log,
+  })
+  const lists = await PublishedLists.open(store, clock)
+
   const stopping = new AbortController()
   const { signal } = stopping
   const fatal = Promise.withResolvers<never>()
   fatal.promise.catch(() => {})
   member.failed.catch(fatal.reject)
   const verifiedAtMs = (key: ShardKey) => archived.get(key)?.verifiedAtMs
-  const { exports } = config
+  const { exports, trackers } = config
   const discovery = new DiscoverLoop({ origin, clock, log, state, catalog, exports, verifiedAtMs })
   const local = new Map<ShardKey, LocalShard>()
   const mergeRound = async () => {
@@ -119,20 +132,29 @@ async function assemble(
       }
     }
   }
-  const merged = (): MergedShard[] =>
-    [...local.values()].map(({ shard, infohash, files: all, torrent }) => ({
-      id: shard.id,
-      digest: shard.digest,
-      infohash,
-      name: shard.name,
-      sizeBytes: shard.sizeBytes,
-      files: all,
-      torrent,
-      replicas: healthOf(shard).audited,
-      peers: seedsOf(shard, infohash),
-      archive: archived.get(shard.key) ?? null,
-      acceptedAtMs: accepted.get(shard.key)?.acceptedAtMs ?? clock.wallMs(),
-    }))
+  const merged = (): Promise<MergedShard[]> =>
+    Promise.all(
+      [...local.values()].map(async ({ shard, infohash, files: all, torrent }) => ({
+        id: shard.id,
+        digest: shard.digest,
+        infohash,
+        name: shard.name,
+        sizeBytes: shard.sizeBytes,
+        files: all,
+        torrent,
+        ...(await lists.of(shard.key, { trackers, webSeeds: webSeedsOf(shard) })),
+        replicas: healthOf(shard).audited,
+        peers: seedsOf(shard, infohash),
+        archive: archived.get(shard.key) ?? null,
+        acceptedAtMs: accepted.get(shard.key)?.acceptedAtMs ?? clock.wallMs(),
+      })),
+    )
+  const webSeedsOf = (shard: Shard) => {
+    const item = archived.get(shard.key)
+    const isFresh = item !== undefined && clock.wallMs() - item.verifiedAtMs < state.parameters.auditValidMs
+    const mirrors = probes.whole(shard).map((mirror) => mirrorWebSeed(mirror, shard))
+    return [...(isFresh ? archiveWebSeeds(config.archiveSite, item) : []), ...mirrors].slice(0, WEB_SEEDS_MAX)
+  }
   /** Holders that others reach, and this coordinator, which holds what it publishes (PROTOCOL 9). */
   const seedsOf = (shard: Shard, infohash: Infohash) => [
     ...state.bittorrent,
@@ -158,7 +180,16 @@ async function assemble(
       },
       signal,
     ),
-    every(config.publishEveryMs, async () => void (await publish.round(merged(), signal)), signal),
+    every(
+      config.preserveEveryMs,
+      () =>
+        probes.round(
+          [...local.values()].map(({ shard }) => shard),
+          signal,
+        ),
+      signal,
+    ),
+    every(config.publishEveryMs, async () => void (await publish.round(await merged(), signal)), signal),
   ]
   for (const loop of loops) loop.catch(fatal.reject)
 
@@ -174,6 +205,7 @@ async function assemble(
       runProblems: discovery.runProblems,
       preserve,
       publish,
+      silentMirrors: probes.silent(),
       nowMs: clock.wallMs(),
     })
   const http = await startHttp({

@@ -51,7 +51,9 @@ export class PreserveLoop {
     const waiting = shards.filter(({ shard: { key } }) => {
       if ((this.problems.get(key)?.retryAtMs ?? 0) > this.#clock.monotonicMs()) return false
       const last = this.#records.get(key)
-      return last === undefined || this.#clock.wallMs() - last.verifiedAtMs >= this.#verifyEveryMs()
+      // A row without it is of an earlier build.
+      if (last?.storage === undefined) return true
+      return this.#clock.wallMs() - last.verifiedAtMs >= this.#verifyEveryMs()
     })
     const work = async () => {
       for (let local = waiting.shift(); local !== undefined && !signal.aborted; local = waiting.shift()) {
@@ -65,7 +67,7 @@ export class PreserveLoop {
     const { shard, infohash, files } = local
     try {
       // An upload of what is there already sends nothing and verifies everything: also how an old verification is renewed.
-      const { item, verifiedAtMs } = await this.#archive.preserve(
+      const { item, storage, verifiedAtMs } = await this.#archive.preserve(
         {
           id: shard.id,
           digest: shard.digest,
@@ -75,7 +77,7 @@ export class PreserveLoop {
         },
         { signal },
       )
-      await this.#records.set(shard.key, { item, verifiedAtMs })
+      await this.#records.set(shard.key, { item, storage, verifiedAtMs })
       this.problems.delete(shard.key)
       this.#log.info({ shard: shard.key, item }, 'verified at the Internet Archive')
     } catch (error) {

@@ -2,6 +2,7 @@
 import type { Problem } from '../node/observe/status.ts'
 import type { RunProblem } from '../node/upstream/run-problem.ts'
 import { parseShardKey } from '../protocol/ids.ts'
+import type { MirrorProbes } from './mirror-probes.ts'
 import type { PreserveLoop } from './preserve-loop.ts'
 import type { PublishLoop } from './publish-loop.ts'
 
@@ -10,6 +11,7 @@ export function coordinatorProblems(now: {
   runProblems: readonly RunProblem[]
   preserve: PreserveLoop | null
   publish: PublishLoop
+  silentMirrors: ReturnType<MirrorProbes['silent']>
   nowMs: number
 }): Problem[] {
   const open = (code: string, detail: string, atMs: number, shard: Problem['shard'] = null): Problem => ({
@@ -28,6 +30,9 @@ export function coordinatorProblems(now: {
   }
   for (const { name, problem } of now.publish.targets()) {
     if (problem !== null) problems.push(open('publish-failed', `${name}: ${problem}`, now.nowMs))
+  }
+  for (const { mirror, detail } of now.silentMirrors) {
+    problems.push(open('mirror-silent', `${mirror}: ${detail}`, now.nowMs))
   }
   return problems
 }

@@ -69,7 +69,16 @@ export class PublishLoop {
   async round(shards: readonly MergedShard[], signal: AbortSignal): Promise<boolean> {
     const { root, keys, store, clock, log, publicUrl, places } = this.#options
     const content = JSON.stringify(
-      shards.map((one) => [one.id, one.digest, one.infohash, one.replicas, one.archive, one.peers]),
+      shards.map((one) => [
+        one.id,
+        one.digest,
+        one.infohash,
+        one.replicas,
+        one.archive,
+        one.peers,
+        one.trackers,
+        one.webSeeds,
+      ]),
     )
     const nowMs = clock.wallMs()
     const fresh = this.#done?.content === content && nowMs - this.#done.atMs < RENEW_MS

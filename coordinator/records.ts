@@ -3,7 +3,7 @@
 import type { Store } from '../node/ports.ts'
 import { type Keyspace, keyOf, partsOf, prefixOf } from '../node/store/keyspace.ts'
 import { utf8FromBytes, utf8ToBytes } from '../protocol/codec/bytes.ts'
-import { branded, integer, type Reader, record, ShapeError, text } from '../protocol/codec/shape.ts'
+import { branded, integer, optional, type Reader, record, ShapeError, text } from '../protocol/codec/shape.ts'
 import { type Infohash, isInfohash, isShardKey, type ShardKey } from '../protocol/ids.ts'
 
 /** The merge accepted this infohash: we rebuilt it from bytes that match upstream (PROTOCOL 9.2). */
@@ -14,6 +14,8 @@ export interface Accepted {
 
 export interface Archived {
   readonly item: string
+  /** Where its files lie below without a redirect; null when the Archive does not say it, absent in rows of earlier builds. */
+  readonly storage?: string | null
   readonly verifiedAtMs: number
 }
 
@@ -63,10 +65,14 @@ export const readAccepted: Reader<Accepted> = (value, path) => {
   }
 }
 
+const storageText: Reader<string> = (value, path) => text(value, path, 512)
+
 export const readArchived: Reader<Archived> = (value, path) => {
   const fields = record(value, path)
+  const storage = fields.storage === null ? null : optional(fields.storage, `${path}.storage`, storageText)
   return {
     item: text(fields.item, `${path}.item`, 100),
+    ...(storage === undefined ? {} : { storage }),
     verifiedAtMs: integer(fields.verifiedAtMs, `${path}.verifiedAtMs`),
   }
 }

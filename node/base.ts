@@ -46,6 +46,8 @@ export interface Base {
   readonly engine: TorrentEngine
   /** Where others reach BitTorrent, to be told. */
   readonly endpoints: readonly TorrentPeer[]
+  /** UDP port of the DHT; null: it does not run. */
+  readonly dhtPort: number | null
   readonly engineAbout: () => EngineAbout
   readonly hasher: Hasher
   readonly origin: Origin
@@ -134,7 +136,11 @@ export async function startBase(config: BaseConfig, bytesWanted: number): Promis
       quiet: config.quietHours,
       budget,
     })
-    const { engine, endpoints, about } = await startEngine(config, layout, log.child({ part: 'torrent' }))
+    const { engine, endpoints, dhtPort, about } = await startEngine(
+      config,
+      layout,
+      log.child({ part: 'torrent' }),
+    )
     stack.push(() => engine.stop())
     const network = new Libp2pNetwork({
       identity,
@@ -157,6 +163,7 @@ export async function startBase(config: BaseConfig, bytesWanted: number): Promis
       network,
       engine,
       endpoints,
+      dhtPort,
       engineAbout: about,
       hasher,
       origin,

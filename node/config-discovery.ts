@@ -21,10 +21,13 @@ const tracker = textLike(
   'a tracker, http://host/announce or udp://host:port',
   (value) => value === NO_TRACKER || isTrackerUrl(value),
 )
-const router = textLike('a host and a port such as router.bittorrent.com:6881', (value) => {
-  const [, digits = ''] = /^[0-9a-zA-Z._-]+:([0-9]{1,5})$/.exec(value) ?? []
-  return Number(digits) > 0 && Number(digits) <= 65_535
-})
+const router = textLike(
+  'a host and a port such as router.bittorrent.com:6881 or [2001:db8::7]:6881',
+  (value) => {
+    const [, digits = ''] = /^(?:[0-9a-zA-Z._-]+|\[[0-9a-fA-F:]{2,39}\]):([0-9]{1,5})$/.exec(value) ?? []
+    return Number(digits) > 0 && Number(digits) <= 65_535
+  },
+)
 
 /** Shared by volunteers and coordinators. */
 export const DISCOVERY_SETTINGS = {

@@ -49,7 +49,7 @@ export const REACH_SETTINGS = {
   },
   mapPorts: {
     value: null,
-    help: 'have the home router forward the ports of --listen and --bittorrent-port, by NAT-PMP or UPnP',
+    help: 'have the home router forward the ports of --listen, --bittorrent-port and the DHT, by NAT-PMP or UPnP',
     kind: yesNo,
     default: false,
   },

@@ -238,12 +238,14 @@ async function assemble(base: Base, settings: Settings, fatal: PromiseWithResolv
   const reach = new Reach({
     network,
     endpoints: base.endpoints,
+    dhtPort: base.dhtPort,
     announceHost: base.config.announceHost,
     routers: base.config.mapPorts
       ? [new NatPmpRouter({ gateway: defaultGateway }), new UpnpRouter({ random: Math.random })]
       : [],
     relay: base.config.relay,
     bittorrentHost: base.config.bittorrent.host,
+    onOutside: (endpoint) => engine.setOutside(endpoint),
     clock,
     sleep,
     random: Math.random,

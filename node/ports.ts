@@ -55,6 +55,12 @@ export type RequestHandler = (request: Uint8Array, from: Peer) => Promise<Uint8A
 export type Topic = 'manifests' | 'catalogs' | 'observations'
 export type RequestProtocol = 'manifest' | 'catalog' | 'audit' | 'receipt' | 'promise' | 'dialback'
 
+/**
+ * What a router makes of the one port from which a node dials (RFC 4787, section 4.1), as peers see it. `same`: one address outside
+ * for all of them. `changing`: another for each, so nobody can be told where to meet it. `unknown`: too few peers said so.
+ */
+export type NatMapping = 'unknown' | 'same' | 'changing'
+
 export interface Network {
   readonly nodeId: NodeId
   /** Multiaddrs with /p2p/ id that others can dial. */
@@ -68,6 +74,8 @@ export interface Network {
    * to pass on to it, and tells addresses through them.
    */
   setReachable(isReachable: boolean): Promise<void>
+  /** Of what is connected now. */
+  natMapping(): NatMapping
   /** Called when `addresses` may have changed. */
   onAddresses(handler: () => void): void
   peers(): Peer[]
@@ -98,7 +106,7 @@ export interface Network {
 
 /** One of our ports that others should reach. */
 export interface OwnPort {
-  readonly name: 'libp2p' | 'bittorrent'
+  readonly name: 'libp2p' | 'bittorrent' | 'dht'
   readonly protocol: 'tcp' | 'udp'
   readonly port: number
 }
@@ -182,10 +190,14 @@ export interface Origin {
     path: string,
     signal?: AbortSignal,
   ): Promise<{ readonly text: string; readonly changedMs: number | null } | null>
-  /** Size and date of a file without its bytes; null when there is none, or when the server does not say how long it is. */
+  /**
+   * Size and date of a file without its bytes; null when there is none, or when the server does not say how long it is. `from`: at
+   * another place.
+   */
   facts(
     path: string,
     signal?: AbortSignal,
+    from?: DownloadPlace,
   ): Promise<{ readonly sizeBytes: number; readonly changedMs: number | null } | null>
   /**
    * Downloads one dump file of a shard to `toPath`, continuing a partial file (Range with If-Range from a side file).
@@ -386,7 +398,7 @@ export interface TorrentEngine {
     },
   ): Promise<{ info: Uint8Array; downloadedBytes: number }>
   /**
-   * Opens a torrent for reading parts of it, from the given peers only. The info dictionary is not asked for when `info` is given.
+   * Opens a torrent for reading parts of it, from the given peers and those that are added. The info dictionary is not asked for when `info` is given.
    * A read rejects with `silent` when no block came for `patienceMs` (default 30 s). Open until it is closed or removed.
    */
   open(
@@ -399,8 +411,10 @@ export interface TorrentEngine {
       signal?: AbortSignal
     },
   ): Promise<TorrentReader>
-  /** Adds peers to an active fetch of a whole torrent or a seed, which wakes for them; unknown infohash is a no-op. */
+  /** Adds peers to an active fetch of a whole torrent, to one that is read, or to a seed, which wakes for them; else a no-op. */
   addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void
+  /** Where a router lets others in by IPv4, which trackers and the DHT are told; null: it maps nothing. Before or after start. */
+  setOutside(endpoint: TorrentPeer | null): void
   /** Stops and forgets one torrent; files stay. */
   remove(infohash: Infohash): Promise<void>
   /** Of all that it has. While it starts again, what it had. */
@@ -414,6 +428,8 @@ export interface TorrentEngine {
 export interface Discovery {
   /** BitTorrent's mainline DHT (BEP 5). */
   readonly dht: DiscoveryStats
+  /** The same over IPv6 (BEP 32), a network of its own. */
+  readonly dht6: DiscoveryStats
   /** Local service discovery (BEP 14). */
   readonly lsd: DiscoveryStats
 }
@@ -421,6 +437,8 @@ export interface Discovery {
 export interface DiscoveryStats {
   /** Why it does not run, in words; null: it runs. */
   readonly off: string | null
+  /** UDP port where others ask us, of one that has its own; null while it does not run. */
+  readonly port: number | null
   /** Others that are known, where it has a table of them. */
   readonly nodes: number
   /** Unix ms when a torrent was announced there last; null: not yet. */

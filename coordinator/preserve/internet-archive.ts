@@ -28,6 +28,8 @@ export interface ArchiveUpload extends ItemSubject {
 /** An item whose every file was seen with our md5, sha1 and size. */
 export interface ArchivedItem {
   readonly item: string
+  /** See ItemState. */
+  readonly storage: string | null
   readonly verifiedAtMs: number
   readonly files: readonly ExpectedFile[]
 }
@@ -93,7 +95,7 @@ export function createInternetArchive(options: ArchiveOptions): InternetArchive 
         if (verdict === 'different')
           throw new ArchiveError('mismatch', `${item} holds other bytes as ${file.path}`)
       }
-      return { item, verifiedAtMs: options.clock.wallMs(), files: expected }
+      return { item, storage: state.storage, verifiedAtMs: options.clock.wallMs(), files: expected }
     },
   }
 }
@@ -150,9 +152,10 @@ class Preservation {
     }
     // A file that the item held with other bytes shows them until its task has run; any other difference is final.
     const replaced = new Set(missing.filter((file) => state.files.has(file.path)).map((file) => file.path))
-    await this.#poll(item, (now) => this.#difference(item, now, replaced))
+    const { storage } = await this.#poll(item, (now) => this.#difference(item, now, replaced))
     return {
       item,
+      storage,
       verifiedAtMs: this.#options.clock.wallMs(),
       files: files.map(({ path, sizeBytes, digests: { md5, sha1 } }) => ({
         path,

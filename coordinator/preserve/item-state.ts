@@ -23,6 +23,8 @@ export interface ItemState {
   readonly isPending: boolean
   /** `wikiseed-shard` of its metadata. */
   readonly shard: string | null
+  /** `ia800100.us.archive.org/12/items/<item>`: where its files lie below, without a redirect; null when it is not said. */
+  readonly storage: string | null
   readonly files: ReadonlyMap<string, ItemFile>
 }
 
@@ -40,6 +42,7 @@ export function readItemState(item: string, body: Uint8Array): ItemState {
       isDark: fields.is_dark === true || fields.is_dark === 'true',
       isPending: fields.pending_tasks === true || Array.isArray(fields.tasks),
       shard: typeof shard === 'string' ? shard : null,
+      storage: storageOf(item, fields),
       files: new Map(
         optional(fields.files, `${item}.files`, (value, path) => list(value, path, FILES_MAX, readFile)) ??
           [],
@@ -48,6 +51,15 @@ export function readItemState(item: string, body: Uint8Array): ItemState {
   } catch (error) {
     throw new ArchiveError('bad-answer', `the metadata of ${item} cannot be read`, { cause: error })
   }
+}
+
+/** It may go into torrents, so nothing but a host and a folder of this item is taken. */
+function storageOf(item: string, { server, dir }: Readonly<Record<string, unknown>>): string | null {
+  if (typeof server !== 'string' || typeof dir !== 'string') return null
+  const isHost = /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[0-9]{1,5})?$/.test(server)
+  return isHost && /^\/[0-9]{1,4}\/items\/[^/]+$/.test(dir) && dir.endsWith(`/${item}`)
+    ? `${server}${dir}`
+    : null
 }
 
 /** Sizes are strings; a file that describes itself has none. */

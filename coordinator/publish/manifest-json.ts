@@ -42,7 +42,7 @@ export function manifestShards(shards: readonly MergedShard[]): MergedManifestSh
           ? null
           : { item: shard.archive.item, verifiedAt: new Date(shard.archive.verifiedAtMs).toISOString() },
       torrent: torrentPath(shard),
-      magnet: magnetLink({ infohash: shard.infohash, name: shard.name, peers: peers.map(peerText) }),
+      magnet: magnetLink({ ...shard, peers: peers.map(peerText) }),
       ...(peers.length === 0 ? {} : { peers }),
     }
   })

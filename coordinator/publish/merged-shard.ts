@@ -20,8 +20,11 @@ export interface MergedShard {
   readonly sizeBytes: number
   /** Every file of the torrent, the three metadata files included, in torrent order. */
   readonly files: readonly MergedFile[]
-  /** The whole .torrent file. */
+  /** The .torrent file; once published it has the lists of `trackers` and `webSeeds`, and they alone, around the info dictionary. */
   readonly torrent: Uint8Array
+  /** See TorrentLists; in the .torrent and the magnet link. */
+  readonly trackers: readonly string[]
+  readonly webSeeds: readonly string[]
   /** Audited replicas. */
   readonly replicas: number
   /** Where BitTorrent clients find it, in any order; at most ENDPOINTS_MAX are told. */

@@ -13,7 +13,6 @@ import {
   signedComment,
 } from '../../protocol/manifest/merged-manifest.ts'
 import { readRoot } from '../../protocol/manifest/root.ts'
-import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import type { FederationKeys } from '../federation/keys.ts'
 import { manifestJson, manifestShards, torrentTarget } from './manifest-json.ts'
 import type { MergedShard } from './merged-shard.ts'
@@ -22,6 +21,7 @@ import { PublishError } from './publish-error.ts'
 import { METADATA_FOLDER, type Publication, type PublishFile, sha256Hex } from './publish-file.ts'
 import { feedItems, feedXml } from './rss.ts'
 import { sha256sums } from './sha256sums.ts'
+import { withLists } from './torrent-lists.ts'
 import { type TufState, type TufTarget, writeTufRepository } from './tuf-repository.ts'
 
 /** Plain data, to be stored as JSON. */
@@ -60,13 +60,8 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
   if (options.publicUrl !== null && !/^https?:\/\/.+\/$/.test(options.publicUrl)) {
     throw new TypeError('publicUrl must be http(s) and end with a slash')
   }
-  for (const shard of options.shards) {
-    const infohash = decodeMetainfo(shard.torrent)?.infohash
-    if (infohash !== shard.infohash)
-      throw new TypeError(`the .torrent of ${shard.id} does not have its infohash`)
-  }
-
-  const shards = manifestShards(options.shards)
+  const merged = options.shards.map(published)
+  const shards = manifestShards(merged)
   const manifestContent = sha256Hex(Buffer.from(JSON.stringify(shards)))
   const sameManifest = previous !== null && previous.manifestContent === manifestContent
   const sequence = sameManifest ? previous.sequence : Math.max((previous?.sequence ?? 0) + 1, nowMs)
@@ -79,7 +74,7 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
     )
   }
 
-  const items = feedItems(options.shards, options.publicUrl)
+  const items = feedItems(merged, options.publicUrl)
   const feedContent = sha256Hex(Buffer.from(items))
   const sameFeed = previous !== null && previous.feedContent === feedContent
   // Readers stop at an equal lastBuildDate, which has whole seconds: a changed feed gets a later one.
@@ -91,13 +86,13 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
   const tuf = writeTufRepository({
     root: options.root,
     keys,
-    cycles: torrentsByCycle(options.shards),
+    cycles: torrentsByCycle(merged),
     topTargets: [{ path: 'manifest.json', bytes: manifest, contentType: 'application/json' }],
     previous: previous?.tuf ?? null,
     nowMs,
   })
 
-  const sums = sha256sums(options.shards)
+  const sums = sha256sums(merged)
   const signed = (path: string, bytes: Uint8Array, contentType: string): PublishFile[] => {
     const trustedComment = signedComment(root.federationId, path, sequence)
     const signature = signMinisign(bytes, keys.minisign, { trustedComment })
@@ -127,6 +122,13 @@ export function buildPublication(options: PublicationOptions): BuiltPublication 
     files: new Map(ordered.map((file) => [file.path, file])),
     state: { sequence, issuedAtMs, manifestContent, lastBuildAtMs, feedContent, tuf: tuf.state },
   }
+}
+
+/** With its .torrent as it is published. */
+function published(shard: MergedShard): MergedShard {
+  const torrent = withLists(shard.torrent, shard.infohash, shard)
+  if (torrent === null) throw new TypeError(`the .torrent of ${shard.id} does not have its infohash`)
+  return { ...shard, torrent }
 }
 
 const METALINK_FOLDER = 'metalink'

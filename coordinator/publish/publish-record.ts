@@ -3,6 +3,7 @@
  * JSON file. It only saves requests; losing it costs one full upload.
  */
 import { readFile } from 'node:fs/promises'
+import { isMissing } from '../../node/files/disk.ts'
 import { list, record, text } from '../../protocol/codec/shape.ts'
 import { PublishError } from './publish-error.ts'
 import { writeFileAtomic } from './write-file.ts'
@@ -21,7 +22,7 @@ const ENTRIES_MAX = 1_000_000
 /** Opens or begins the record in this file. PublishError `disk` when the file is there and cannot be used. */
 export async function openPublishRecord(path: string): Promise<PublishRecord> {
   const json = await readFile(path, 'utf8').catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '{"files":[],"notes":[]}'
+    if (isMissing(error)) return '{"files":[],"notes":[]}'
     throw new PublishError('disk', `cannot read ${path}`, { cause: error })
   })
   try {

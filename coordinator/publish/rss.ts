@@ -47,7 +47,7 @@ export function feedTitle(shard: Pick<MergedShard, 'id'>): string {
 }
 
 function item(shard: MergedShard, publicUrl: string | null): string {
-  const magnet = magnetLink({ infohash: shard.infohash, name: shard.name })
+  const magnet = magnetLink({ ...shard, peers: [] })
   // A link that starts with `magnet:` becomes the torrent; beside an enclosure the link is a page.
   const where =
     publicUrl === null

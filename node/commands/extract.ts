@@ -76,8 +76,8 @@ export const extract: Command = {
     if (values.categoryFromSql !== null && values.dataset !== 'dumps')
       throw new UserError('an export has no SQL tables, so no category is known; take --titles <file>')
     const titles = values.titles === null ? null : await readTitles(values.titles)
-    const opened = await openRun(words, values, terminal)
     const progress = new Progress()
+    const opened = await openRun(words, values, terminal, progress)
     try {
       const choosing =
         titles === null ? byCategory(opened, values.categoryFromSql ?? '', values.depth) : byTitles(titles)

@@ -27,6 +27,7 @@ import {
   yesNo,
 } from '../settings.ts'
 import type { Terminal } from './command.ts'
+import { FINDING_SETTINGS } from './finding.ts'
 import { UserError } from './user-error.ts'
 
 export const PUBLICATION_SETTINGS = {
@@ -56,9 +57,10 @@ export const PUBLICATION_SETTINGS = {
     default: [],
     repeat: true,
   },
+  ...FINDING_SETTINGS,
   patience: {
     value: '<time>',
-    help: 'how long peers may be silent before others are asked',
+    help: 'how long peers may be silent before archive and mirrors are asked',
     kind: duration,
     default: 30_000,
     defaultText: '30s',

@@ -14,6 +14,7 @@ import { list, orNull, type Settings, text, type Values, webAddress } from '../s
 import { WorkerHasher } from '../transfer/hasher.ts'
 import { VERSION } from '../version.ts'
 import type { Terminal } from './command.ts'
+import { openFinding } from './finding.ts'
 import { type Opened, PUBLICATION_SETTINGS, startFetcher, swarmShard } from './from-publication.ts'
 import { Progress } from './progress.ts'
 import { UserError } from './user-error.ts'
@@ -72,6 +73,8 @@ export async function getWanted(
   try {
     const engine = await startFetcher()
     closing.push(() => engine.stop())
+    const finding = openFinding(values, publication.manifest, (line) => progress.say(line))
+    closing.push(async () => finding?.close())
     const hasher = new WorkerHasher()
     closing.push(() => hasher.close())
     const sources: FileSource[] = [
@@ -79,6 +82,7 @@ export async function getWanted(
         engine,
         shard: (shard) => swarmShard(publication, shard),
         patienceMs: values.patience,
+        findPeers: finding?.find,
       }),
       ...(await httpSources(publication, values, wanted)),
     ]

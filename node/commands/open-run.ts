@@ -8,6 +8,7 @@ import { multistreamsOf } from '../reading/multistream.ts'
 import { openSwarmRun } from '../reading/swarm-run.ts'
 import { orNull, type Settings, text, type Values, yesNo } from '../settings.ts'
 import type { Terminal } from './command.ts'
+import { openFinding } from './finding.ts'
 import {
   chooseRun,
   DATASET_SETTING,
@@ -17,6 +18,7 @@ import {
   startFetcher,
   swarmShard,
 } from './from-publication.ts'
+import type { Progress } from './progress.ts'
 import { UserError } from './user-error.ts'
 import { bytesText } from './words.ts'
 
@@ -42,9 +44,10 @@ export async function openRun(
   words: RunWords,
   values: Values<typeof RUN_SETTINGS>,
   terminal: Terminal,
+  progress: Progress,
 ): Promise<OpenedRun> {
   return values.from === null
-    ? fromSwarm(words, values, terminal)
+    ? fromSwarm(words, values, terminal, progress)
     : fromFolder(words, values.dataset, values.from)
 }
 
@@ -80,6 +83,7 @@ async function fromSwarm(
   words: RunWords,
   values: Values<typeof RUN_SETTINGS>,
   terminal: Terminal,
+  progress: Progress,
 ): Promise<OpenedRun> {
   const publication = await openFrom(values, terminal)
   const files = (shards: readonly { files: readonly { path: string; size: number }[] }[]) =>
@@ -95,11 +99,18 @@ async function fromSwarm(
     )
   }
   const swarm = shards.map((shard) => swarmShard(publication, shard))
-  if (swarm.every((shard) => shard.peers.length === 0))
+  const finding = openFinding(values, publication.manifest, (line) => progress.say(line))
+  if (finding === null && swarm.every((shard) => shard.peers.length === 0))
     throw new UserError(
       `the manifest names no peer that has ${wiki} of ${date}; give one with --peer HOST:PORT`,
     )
   const engine = await startFetcher()
-  const run = openSwarmRun(engine, { dataset, wiki, date, shards: swarm }, { patienceMs: values.patience })
-  return { run, fetchedBytes: () => run.downloadedBytes, close: () => engine.stop() }
+  const options = { patienceMs: values.patience, findPeers: finding?.find }
+  const run = openSwarmRun(engine, { dataset, wiki, date, shards: swarm }, options)
+  const close = async () => {
+    await run.close()
+    await finding?.close()
+    await engine.stop()
+  }
+  return { run, fetchedBytes: () => run.downloadedBytes, close }
 }

@@ -4,9 +4,13 @@ import { spanText } from './words.ts'
 type Port = NodeStatus['ports'][number]
 
 /** `libp2p 4811/tcp: IPv4 reached by 3 peers, 2 of them from outside, 5 min ago; IPv6 not tested; UPnP forwards 9.9.9.1:4811` */
-export function portWords({ name, port, protocol, forwarding, ipv4, ipv6 }: Port, nowMs: number): string {
+export function portWords(
+  { name, port, protocol, forwarding, ipv4, ipv6, natMapping }: Port,
+  nowMs: number,
+): string {
   const parts = [`IPv4 ${reachedWords(ipv4, nowMs)}`, `IPv6 ${reachedWords(ipv6, nowMs)}`]
   if (forwarding !== null) parts.push(forwardingWords(forwarding))
+  if (natMapping === 'changing') parts.push('the router gives each connection another port: no hole punching')
   return `${name} ${port}/${protocol}: ${parts.join('; ')}`
 }
 

@@ -55,6 +55,12 @@ export class Progress {
     write(`\r\x1b[K${this.#shown}`)
   }
 
+  /** A line that stays, above the bar. */
+  say(line: string): void {
+    this.end()
+    this.#options.write(`${line}\n`)
+  }
+
   /** Takes the bar away. */
   end(): void {
     if (this.#shown !== '') this.#options.write('\r\x1b[K')

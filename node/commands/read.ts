@@ -39,8 +39,8 @@ export const read: Command = {
     const title = titleWords.join(' ')
     if (title.trim() === '') throw new UserError('a title is needed: wikiseed read fatwiki "Cape Coast"')
     const words = readRunWords(word)
-    const opened = await openRun(words, values, terminal)
     const progress = new Progress()
+    const opened = await openRun(words, values, terminal, progress)
     try {
       const result = await readArticle(opened.run, title, {
         onBytes: (doneBytes, allBytes) =>

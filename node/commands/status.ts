@@ -75,6 +75,7 @@ function parse(text: string, url: string): NodeStatus {
 export function describe(now: NodeStatus): string[] {
   const { counts, capacity, traffic } = now
   const { catalog } = now
+  const { discovery } = now.bittorrent
   const open = now.problems.filter((problem) => problem.resolvedAtMs === null)
   // Coordinators tell nodes what is archived; what is published only they know.
   const kept = (['archived', 'published'] as const)
@@ -96,7 +97,7 @@ export function describe(now: NodeStatus): string[] {
       : []),
     ...paceLines(now.pace),
     `reachable   ${now.reachable ? 'yes' : 'no: nobody dialled back yet'}`,
-    `discovery   ${discoveryText('DHT', now.bittorrent.discovery.dht, now.nowMs)}; ${discoveryText('local network', now.bittorrent.discovery.lsd, now.nowMs)}`,
+    `discovery   ${discoveryText('DHT', discovery.dht, now.nowMs)}; ${discoveryText('DHT over IPv6', discovery.dht6, now.nowMs)}; ${discoveryText('local network', discovery.lsd, now.nowMs)}`,
     ...now.ports.map((one) => `port        ${portWords(one, now.nowMs)}`),
     ...now.fetches.map(
       (one) =>

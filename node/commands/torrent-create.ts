@@ -6,6 +6,7 @@ import type { Shard } from '../../protocol/shard/shard.ts'
 import { shardPieceLength } from '../../protocol/torrent/info.ts'
 import { magnetLink } from '../../protocol/torrent/magnet.ts'
 import { encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
+import { isMissing } from '../files/disk.ts'
 import { writeFileAtomic } from '../files/durable.ts'
 import { safeJoin } from '../files/layout.ts'
 import { type RunFolder, readRunFolder } from '../folder/run-folder.ts'
@@ -122,8 +123,4 @@ function describe(shard: Shard, { infohash }: BuiltShard, torrent: string | null
     magnet: magnetLink({ infohash, name: shard.name }),
     torrent,
   }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }

@@ -164,6 +164,10 @@ async function asPerson(person: string, args: readonly string[]): Promise<string
     join(person, '1.root.json'),
     '--patience',
     PATIENCE,
+    // Nobody outside of this machine has them.
+    '--no-dht',
+    '--tracker',
+    'none',
   ]
   const child = spawn(process.execPath, [WIKISEED, ...args, ...flags, '--json'], {
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -141,6 +141,9 @@ export class OutsideEngine implements TorrentEngine {
       .catch((error: unknown) => log.debug({ infohash, error: String(error) }, 'could not name peers'))
   }
 
+  /** The program announces what it seeds, and asks the router by itself. */
+  setOutside(): void {}
+
   async remove(infohash: Infohash): Promise<void> {
     const { own, log } = this.#options
     this.#seeds.delete(infohash)
@@ -153,7 +156,7 @@ export class OutsideEngine implements TorrentEngine {
 
   async discovery(): Promise<Discovery> {
     const off = offStats(`${this.#options.client.name} announces what it seeds`)
-    return { dht: off, lsd: off }
+    return { dht: off, dht6: off, lsd: off }
   }
 
   async stats(): Promise<TorrentStats[]> {

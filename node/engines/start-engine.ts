@@ -15,6 +15,8 @@ export interface StartedEngine {
   readonly engine: TorrentEngine
   /** Where others reach it, to be told: the seeds first. */
   readonly endpoints: readonly TorrentPeer[]
+  /** UDP port of the DHT; null: it does not run. */
+  readonly dhtPort: number | null
   readonly about: () => EngineAbout
 }
 
@@ -35,7 +37,8 @@ export async function startEngine(config: BaseConfig, layout: Layout, log: Log):
   if (choice.kind === 'own') {
     await own.start()
     const about = () => ({ name: 'own', version: VERSION, problem: own.problem })
-    return { engine: own, endpoints: [{ host, port: own.port }], about }
+    const { dht } = await own.discovery()
+    return { engine: own, endpoints: [{ host, port: own.port }], dhtPort: dht.port, about }
   }
   const client: SeedClient =
     choice.kind === 'qbittorrent' ? new QBittorrent(choice) : new Transmission(choice)
@@ -44,7 +47,8 @@ export async function startEngine(config: BaseConfig, layout: Layout, log: Log):
   await engine.start()
   // What seeds, and what fetches: a seed that cannot be dialled dials whoever fetches from it.
   const ports = [engine.port, own.port]
-  return { engine, endpoints: ports.map((port) => ({ host, port })), about: () => engine.about }
+  const endpoints = ports.map((port) => ({ host, port }))
+  return { engine, endpoints, dhtPort: null, about: () => engine.about }
 }
 
 /** No DHT is an absent option. */
@@ -52,7 +56,11 @@ function discovery(
   { trackers, dht, lsd }: BaseConfig,
   layout: Layout,
 ): Pick<WebTorrentEngineOptions, 'trackers' | 'dht' | 'lsd'> {
-  return { trackers, lsd, ...(dht === null ? {} : { dht: { ...dht, nodesPath: layout.dht } }) }
+  return {
+    trackers,
+    lsd,
+    ...(dht === null ? {} : { dht: { ...dht, nodesPath: layout.dht, nodes6Path: layout.dht6 } }),
+  }
 }
 
 /** No limit is an absent option. */

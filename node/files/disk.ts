@@ -1,4 +1,4 @@
-/** Room on the disk and sizes of files, as the file system sees them. */
+/** Room on the disk, and what files there are and how big, as the file system sees them. */
 import { stat, statfs } from 'node:fs/promises'
 
 export interface DiskSpace {
@@ -11,6 +11,21 @@ export interface DiskSpace {
 export async function diskSpace(path: string): Promise<DiskSpace> {
   const facts = await statfs(path, { bigint: true })
   return { freeBytes: toNumber(facts.bavail * facts.bsize), totalBytes: toNumber(facts.blocks * facts.bsize) }
+}
+
+/** False only when there is no such file or folder. Rejects with any other error of the file system. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch (error) {
+    if (isMissing(error)) return false
+    throw error
+  }
+}
+
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }
 
 /** Bytes of a plain file; 0 when there is none. */

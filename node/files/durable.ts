@@ -1,6 +1,7 @@
 /** Writes that survive a crash: sync the bytes, rename, sync the folder that now names them. */
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { exists, isMissing } from './disk.ts'
 import { safeJoin } from './layout.ts'
 
 export async function syncFile(path: string): Promise<void> {
@@ -83,18 +84,4 @@ export async function moveTree(
     await moveFile(from, to)
     onMoved()
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await (await open(path, 'r')).close()
-    return true
-  } catch (error) {
-    if (isMissing(error)) return false
-    throw error
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }

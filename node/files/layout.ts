@@ -10,6 +10,8 @@ export interface Layout {
   readonly torrents: string
   /** The nodes of the BitTorrent DHT that answered last. */
   readonly dht: string
+  /** The same over IPv6. */
+  readonly dht6: string
   /** The level database. */
   readonly store: string
   readonly log: string
@@ -23,6 +25,7 @@ export function layoutOf(root: string): Layout {
     staging: join(base, 'staging'),
     torrents: join(base, 'torrents'),
     dht: join(base, 'dht.json'),
+    dht6: join(base, 'dht6.json'),
     store: join(base, 'store'),
     log: join(base, 'log'),
   }

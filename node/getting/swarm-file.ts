@@ -8,7 +8,7 @@ import { metaPath } from '../origin/partial-file.ts'
 import type { TorrentEngine } from '../ports.ts'
 import { type ByteSource, SourceError } from '../reading/byte-source.ts'
 import type { SwarmShard } from '../reading/swarm-run.ts'
-import { openSwarm, type SwarmReader } from '../reading/swarm-source.ts'
+import { openSwarm, type SwarmOptions, type SwarmReader } from '../reading/swarm-source.ts'
 import { PieceFiles } from '../transfer/piece-files.ts'
 import { type FileSource, GetError } from './file-source.ts'
 
@@ -17,14 +17,12 @@ const WINDOW_BYTES_MIN = 1024 * 1024
 /** Asked for before it is written. */
 const AHEAD_BYTES = 16 * 1024 * 1024
 
-export interface SwarmOptions {
+export interface SwarmSourceOptions extends SwarmOptions {
   readonly engine: TorrentEngine
   readonly shard: (shard: MergedManifestShard) => SwarmShard
-  /** A read fails after so long without a block. @default 30 s */
-  readonly patienceMs?: number
 }
 
-export function swarmSource({ engine, shard: of, ...options }: SwarmOptions): FileSource {
+export function swarmSource({ engine, shard: of, ...options }: SwarmSourceOptions): FileSource {
   const readers = new Map<Infohash, Promise<SwarmReader>>()
   /** Torrents that nobody gave: they are not waited for with every file. */
   const silent = new Set<Infohash>()
@@ -43,7 +41,8 @@ export function swarmSource({ engine, shard: of, ...options }: SwarmOptions): Fi
   return {
     kind: 'swarm',
     name: 'the swarm',
-    offers: (shard) => !silent.has(shard.infohash) && of(shard).peers.length > 0,
+    offers: (shard) =>
+      !silent.has(shard.infohash) && (options.findPeers !== undefined || of(shard).peers.length > 0),
     async fetch(shard, file, path, { before, onBytes, signal }) {
       try {
         const reader = await readerOf(shard, signal)

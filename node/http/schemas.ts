@@ -54,7 +54,7 @@ const knownNode = object({
   listed: yesNo,
 })
 
-const discovery = object({ off: textOrNull, nodes: whole, announcedAtMs: wholeOrNull })
+const discovery = object({ off: textOrNull, port: wholeOrNull, nodes: whole, announcedAtMs: wholeOrNull })
 const portReached = object({
   reachedBy: whole,
   reachedFromOutsideBy: whole,
@@ -72,6 +72,7 @@ const port = object({
   },
   ipv4: portReached,
   ipv6: portReached,
+  natMapping: textOrNull,
 })
 
 export const STATUS_SCHEMA = object({
@@ -86,7 +87,11 @@ export const STATUS_SCHEMA = object({
   reachable: yesNo,
   peers: whole,
   addresses: list(text),
-  bittorrent: object({ port: whole, engine: text, discovery: object({ dht: discovery, lsd: discovery }) }),
+  bittorrent: object({
+    port: whole,
+    engine: text,
+    discovery: object({ dht: discovery, dht6: discovery, lsd: discovery }),
+  }),
   ports: list(port),
   capacity: object({ bytesTotal: whole, bytesUsed: whole }),
   catalog: object({ source: text, readAtMs: wholeOrNull, observed: whole }),

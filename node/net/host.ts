@@ -1,20 +1,20 @@
 /** One libp2p 3 host with our settings. A DHT or mDNS would join here, as a service or a transport. */
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
-import { dcutr } from '@libp2p/dcutr'
 import type { GossipSub } from '@libp2p/gossipsub'
 import { type Identify, type IdentifyPush, identify, identifyPush } from '@libp2p/identify'
 import type { Connection, Libp2p } from '@libp2p/interface'
 import type { AddressManager, TransportManager } from '@libp2p/interface-internal'
 import { noise } from '@libp2p/noise'
 import { type Ping, ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { type FederationId, isNodeId, type NodeId } from '../../protocol/ids.ts'
-import type { Peer } from '../ports.ts'
+import type { Log, Peer } from '../ports.ts'
+import { DialPort } from './dial-port.ts'
 import { gossipService } from './gossip.ts'
 import type { HostIdentity } from './identity.ts'
+import { Punch } from './punch.ts'
 import { Relay, RelayPace, relayTransport } from './relay.ts'
 
 export interface Services extends Record<string, unknown> {
@@ -23,6 +23,7 @@ export interface Services extends Record<string, unknown> {
   ping: Ping
   pubsub: GossipSub
   relay: Relay
+  dialPort: DialPort
   inside: Inside
 }
 
@@ -43,6 +44,7 @@ export interface HostOptions {
   readonly announce: readonly string[]
   /** Who may be connected, besides being of our kind: everybody unless told otherwise. */
   readonly admits?: (nodeId: NodeId) => boolean
+  readonly log: Log
 }
 
 const KiB = 1024
@@ -58,9 +60,6 @@ const MONITOR_TIMEOUT_MS = 20_000
 /** A stream's receive window: one message fits. */
 const STREAM_WINDOW_BYTES = 1024 * KiB
 
-/** For one try to make a direct connection of a relayed one. */
-const HOLE_PUNCH_MS = 5_000
-
 /** Made, not started. */
 export async function createHost(options: HostOptions): Promise<Host> {
   const { admits = () => true } = options
@@ -69,12 +68,13 @@ export async function createHost(options: HostOptions): Promise<Host> {
     return !isNodeId(id) || !admits(id)
   }
   const relayPace = new RelayPace()
+  const dialPort = new DialPort()
   return createLibp2p<Services>({
     start: false,
     privateKey: privateKeyFromRaw(options.identity.privateKeyRaw()),
     nodeInfo: { name: 'wikiseed', userAgent: 'wikiseed' },
     addresses: { listen: [...options.listen], announce: [...options.announce] },
-    transports: [tcp(), relayTransport()],
+    transports: [dialPort.transport(), relayTransport()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
     // A node is an Ed25519 key (PROTOCOL 3): nobody else is let in, so every peer has a NodeId.
@@ -98,9 +98,10 @@ export async function createHost(options: HostOptions): Promise<Host> {
       identifyPush: identifyPush({ protocolPrefix: 'wikiseed', runOnSelfUpdate: false }),
       ping: ping(),
       pubsub: gossipService(options.federationId),
-      // Who was called over a relay dials back, where the caller has an address.
-      dcutr: dcutr({ timeout: HOLE_PUNCH_MS, retries: 1 }),
+      // Who was called over a relay dials back, where the caller has an address; else both dial.
+      punch: new Punch(dialPort, options.log).service(),
       relay: (components: ConstructorParameters<typeof Relay>[0]) => new Relay(components),
+      dialPort: () => dialPort,
       inside: ({ addressManager, transportManager }: Inside) => ({ addressManager, transportManager }),
     },
   })

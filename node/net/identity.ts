@@ -13,6 +13,8 @@ import {
 import { link, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { encodeEnvelope, nodeIdFromPublicKey, signedBytes } from '../../protocol/manifest/envelope.ts'
+import { exists, isMissing } from '../files/disk.ts'
+import { syncFolder } from '../files/durable.ts'
 import type { Identity } from '../ports.ts'
 
 export const IDENTITY_FILE = 'identity.key'
@@ -59,7 +61,7 @@ export async function loadIdentity(dataDir: string): Promise<HostIdentity | null
   try {
     pem = await readFile(path)
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return null
+    if (isMissing(error)) return null
     throw error
   }
   const key = pem.length > IDENTITY_FILE_BYTES_MAX ? null : parseKey(pem)
@@ -116,26 +118,6 @@ async function moveExclusively(from: string, to: string): Promise<void> {
     if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP' && code !== 'ENOSYS') throw error
     if (await exists(to)) throw new Error(`${to} exists already`, { cause: error })
     await rename(from, to)
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await (await open(path, 'r')).close()
-    return true
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return false
-    throw error
-  }
-}
-
-/** Makes the new name durable as well. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }
 

@@ -127,6 +127,7 @@ export class MemoryNetwork implements Network {
 
   /** In memory everybody reaches everybody. */
   async setReachable(): Promise<void> {}
+  readonly natMapping = (): 'unknown' => 'unknown'
 
   onAddresses(handler: () => void): void {
     this.#addressHandlers.push(handler)

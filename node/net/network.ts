@@ -5,7 +5,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import type { FederationId, NodeId } from '../../protocol/ids.ts'
 import { isNodeId } from '../../protocol/ids.ts'
 import { TEXT_BYTES_MAX } from '../../protocol/limits.ts'
-import type { Log, Network, Peer, RequestHandler, RequestProtocol, Topic } from '../ports.ts'
+import type { Log, NatMapping, Network, Peer, RequestHandler, RequestProtocol, Topic } from '../ports.ts'
 import { Gossip } from './gossip.ts'
 import { createHost, type Host, peerOf, startError } from './host.ts'
 import type { HostIdentity } from './identity.ts'
@@ -80,14 +80,8 @@ export class Libp2pNetwork implements Network {
 
   async start(): Promise<void> {
     if (this.#running !== null || this.#stopping.signal.aborted) throw new Error('a network starts once')
-    const {
-      identity,
-      federationId,
-      listen = LISTEN_DEFAULT,
-      announce = [],
-      admits = () => true,
-    } = this.#options
-    const host = await createHost({ identity, federationId, listen, announce, admits })
+    const { federationId } = this.#options
+    const host = await createHost({ listen: LISTEN_DEFAULT, announce: [], ...this.#options })
     const streams = new RequestStreams({
       libp2p: host,
       connectionTo: (nodeId, signal) => this.#relayed.connectionTo(host, nodeId, signal),
@@ -151,6 +145,12 @@ export class Libp2pNetwork implements Network {
     if (this.#asksRelays) return
     this.#asksRelays = true
     await inside.transportManager.listen(Array.from({ length: RELAYS_WANTED }, () => ANY_RELAY))
+  }
+
+  natMapping(): NatMapping {
+    const host = this.#running?.host
+    const found = host?.services.dialPort.outside(host.getConnections()) ?? []
+    return found.find(({ mapping }) => mapping !== 'unknown')?.mapping ?? 'unknown'
   }
 
   onAddresses(handler: () => void): void {

@@ -5,6 +5,7 @@ import type { FederationId, NodeId } from '../../protocol/ids.ts'
 import { STREAM_MESSAGE_BYTES_MAX } from '../../protocol/limits.ts'
 import type { Log, Peer, RequestHandler, RequestProtocol } from '../ports.ts'
 import { protocolName } from './names.ts'
+import { isDirect } from './relayed.ts'
 import { RequestError } from './request-error.ts'
 import { OPEN_REQUESTS_PER_PEER_MAX, type RequestLimit } from './request-limit.ts'
 import { checkMessageSize } from './rules.ts'
@@ -56,15 +57,34 @@ export class RequestStreams {
   ): Promise<Uint8Array> {
     checkMessageSize(request)
     const signal = AbortSignal.timeout(timeoutMs)
-    const name = protocolName(this.#options.federationId, protocol)
-    let connection: Connection
+    const connection = await this.#connectionTo(to, signal)
     try {
-      connection = await this.#options.connectionTo(to, signal)
+      return await this.#ask(connection, to, protocol, request, signal)
+    } catch (error) {
+      // Through a relay it ends under the request when a direct one took its place: asked once more.
+      if (signal.aborted || connection.status === 'open' || isDirect(connection)) throw error
+      return this.#ask(await this.#connectionTo(to, signal), to, protocol, request, signal)
+    }
+  }
+
+  async #connectionTo(to: NodeId, signal: AbortSignal): Promise<Connection> {
+    try {
+      return await this.#options.connectionTo(to, signal)
     } catch (error) {
       throw new RequestError(signal.aborted ? 'timed-out' : 'unreachable', `${to} cannot be reached`, {
         cause: error,
       })
     }
+  }
+
+  async #ask(
+    connection: Connection,
+    to: NodeId,
+    protocol: RequestProtocol,
+    request: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    const name = protocolName(this.#options.federationId, protocol)
     let stream: Stream | null = null
     try {
       stream = await connection.newStream(name, { signal, runOnLimitedConnection: true })

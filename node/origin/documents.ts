@@ -30,12 +30,13 @@ export interface Documents {
   ): Promise<{ readonly sizeBytes: number; readonly changedMs: number | null } | null>
 }
 
-export function createDocuments(client: HttpClient, policy: RetryPolicy): Documents {
+/** `pauseMaxMs`: see HttpRequest. */
+export function createDocuments(client: HttpClient, policy: RetryPolicy, pauseMaxMs?: number): Documents {
   const read: Documents['read'] = (url, { bytesMax, parse, expected, signal }) =>
     retry(
       policy,
       () =>
-        client.get(url, { signal }, async (response) => {
+        client.get(url, { signal, pauseMaxMs }, async (response) => {
           expectStatus(response, url, [200])
           const body = await readBounded(response, url, bytesMax)
           try {
@@ -70,7 +71,7 @@ export function createDocuments(client: HttpClient, policy: RetryPolicy): Docume
         retry(
           policy,
           () =>
-            client.get(url, { method: 'HEAD', signal }, async (response) => {
+            client.get(url, { method: 'HEAD', signal, pauseMaxMs }, async (response) => {
               expectStatus(response, url, [200])
               const sizeBytes = contentLength(response)
               return sizeBytes === null ? null : { sizeBytes, changedMs: lastModifiedMs(response) }

@@ -92,6 +92,7 @@ export function createOrigin(options: OriginOptions): Origin {
   const boot = options.boot ?? bootId(options.clock.wallMs())
 
   const documents = createDocuments(client, policy)
+  const documentsElsewhere = createDocuments(client, elsewhere, ELSEWHERE_PAUSE_MAX_MS)
 
   /** What every transfer of a file or a part of it has in common. */
   const transferOf = (
@@ -134,7 +135,10 @@ export function createOrigin(options: OriginOptions): Origin {
     },
     list: (folder, signal) => documents.list(new URL(`${addressOf(folder, base)}/`), signal),
     text: (path, signal) => documents.text(addressOf(path, base), signal),
-    facts: (path, signal) => documents.facts(addressOf(path, base), signal),
+    facts: (path, signal, from) =>
+      from === undefined
+        ? documents.facts(addressOf(path, base), signal)
+        : documentsElsewhere.facts(addressOf(path, parseBase(from.baseUrl)), signal),
     async download(file, toPath, given) {
       const { syncEveryBytes = SYNC_EVERY_BYTES } = options
       const { policy, job } = transferOf(file, given)

@@ -4,7 +4,7 @@ import { fileNameOf } from '../../protocol/shard/paths.ts'
 import { decodeInfo } from '../../protocol/torrent/info.ts'
 import type { TorrentEngine, TorrentPeer } from '../ports.ts'
 import type { RunSource } from './byte-source.ts'
-import { openSwarm, type SwarmReader } from './swarm-source.ts'
+import { openSwarm, type SwarmOptions, type SwarmReader } from './swarm-source.ts'
 
 export interface SwarmShard {
   readonly infohash: Infohash
@@ -29,7 +29,7 @@ export function openSwarmRun(
     readonly date: string
     readonly shards: readonly SwarmShard[]
   },
-  options: { patienceMs?: number } = {},
+  options: SwarmOptions = {},
 ): SwarmRun {
   const readers = new Map<Infohash, Promise<SwarmReader>>()
   const open: SwarmReader[] = []

@@ -9,6 +9,7 @@ import {
   type TorrentReader,
 } from '../ports.ts'
 import { type ByteSource, checkRange, SourceError } from './byte-source.ts'
+import { type FindPeers, MorePeers } from './more-peers.ts'
 
 export interface SwarmTorrent {
   readonly infohash: Infohash
@@ -30,26 +31,45 @@ export interface SwarmReader {
   close(): Promise<void>
 }
 
-/** Rejects with SourceError. `patienceMs`: a read fails after so long without a block. */
+export interface SwarmOptions {
+  /** A read fails after so long without a block. @default 30 s */
+  readonly patienceMs?: number
+  /** Asked when nobody gives anything. @default only the torrent's peers are called */
+  readonly findPeers?: FindPeers | undefined
+}
+
+/** Rejects with SourceError. */
 export async function openSwarm(
   engine: TorrentEngine,
   torrent: SwarmTorrent,
-  options: { patienceMs?: number; signal?: AbortSignal } = {},
+  { findPeers, ...options }: SwarmOptions & { readonly signal?: AbortSignal } = {},
 ): Promise<SwarmReader> {
   const { infohash, peers, accept = () => true } = torrent
   const known = torrent.info === null ? {} : { info: torrent.info }
-  const late = AbortSignal.timeout(options.patienceMs ?? INFO_MS)
+  const patienceMs = options.patienceMs ?? PATIENCE_MS
+  const late = AbortSignal.timeout(patienceMs)
   const signal = options.signal === undefined ? late : AbortSignal.any([late, options.signal])
-  let reader: TorrentReader
+  let reader: TorrentReader | null = null
+  const more =
+    findPeers === undefined
+      ? null
+      : new MorePeers({
+          search: (stop) => findPeers(infohash, (found) => engine.addPeers(infohash, found), stop),
+          cameBytes: () => reader?.downloadedBytes ?? 0,
+          afterMs: peers.length === 0 ? 0 : Math.min(SEARCH_AFTER_MS, patienceMs / 2),
+        })
+  const during = <T>(work: Promise<T>): Promise<T> => more?.during(work) ?? work
   try {
     const opening = engine.open(infohash, { peers, accept, ...known, ...options })
-    reader = await orLeft(opening, signal)
+    reader = await during(orLeft(opening, signal))
   } catch (error) {
+    await more?.stop()
     if (late.aborted)
       throw new SourceError('unreachable', 'no peer gave the list of files in time', { cause: error })
     throw asSourceError(error)
   }
-  const info = decodeInfo(reader.info)
+  const opened = reader
+  const info = decodeInfo(opened.info)
   if (info === null) throw new TypeError('the engine gives only info dictionaries that can be read')
   return {
     file(path) {
@@ -61,7 +81,7 @@ export async function openSwarm(
         async read(start, end, signal) {
           checkRange(start, end, sizeBytes, READ_BYTES_MAX)
           try {
-            return await reader.read(index, start, end, signal)
+            return await during(opened.read(index, start, end, signal))
           } catch (error) {
             throw asSourceError(error)
           }
@@ -69,16 +89,21 @@ export async function openSwarm(
         close: async () => {},
       }
     },
-    info: reader.info,
+    info: opened.info,
     get downloadedBytes() {
-      return reader.downloadedBytes
+      return opened.downloadedBytes
     },
-    close: () => reader.close(),
+    close: async () => {
+      await more?.stop()
+      await opened.close()
+    },
   }
 }
 
-/** How long peers have for the info dictionary. */
-const INFO_MS = 30_000
+/** How long peers have for the info dictionary, and for the next block. */
+const PATIENCE_MS = 30_000
+/** Others are looked for when nothing came for so long: two dials of each peer. */
+const SEARCH_AFTER_MS = 5_000
 
 /** What opens after nobody waits for it is closed again. */
 async function orLeft(opening: Promise<TorrentReader>, signal: AbortSignal): Promise<TorrentReader> {

@@ -8,11 +8,13 @@ import type { CoreState } from '../../protocol/core/state.ts'
 import type { Infohash, ShardKey } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
+import { exists } from '../files/disk.ts'
+import type { FileTime } from '../files/file-time.ts'
 import { type Clock, type Hasher, type Log, type TorrentEngine, TorrentError } from '../ports.ts'
-import type { FileTime, HeldFiles } from '../store/held-files.ts'
+import type { HeldFiles } from '../store/held-files.ts'
 import { checkShard } from '../transfer/check-shard.ts'
 import { HeldTorrent, timesOf } from '../transfer/held-torrent.ts'
-import { exists, type ShardFiles } from '../transfer/shard-files.ts'
+import type { ShardFiles } from '../transfer/shard-files.ts'
 
 export interface OwnCopiesParts {
   readonly state: Pick<CoreState, 'own'>

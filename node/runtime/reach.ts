@@ -8,7 +8,7 @@ import { ENDPOINTS_MAX } from '../../protocol/limits.ts'
 import { networkOfAddress } from '../../protocol/placement/network.ts'
 import { hostsOf, isLoopback } from '../net/addresses.ts'
 import type { Sleep } from '../origin/pace.ts'
-import type { Clock, Log, Network, OwnPort, Router, TorrentPeer } from '../ports.ts'
+import type { Clock, Log, NatMapping, Network, OwnPort, Router, TorrentPeer } from '../ports.ts'
 import { type MappedPort, PortMapper } from '../router/port-mapper.ts'
 import { type Family, NOT_TESTED, type PortReached, PortTests, type TestedPort } from './port-tests.ts'
 
@@ -16,10 +16,14 @@ export interface ReachParts {
   readonly network: Network
   /** BitTorrent's, as they are listened on, or under the host that the operator announces. */
   readonly endpoints: readonly TorrentPeer[]
+  /** UDP, where the DHT runs. */
+  readonly dhtPort: number | null
   readonly announceHost: string | null
   /** Empty: no router is asked for anything. */
   readonly routers: readonly Router[]
   readonly bittorrentHost: string
+  /** Called with where a router lets BitTorrent peers in, whenever that changes; null: nowhere. */
+  readonly onOutside: (endpoint: TorrentPeer | null) => void
   /** Requests may be passed on, for others or by others for this node. */
   readonly relay: boolean
   readonly clock: Clock
@@ -41,6 +45,8 @@ export interface PortStatus extends OwnPort {
   } | null
   readonly ipv4: PortReached
   readonly ipv6: PortReached
+  /** For libp2p: what routers make of connections that the node makes; null for BitTorrent, which punches no holes. */
+  readonly natMapping: NatMapping | null
 }
 
 const FAMILIES: readonly Family[] = ['ipv4', 'ipv6']
@@ -97,16 +103,17 @@ export class Reach {
               externalPort: one.mapping?.externalPort ?? null,
               error: one.error,
             }
-      // Of two for BitTorrent the first is tested: where the seeds are.
-      const isTested = own.findIndex((one) => one.name === name) === index
+      // Peers dial back by TCP. Of two for BitTorrent the first is tested: where the seeds are.
+      const isTested = protocol === 'tcp' && own.findIndex((one) => one.name === name) === index
       const reached = (family: Family) => (isTested ? this.tests.reached(name, family) : NOT_TESTED)
-      return { name, protocol, port, forwarding, ipv4: reached('ipv4'), ipv6: reached('ipv6') }
+      const natMapping = name === 'libp2p' ? this.#parts.network.natMapping() : null
+      return { name, protocol, port, forwarding, ipv4: reached('ipv4'), ipv6: reached('ipv6'), natMapping }
     })
   }
 
   /** `isOpen`: other machines get there by IPv4, so there is something to forward. */
   #ownPorts(): (OwnPort & { readonly isOpen: boolean })[] {
-    const { network, endpoints, bittorrentHost } = this.#parts
+    const { network, endpoints, bittorrentHost, dhtPort } = this.#parts
     const listens = network.listens()
     const open = listens.filter(({ host }) => !isLoopback(host))
     const [best = listens[0]] = [...open.filter(({ host }) => isIPv4(host)), ...open]
@@ -116,9 +123,10 @@ export class Reach {
       host: bittorrentHost,
       port,
     }))
-    return [...libp2p, ...bittorrent].map(({ name, host, port }) => ({
+    const dht = dhtPort === null ? [] : [{ name: 'dht' as const, host: bittorrentHost, port: dhtPort }]
+    return [...libp2p, ...bittorrent, ...dht].map(({ name, host, port }) => ({
       name,
-      protocol: 'tcp',
+      protocol: name === 'dht' ? 'udp' : 'tcp',
       port,
       isOpen: !isLoopback(host) && (host === '::' || !isIPv6(host)),
     }))
@@ -128,6 +136,7 @@ export class Reach {
   #testedPorts(family: Family): TestedPort[] {
     const tested = new Map<OwnPort['name'], TestedPort>()
     for (const own of this.#ownPorts()) {
+      if (own.protocol === 'udp') continue
       const port = own.name === 'libp2p' ? this.#libp2pPort(family, own.port) : own.port
       if (port === null || tested.has(own.name)) continue
       const mapping = family === 'ipv4' ? this.#mappingOf(own.name, port) : null
@@ -148,7 +157,9 @@ export class Reach {
   }
 
   #mapped(): void {
-    const { network, log } = this.#parts
+    const { network, endpoints, onOutside, log } = this.#parts
+    const mapping = endpoints[0] === undefined ? null : this.#mappingOf('bittorrent', endpoints[0].port)
+    onOutside(mapping === null ? null : { host: mapping.externalHost, port: mapping.externalPort })
     this.tests.forget()
     this.#external()
     for (const peer of network.peers())

@@ -14,7 +14,7 @@ import type { HeldFiles, HeldRecord } from '../store/held-files.ts'
 import { ChunkStore } from '../transfer/chunk-store.ts'
 import { FilePool } from '../transfer/file-pool.ts'
 import { HeldTorrent } from '../transfer/held-torrent.ts'
-import { readTorrent } from '../transfer/seeds.ts'
+import { readTorrent } from '../transfer/seed-source.ts'
 import type { ShardFiles } from '../transfer/shard-files.ts'
 
 export interface RereadParts {

@@ -64,8 +64,8 @@ class WebPieces {
   readonly #places = new Map<number, Place[]>()
   readonly #noRanges = new Set<string>()
   readonly #refusals = new Map<number, OriginError>()
-  /** Who gave wrong bytes of a piece, as long as nobody gave the right ones, and the SHA-1 of what was given. */
-  readonly #suspects = new Map<number, { readonly givers: Giver[]; readonly hashes: Set<string> }>()
+  /** Who alone gave a wrong piece, as long as nobody gave the right one, and the SHA-1 of all that was given. */
+  readonly #suspects = new Map<number, { readonly liars: Giver[]; readonly hashes: Set<string> }>()
   readonly #contradicted = new Set<number>()
   readonly #lacking = new Map<number, OriginError>()
   readonly #wholeOnly = new Set<number>()
@@ -161,9 +161,9 @@ class WebPieces {
     if (!isWhole || isCut) return this.#note(givers)
     const piece = start / this.#pieceBytes
     const sha1 = await files.sha1(piece)
-    const suspects = this.#suspects.get(piece) ?? { givers: [], hashes: new Set() }
+    const suspects = this.#suspects.get(piece) ?? { liars: [], hashes: new Set() }
     if (files.isHash(piece, sha1)) {
-      for (const { file, place } of suspects.givers) onWrong(place.label, file)
+      for (const { file, place } of suspects.liars) onWrong(place.label, file)
       this.#suspects.delete(piece)
       return
     }
@@ -171,10 +171,11 @@ class WebPieces {
     this.#isDoubtful ||= suspects.hashes.has(hex)
     suspects.hashes.add(hex)
     this.#suspects.set(piece, suspects)
-    // Of several nobody can tell who it was; the origin is asked again when it was not alone.
+    // Of several nobody can tell who it was: none is named, and the origin is asked again.
+    const isAlone = givers.every(({ place }) => place.label === givers[0]?.place.label)
+    if (isAlone) suspects.liars.push(...givers)
     const strangers = givers.filter(({ place }) => place.from !== null)
     for (const giver of strangers.length > 0 ? strangers : givers) {
-      suspects.givers.push(giver)
       this.#contradicted.add(giver.file)
       this.#refuse(
         giver,

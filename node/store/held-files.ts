@@ -3,19 +3,14 @@
  * again at start, and when that was. Durable: a record stands only for bytes that were read and held to their digests.
  */
 import type { Infohash } from '../../protocol/ids.ts'
+import type { FileTime } from '../files/file-time.ts'
 import type { Log, Store } from '../ports.ts'
 import { keyOf, partsOf, prefixOf } from './keyspace.ts'
-
-/** Of one file, in the torrent's order. */
-export interface FileTime {
-  readonly sizeBytes: number
-  /** Unix microseconds of the last change of its bytes (mtime). */
-  readonly changedUs: number
-}
 
 export interface HeldRecord {
   /** Unix ms; 0 = taken over from before there were records. */
   readonly verifiedAtMs: number
+  /** In the torrent's order. */
   readonly files: readonly FileTime[]
   /** Pieces that the reading under way found right, from the first; 0 = none is. */
   readonly rereadPieces: number

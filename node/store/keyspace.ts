@@ -27,6 +27,9 @@ export const KEYSPACES = [
   { number: 19, name: 'failures' }, // By shard key, node and auditor: a receipt that proves that the replica failed.
   { number: 20, name: 'observations' }, // By sha256: what a node read of upstream, sealed, as received.
   { number: 21, name: 'heldFiles' }, // By infohash: when the bytes were verified, and sizes and times of the files then.
+  // Coordinator
+  { number: 22, name: 'mirrorProbes' }, // By shard key: what each mirror answered when it was asked for the shard's files.
+  { number: 23, name: 'torrentLists' }, // By shard key: trackers and web seeds in its published .torrent, and since when.
 ] as const
 
 export type Keyspace = (typeof KEYSPACES)[number]['name']

@@ -14,6 +14,11 @@ export interface ScheduleOptions {
   readonly gapMsMax?: number
   /** Torrents in one announce. @default 1 */
   readonly batchMax?: number
+  /**
+   * What need not wait for the others: fetches that were not announced here yet, and what somebody spoke of and was not announced for
+   * a gap. So long after the last announce, as often as was saved: one a gap, and `savedMax` at the beginning. @default all wait
+   */
+  readonly early?: { readonly gapMs: number; readonly savedMax: number }
 }
 
 export interface Turn {
@@ -30,6 +35,8 @@ interface Entry {
   isWanted: boolean
   /** When that happened last. */
   wantedMs: number
+  /** When it had its last turn. */
+  turnMs: number
   /** As the place said last; -1 = not asked yet, which counts as rarest. */
   seeds: number
   /** Poor answers in a row. */
@@ -47,6 +54,10 @@ export class AnnounceSchedule {
   readonly #gapMsMin: number
   readonly #gapMsMax: number
   readonly #batchMax: number
+  readonly #early: { readonly gapMs: number; readonly savedMax: number }
+  #saved: number
+  #savedAtMs = 0
+  #earlySlotMs = Number.NEGATIVE_INFINITY
   #intervalMs: number
   #slotMs = Number.NEGATIVE_INFINITY
   #pausedUntilMs = Number.NEGATIVE_INFINITY
@@ -57,6 +68,8 @@ export class AnnounceSchedule {
     this.#gapMsMin = options.gapMsMin ?? 20
     this.#gapMsMax = options.gapMsMax ?? 1_000
     this.#batchMax = options.batchMax ?? 1
+    this.#early = options.early ?? { gapMs: 0, savedMax: 0 }
+    this.#saved = this.#early.savedMax
   }
 
   get size(): number {
@@ -77,9 +90,15 @@ export class AnnounceSchedule {
       dueMs: options.nowMs,
       isWanted: known?.isWanted ?? false,
       wantedMs: known?.wantedMs ?? Number.NEGATIVE_INFINITY,
+      turnMs: known?.turnMs ?? Number.NEGATIVE_INFINITY,
       seeds: known?.seeds ?? -1,
       misses: 0,
     })
+  }
+
+  /** What was told is not true any more: everything has its turn anew. */
+  again(nowMs: number): void {
+    for (const entry of this.#entries.values()) entry.dueMs = nowMs
   }
 
   delete(infohash: Infohash): void {
@@ -88,17 +107,23 @@ export class AnnounceSchedule {
 
   /** Those whose turn it is, at most a batch, which have their next turn an interval later; empty when it is nobody's. */
   next(nowMs: number): Turn[] {
-    if (nowMs < this.#pausedUntilMs || nowMs < this.#slotMs) return []
+    if (nowMs < this.#pausedUntilMs) return []
+    const isEarly = nowMs < this.#slotMs
+    if (isEarly && !this.#mayBeEarly(nowMs)) return []
     const turns: Turn[] = []
     while (turns.length < this.#batchMax) {
-      const best = this.#best(nowMs)
+      const best = this.#best(nowMs, isEarly)
       if (best === null) break
       const { infohash, entry } = best
       entry.dueMs = nowMs + this.#roundMs
       entry.isWanted = false
+      entry.turnMs = nowMs
       turns.push({ infohash, isFetch: entry.isFetch, isFirst: entry.seeds < 0 })
     }
-    if (turns.length > 0) this.#slotMs = nowMs + this.gapMs
+    if (turns.length === 0) return turns
+    if (isEarly) this.#saved--
+    else this.#slotMs = nowMs + this.gapMs
+    this.#earlySlotMs = nowMs + this.#early.gapMs
     return turns
   }
 
@@ -153,9 +178,17 @@ export class AnnounceSchedule {
     return Math.max(this.#intervalMs, this.#announces * this.#gapMsMin)
   }
 
-  #best(nowMs: number): { infohash: Infohash; entry: Entry } | null {
+  #mayBeEarly(nowMs: number): boolean {
+    this.#saved = Math.min(this.#saved + (nowMs - this.#savedAtMs) / this.gapMs, this.#early.savedMax)
+    this.#savedAtMs = nowMs
+    return this.#saved >= 1 && nowMs >= this.#earlySlotMs
+  }
+
+  #best(nowMs: number, isEarly: boolean): { infohash: Infohash; entry: Entry } | null {
     let best: { infohash: Infohash; entry: Entry } | null = null
     for (const [infohash, entry] of this.#entries) {
+      const isUrgent = entry.isWanted ? nowMs - entry.turnMs >= this.gapMs : entry.isFetch && entry.seeds < 0
+      if (isEarly && !isUrgent) continue
       if (entry.dueMs <= nowMs && (best === null || goesBefore(entry, best.entry))) best = { infohash, entry }
     }
     return best

@@ -3,7 +3,8 @@ import type { Infohash } from '../../protocol/ids.ts'
 import type { Log, TorrentPeer } from '../ports.ts'
 import type { AnnouncePlace } from './announce-place.ts'
 import { AnnounceSchedule, type Turn } from './announce-schedule.ts'
-import { announceTo, isPrivateHost, mayAnnounce } from './tracker.ts'
+import { isPrivateHost } from './told-hosts.ts'
+import { announceTo, mayAnnounce } from './tracker.ts'
 import { type Announce, TrackerError } from './tracker-answer.ts'
 
 export interface AnnouncerOptions {
@@ -14,7 +15,10 @@ export interface AnnouncerOptions {
   /** Null when it is gone meanwhile. */
   readonly describe: (
     infohash: Infohash,
-  ) => Pick<Announce, 'peerId' | 'port' | 'uploadedBytes' | 'downloadedBytes' | 'leftBytes'> | null
+  ) => Pick<
+    Announce,
+    'peerId' | 'port' | 'outsidePort' | 'uploadedBytes' | 'downloadedBytes' | 'leftBytes'
+  > | null
   readonly onPeers: (
     infohash: Infohash,
     peers: readonly TorrentPeer[],
@@ -50,6 +54,11 @@ export class Announcer {
     for (const { at } of this.#places) at.schedule.add(infohash, { isFetch, nowMs: performance.now() })
   }
 
+  /** Where others reach us changed. */
+  again(): void {
+    for (const { at } of this.#places) at.schedule.again(performance.now())
+  }
+
   delete(infohash: Infohash): void {
     for (const { at } of this.#places) at.schedule.delete(infohash)
   }
@@ -79,7 +88,7 @@ export class Announcer {
     const { schedule } = at
     const announces = turns.flatMap(({ infohash, isFirst }) => {
       const own = describe(infohash)
-      return own === null ? [] : [{ ...own, infohash, isFirst }]
+      return own === null ? [] : [{ ...own, infohash, event: isFirst ? ('started' as const) : null }]
     })
     if (announces.length === 0) return
     try {

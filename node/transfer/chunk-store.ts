@@ -6,27 +6,40 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Info } from '../../protocol/torrent/info.ts'
 import { type Layout, layoutOf, type Span, spansOf } from '../../protocol/torrent/spans.ts'
+import { type FileTime, fileTime } from '../files/file-time.ts'
 import { TorrentError } from '../ports.ts'
+import type { BlockSource } from './block-answers.ts'
+import { BlockMemory } from './block-memory.ts'
 import type { FilePool } from './file-pool.ts'
 import { diskError } from './torrent-errors.ts'
 
-/** A peer asks for a piece's blocks of 16 KiB one after the other: so much is read at once. */
-const WINDOW_BYTES = 256 * 1024
-
-export class ChunkStore {
+export class ChunkStore implements BlockSource {
+  readonly memory: BlockMemory
   readonly #pool: FilePool
   readonly #paths: readonly string[]
   readonly #sizes: readonly number[]
+  readonly #times: readonly FileTime[]
   readonly #layout: Layout
   readonly #pieceLengthBytes: number
   readonly #underWay = new Set<Promise<unknown>>()
   #closed = false
 
-  /** `root` holds the torrent's name folder. */
-  constructor(pool: FilePool, root: string, info: Info) {
+  /**
+   * `root` holds the torrent's name folder. Of files whose `times` are given nothing is read once they are not as these say; in the
+   * torrent's order.
+   */
+  constructor(
+    pool: FilePool,
+    root: string,
+    info: Info,
+    times: readonly FileTime[] = [],
+    memory = new BlockMemory(),
+  ) {
+    this.memory = memory
     this.#pool = pool
     this.#paths = info.files.map((file) => join(root, info.name, file.path))
     this.#sizes = info.files.map((file) => file.sizeBytes)
+    this.#times = times
     this.#layout = layoutOf(info.files)
     this.#pieceLengthBytes = info.pieceLengthBytes
   }
@@ -37,45 +50,34 @@ export class ChunkStore {
 
   /** Bytes of a piece, or of a block of it. Rejects with RangeError when the torrent has no such bytes. */
   async get(piece: number, offset = 0, length?: number): Promise<Buffer> {
-    const pieceStart = piece * this.#pieceLengthBytes
-    const pieceEnd = Math.min(pieceStart + this.#pieceLengthBytes, this.#layout.totalBytes)
-    const start = pieceStart + offset
-    const end = length === undefined ? pieceEnd : start + length
-    if (!(offset >= 0 && start <= end && end <= pieceEnd)) {
-      throw new RangeError(`no such block: piece ${piece}, ${length} bytes at ${offset}`)
-    }
-    const block = length === undefined ? null : this.#block(pieceStart, pieceEnd, start, end)
-    if (block !== null) return block
-    const buffer = Buffer.allocUnsafeSlow(end - start)
-    await this.#each(start, end, (path, span, at) =>
-      this.#pool.read(path, buffer.subarray(at, at + span.length), span.offset),
+    const start = piece * this.#pieceLengthBytes
+    const wholeBytes = Math.min(this.#pieceLengthBytes, this.#layout.totalBytes - start)
+    const spans = this.spans(piece, offset, length ?? wholeBytes - offset)
+    if (spans === null) throw new RangeError(`no such block: piece ${piece}, ${length} bytes at ${offset}`)
+    const buffer = Buffer.allocUnsafeSlow(spans.reduce((sum, span) => sum + span.length, 0))
+    await this.#each(spans, (path, span, at) =>
+      this.#pool.read(path, buffer.subarray(at, at + span.length), span.offset, this.#times[span.file]),
     )
     return buffer
   }
 
-  /** The block by way of its window; null when one of them lies in several files. */
-  #block(pieceStart: number, pieceEnd: number, start: number, end: number): Promise<Buffer> | null {
-    if (this.#closed) return null
-    const windowStart = start - ((start - pieceStart) % WINDOW_BYTES)
-    const windowEnd = Math.min(windowStart + WINDOW_BYTES, pieceEnd)
-    if (end > windowEnd || end === start) return null
-    const [span, ...more] = spansOf(this.#layout, windowStart, windowEnd)
-    if (span === undefined || more.length > 0) return null
-    const window = { start: span.offset, length: span.length }
-    const position = span.offset + start - windowStart
-    return this.#track(() =>
-      this.#pool.readBlock(this.#paths[span.file] ?? '', window, position, end - start),
-    )
+  spans(piece: number, offset: number, length: number): Span[] | null {
+    const pieceStart = piece * this.#pieceLengthBytes
+    const pieceEnd = Math.min(pieceStart + this.#pieceLengthBytes, this.#layout.totalBytes)
+    const start = pieceStart + offset
+    if (!(pieceStart >= 0 && offset >= 0 && length > 0 && start + length <= pieceEnd)) return null
+    return spansOf(this.#layout, start, start + length)
   }
 
-  /** Bytes of a block that are on their way by way of the system: their memory may be used again. */
-  sent(bytes: Uint8Array): void {
-    this.#pool.sent(bytes)
+  read(file: number, buffers: readonly Uint8Array[], position: number): Promise<void> {
+    return this.#track(() =>
+      this.#pool.readEach(this.#paths[file] ?? '', buffers, position, this.#times[file]),
+    )
   }
 
   async put(piece: number, bytes: Uint8Array): Promise<void> {
     const start = piece * this.#pieceLengthBytes
-    await this.#each(start, start + bytes.length, (path, span, at) =>
+    await this.#each(spansOf(this.#layout, start, start + bytes.length), (path, span, at) =>
       this.#pool.write(path, bytes.subarray(at, at + span.length), span.offset),
     )
   }
@@ -94,13 +96,12 @@ export class ChunkStore {
   }
 
   #each(
-    start: number,
-    end: number,
+    spans: readonly Span[],
     operation: (path: string, span: Span, at: number) => Promise<void>,
   ): Promise<void> {
     return this.#track(async () => {
       let at = 0
-      for (const span of spansOf(this.#layout, start, end)) {
+      for (const span of spans) {
         await operation(this.#paths[span.file] ?? '', span, at)
         at += span.length
       }
@@ -116,15 +117,20 @@ export class ChunkStore {
   }
 }
 
-/** Seeding claims every piece unseen, so at least every file must be there with its size. */
-export async function checkSizes(root: string, info: Info): Promise<void> {
+/** Seeding claims every piece unseen, so at least every file must be there with its size. Times in the torrent's order. */
+export async function checkSizes(root: string, info: Info): Promise<FileTime[]> {
+  const times: FileTime[] = []
   for (const file of info.files) {
     const path = join(root, info.name, file.path)
-    const { size } = await stat(path).catch((error: Error) => {
-      throw diskError(error)
-    })
-    if (size !== file.sizeBytes) {
-      throw new TorrentError('disk', `${path} has ${size} bytes instead of ${file.sizeBytes}`)
+    const time = fileTime(
+      await stat(path).catch((error: Error) => {
+        throw diskError(error)
+      }),
+    )
+    if (time.sizeBytes !== file.sizeBytes) {
+      throw new TorrentError('disk', `${path} has ${time.sizeBytes} bytes instead of ${file.sizeBytes}`)
     }
+    times.push(time)
   }
+  return times
 }

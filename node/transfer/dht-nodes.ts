@@ -1,8 +1,8 @@
 /** The DHT's table between two runs: our id and addresses of nodes that answered, in one small file of the data folder. */
 import { open } from 'node:fs/promises'
-import { isIPv4 } from 'node:net'
+import { isIP } from 'node:net'
 import { writeFileAtomic } from '../files/durable.ts'
-import type { TorrentPeer } from '../ports.ts'
+import type { Log, TorrentPeer } from '../ports.ts'
 
 export interface SavedNodes {
   /** 40 hex digits. */
@@ -13,6 +13,42 @@ export interface SavedNodes {
 const NODES_MAX = 200
 const FILE_BYTES_MAX = 16 * 1024
 
+/** The file of one table; what is wrong with it is only told. */
+export class NodesFile {
+  readonly #path: string | null
+  readonly #log: Log | undefined
+  #saving = Promise.resolve()
+
+  /** null: nothing is kept. */
+  constructor(path: string | null, log: Log | undefined) {
+    this.#path = path
+    this.#log = log
+  }
+
+  async load(): Promise<SavedNodes | null> {
+    const path = this.#path
+    if (path === null) return null
+    const saved = await loadNodes(path).catch((error: unknown) => {
+      this.#log?.warn({ path, error: String(error) }, 'the nodes of the DHT could not be read')
+      return null
+    })
+    if (saved === null) this.#log?.debug({ path }, 'no nodes of the DHT are known from before')
+    return saved
+  }
+
+  /** Resolves when it is done, and all before it. What was known is worth more than nothing. */
+  save(saved: SavedNodes): Promise<void> {
+    const path = this.#path
+    if (path === null || saved.nodes.length === 0) return this.#saving
+    this.#saving = this.#saving
+      .then(() => saveNodes(path, saved))
+      .catch((error: unknown) =>
+        this.#log?.warn({ path, error: String(error) }, 'the nodes of the DHT could not be kept'),
+      )
+    return this.#saving
+  }
+}
+
 /** Null when there is no file, or what is there was not written by `saveNodes`. Rejects with the file system's error. */
 export async function loadNodes(path: string): Promise<SavedNodes | null> {
   const bytes = await readBounded(path)
@@ -21,7 +57,9 @@ export async function loadNodes(path: string): Promise<SavedNodes | null> {
 
 /** Rejects with the file system's error. */
 export async function saveNodes(path: string, { id, nodes }: SavedNodes): Promise<void> {
-  const texts = nodes.slice(0, NODES_MAX).map(({ host, port }) => `${host}:${port}`)
+  const texts = nodes
+    .slice(0, NODES_MAX)
+    .map(({ host, port }) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`))
   await writeFileAtomic(path, Buffer.from(JSON.stringify({ id, nodes: texts })))
 }
 
@@ -55,7 +93,9 @@ function parse(bytes: Buffer): SavedNodes | null {
 }
 
 function parseNode(text: unknown): TorrentPeer | null {
-  const [, host = '', digits = ''] = /^([0-9.]{7,15}):([0-9]{1,5})$/.exec(String(text)) ?? []
+  const [, v4, v6, digits = ''] =
+    /^(?:([0-9.]{7,15})|\[([0-9a-f:]{2,39})\]):([0-9]{1,5})$/.exec(String(text)) ?? []
+  const host = v4 ?? v6 ?? ''
   const port = Number(digits)
-  return isIPv4(host) && port > 0 && port <= 65_535 ? { host, port } : null
+  return isIP(host) !== 0 && port > 0 && port <= 65_535 ? { host, port } : null
 }

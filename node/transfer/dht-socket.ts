@@ -4,22 +4,26 @@
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { EventEmitter } from 'node:events'
-import { isQuery, KRPC_BYTES_MAX, readKrpc, trimKrpc } from './krpc.ts'
-import { isPrivateHost } from './tracker.ts'
+import type { DhtAddresses } from './dht-addresses.ts'
+import { isQuery, KRPC_BYTES_MAX, type Krpc, readerQuery, readKrpc, trimKrpc } from './krpc.ts'
+import { isPrivateHost } from './told-hosts.ts'
 
 export interface DhtSocketOptions {
   readonly host: string
   /** 0 = the system chooses. */
   readonly port: number
-  /** Whether an IPv4 address may be sent to, and named to us. */
+  readonly addresses: DhtAddresses
+  /** Whether an address may be sent to, and named to us. */
   readonly mayReach: (host: string) => boolean
+  /** Nobody is answered, and those who are asked are told so. */
+  readonly isReader: boolean
   /** Somebody asked us something; called a few times a second at most. */
   readonly onAsker: (node: { host: string; port: number }) => void
 }
 
 /** A second, of all who ask. */
 const QUERIES_MAX = 100
-/** A second, of one address. */
+/** A second, of one machine. */
 const QUERIES_PER_ADDRESS_MAX = 20
 /** A second, told as askers. */
 const ASKERS_MAX = 5
@@ -41,7 +45,8 @@ export class DhtSocket extends EventEmitter {
 
   /** Rejects with the system's error. */
   static async open(options: DhtSocketOptions): Promise<DhtSocket> {
-    const socket = createSocket('udp4')
+    const isIpv6 = options.addresses.family === 'ipv6'
+    const socket = createSocket({ type: isIpv6 ? 'udp6' : 'udp4', ipv6Only: isIpv6 })
     await new Promise<void>((resolve, reject) => {
       socket.once('error', reject)
       socket.bind(options.port, options.host, () => {
@@ -71,16 +76,20 @@ export class DhtSocket extends EventEmitter {
     _offset: number,
     _length: number,
     port: number,
-    host: string,
+    innerHost: string,
     done: (error: Error | null) => void,
   ): void {
+    const { addresses, mayReach } = this.#options
+    const host = addresses.outer(innerHost)
     // The package sends a little more while it stops.
-    if (this.#isClosed || port < 1 || port > 65_535 || !this.#options.mayReach(host)) {
+    if (this.#isClosed || port < 1 || port > 65_535 || host === null || !mayReach(host)) {
       done(null)
       return
     }
-    if (isQuery(bytes)) this.#willAnswer(`${host}:${port}`)
-    this.#socket.send(trimKrpc(bytes), port, host, done)
+    const isAsking = isQuery(bytes)
+    if (isAsking) this.#willAnswer(`${host}:${port}`)
+    const isReading = isAsking && this.#options.isReader
+    this.#socket.send(isReading ? readerQuery(bytes) : trimKrpc(bytes, addresses), port, host, done)
   }
 
   close(): void {
@@ -93,21 +102,28 @@ export class DhtSocket extends EventEmitter {
     const isAsked = this.#isAsked(endpoint)
     // Whoever was not asked is counted before a byte is read.
     if (from.port === 0 || bytes.length > KRPC_BYTES_MAX || (!isAsked && !this.#mayAsk(from))) return
-    const krpc = this.#options.mayReach(from.address) ? readKrpc(bytes, this.#options.mayReach) : null
+    const { addresses, mayReach } = this.#options
+    const krpc = mayReach(from.address) ? readKrpc(bytes, mayReach, addresses) : null
     if (krpc?.kind === 'query') {
       if (isAsked && !this.#mayAsk(from)) return
-      this.emit('message', Buffer.from(krpc.bytes), from)
+      this.#emit(krpc, from)
       if (!isAsked && this.#askerCount++ < ASKERS_MAX)
         this.#options.onAsker({ host: from.address, port: from.port })
       return
     }
     if (!isAsked) return
     this.#hasAnswered(endpoint)
-    if (krpc !== null) this.emit('message', Buffer.from(krpc.bytes), from)
+    if (krpc !== null) this.#emit(krpc, from)
+  }
+
+  #emit({ bytes }: Krpc, { port, ...from }: RemoteInfo): void {
+    const address = this.#options.addresses.inner(from.address)
+    if (address !== null) this.emit('message', Buffer.from(bytes), { address, port })
   }
 
   /** Counts a query against this second. */
   #mayAsk({ address, port }: RemoteInfo): boolean {
+    if (this.#options.isReader) return false
     const nowMs = performance.now()
     if (nowMs - this.#secondMs >= 1_000) {
       this.#secondMs = nowMs
@@ -117,7 +133,7 @@ export class DhtSocket extends EventEmitter {
     }
     if (this.#queryCount >= QUERIES_MAX) return false
     // On one's own machine or network several nodes share an address.
-    const key = isPrivateHost(address) ? `${address}:${port}` : address
+    const key = isPrivateHost(address) ? `${address}:${port}` : this.#options.addresses.machineOf(address)
     const count = (this.#queries.get(key) ?? 0) + 1
     if (count > QUERIES_PER_ADDRESS_MAX) return false
     this.#queries.set(key, count)

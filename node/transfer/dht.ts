@@ -1,44 +1,21 @@
 /**
- * BitTorrent's mainline DHT (BEP 5, IPv4) as a place to announce at: an adapter around bittorrent-dht, one client for all
- * torrents. The package has table, look-ups and answers; ours are the socket (`dht-socket`), who is asked first, when, and how long.
+ * BitTorrent's mainline DHT as a place to announce at: a table for IPv4, one for IPv6, or both, from one schedule. A turn of a torrent
+ * is a look-up in each.
  */
-import { lookup } from 'node:dns/promises'
-import { isIPv4 } from 'node:net'
-import { Client, type DhtNode } from 'bittorrent-dht'
-import type { DiscoveryStats, Log, TorrentPeer } from '../ports.ts'
+import type { Infohash } from '../../protocol/ids.ts'
+import type { DiscoveryStats, TorrentPeer } from '../ports.ts'
 import type { AnnouncePlace, PlaceAnswer } from './announce-place.ts'
 import { AnnounceSchedule } from './announce-schedule.ts'
-import { loadNodes, type SavedNodes, saveNodes } from './dht-nodes.ts'
-import { type DhtOptions, nodeOf } from './dht-options.ts'
-import { DhtSocket } from './dht-socket.ts'
-import { startError } from './torrent-errors.ts'
-import { isPrivateHost, mayBePublic } from './tracker.ts'
+import type { Family } from './dht-addresses.ts'
+import type { DhtOptions, Surroundings } from './dht-options.ts'
+import { DhtTable } from './dht-table.ts'
+import { offStats } from './discovery-stats.ts'
 import { type Announce, TrackerError } from './tracker-answer.ts'
-
-interface Surroundings {
-  /** Address to listen on. */
-  readonly host: string
-  /** By which others reach us. */
-  readonly announceHost: string
-  readonly log?: Log | undefined
-}
 
 /** Programs forget a peer that was not announced for half an hour. */
 const INTERVAL_MS = 15 * 60_000
 /** Of all torrents together. */
 const LOOKUP_GAP_MS = 1_000
-/** Then a look-up goes on with those that it found. */
-const LOOKUP_MS = 30_000
-/** Beyond that it counts as not answered: the package is not waited for. */
-const LOOKUP_MS_MAX = 40_000
-const PEERS_MAX = 200
-/** BEP 5: K. A table with fewer nodes is filled up. */
-const BUCKET_NODES = 8
-const CONCURRENCY = 32
-const LOOK_MS = 5_000
-const BOOTSTRAP_PAUSE_MS_MIN = 10_000
-const BOOTSTRAP_PAUSE_MS_MAX = 15 * 60_000
-const SAVE_MS = 10 * 60_000
 
 export class Dht implements AnnouncePlace {
   readonly name = 'DHT'
@@ -47,246 +24,98 @@ export class Dht implements AnnouncePlace {
     gapMsMin: LOOKUP_GAP_MS,
     gapMsMax: LOOKUP_GAP_MS,
   })
-  readonly isPrivate: boolean
-  readonly #client: Client
-  readonly #socket: DhtSocket
-  readonly #bootstrap: readonly TorrentPeer[]
-  readonly #nodesPath: string | null
-  readonly #log: Log | undefined
-  /** Asked once, at start. */
-  #remembered: readonly TorrentPeer[]
-  /** Peers that look-ups under way found, by infohash. */
-  readonly #found = new Map<string, Map<string, TorrentPeer>>()
-  readonly #timer: NodeJS.Timeout
-  readonly #stopping = new AbortController()
-  #bootstraps = 0
-  #bootstrapAtMs = 0
-  #savedAtMs = performance.now()
-  #saving = Promise.resolve()
-  #isPopulating = false
-  #announcedAtMs: number | null = null
+  readonly #tables: readonly DhtTable[]
+  readonly #announcedAtMs = new Map<Family, number>()
 
-  /** Rejects with an Error of one plain sentence when the port is in use or forbidden. */
-  static async start(options: DhtOptions & { readonly port: number }, around: Surroundings): Promise<Dht> {
-    const { nodesPath } = options
-    const saved = nodesPath === null ? null : await load(nodesPath, around.log)
-    const bootstrap = options.bootstrap.map(nodeOf)
-    const isPrivate = bootstrap.some(({ host }) => isPrivateHost(host))
-    const isPublic = mayBePublic(around.announceHost)
-    let dht: Dht | null = null
-    const host = around.host === '::' ? '0.0.0.0' : around.host
-    const socket = await DhtSocket.open({
-      host,
-      port: options.port,
-      mayReach: (address) => (isPrivateHost(address) ? isPrivate : isPublic),
-      onAsker: (node) => dht?.meet(node),
-    }).catch((error: NodeJS.ErrnoException) => {
-      throw startError(error, host, options.port, 'DHT')
-    })
-    dht = new Dht(socket, { isPrivate, bootstrap, saved, nodesPath, log: around.log })
-    return dht
+  /** Rejects with an Error of one plain sentence when a port is in use or forbidden. */
+  static async start(
+    options: DhtOptions & { readonly port: number },
+    around: Surroundings,
+    families: readonly Family[] = ['ipv4'],
+  ): Promise<Dht> {
+    const tables: DhtTable[] = []
+    try {
+      for (const family of families) tables.push(await DhtTable.start(family, options, around))
+    } catch (error) {
+      for (const table of tables) await table.stop()
+      throw error
+    }
+    return new Dht(tables)
   }
 
-  private constructor(
-    socket: DhtSocket,
-    kept: {
-      readonly isPrivate: boolean
-      readonly bootstrap: readonly TorrentPeer[]
-      readonly saved: SavedNodes | null
-      readonly nodesPath: string | null
-      readonly log: Log | undefined
-    },
-  ) {
-    this.isPrivate = kept.isPrivate
-    this.#bootstrap = kept.bootstrap
-    this.#remembered = kept.saved?.nodes ?? []
-    this.#nodesPath = kept.nodesPath
-    this.#log = kept.log
-    this.#socket = socket
-    this.#client = new Client({
-      ...(kept.saved === null ? {} : { nodeId: kept.saved.id }),
-      bootstrap: false,
-      socket,
-      k: BUCKET_NODES,
-      concurrency: CONCURRENCY,
-      maxTables: 16,
-      maxPeers: 2_000,
-      maxAge: 2 * INTERVAL_MS,
-    })
-    this.#client.on('node', (node: DhtNode) => this.#met(node))
-    this.#client.on('peer', (peer: TorrentPeer, infohash: Buffer) => this.#note(peer, infohash))
-    this.#client.on('warning', (error: Error) => this.#log?.debug({ error: String(error) }, 'DHT warning'))
-    this.#client.on('error', (error: Error) => this.#log?.error({ error: String(error) }, 'the DHT failed'))
-    // The package begins to look after its table when its socket says so.
-    socket.emit('listening')
-    this.#timer = setInterval(() => this.#look(), LOOK_MS)
-    this.#timer.unref()
-    this.#look()
+  private constructor(tables: readonly DhtTable[]) {
+    this.#tables = tables
   }
 
-  /** UDP port that it listens on. */
-  get port(): number {
-    return this.#socket.address().port
+  get isPrivate(): boolean {
+    return this.#tables.some((table) => table.isPrivate)
   }
 
   get isUp(): boolean {
-    return this.#client.nodes.count() > 0
+    return this.#tables.some((table) => table.isUp)
   }
 
-  stats(): DiscoveryStats {
-    return { off: null, nodes: this.#client.nodes.count(), announcedAtMs: this.#announcedAtMs }
+  /** Of the first family. */
+  get port(): number {
+    return this.#tables[0]?.port ?? 0
   }
 
+  stats(family: Family = 'ipv4'): DiscoveryStats {
+    const table = this.#tables.find((one) => one.family === family)
+    if (table === undefined) return offStats('not running')
+    const { port, nodes } = table
+    return { off: null, port, nodes, announcedAtMs: this.#announcedAtMs.get(family) ?? null }
+  }
+
+  /** Rejects when no table has an answer. */
   async announce([one]: readonly Announce[], signal: AbortSignal): Promise<PlaceAnswer> {
     if (one === undefined) throw new TrackerError('nothing to announce')
-    const infohash = Buffer.from(one.infohash, 'hex')
-    const found = new Map<string, TorrentPeer>()
-    this.#found.set(one.infohash, found)
-    try {
-      if ((await this.#lookup(infohash, signal)) === 0) throw new TrackerError('no node of the DHT answers')
-    } finally {
-      this.#found.delete(one.infohash)
-    }
-    const taken = await until<number>(signal, LOOKUP_MS_MAX, (done) =>
-      this.#client.announce(infohash, one.port, (_, count = 0) => done(count)),
-    )
-    if (taken > 0) this.#announcedAtMs = Date.now()
-    const peers = [...found.values()]
+    const answers = await this.#all(signal, async (table) => {
+      const answer = await table.announce(one, signal)
+      if (answer.taken > 0) this.#announcedAtMs.set(table.family, Date.now())
+      return answer
+    })
+    const peers = answers.flatMap((answer) => answer.peers)
     return {
       intervalMs: INTERVAL_MS,
       seeds: peers.length,
       // Unknown. Those who lack something find us there as we find them.
       leeches: 0,
       peers,
-      isPoor: taken === 0 || (one.leftBytes > 0 && peers.length === 0),
+      isPoor: answers.every(({ taken }) => taken === 0) || (one.leftBytes > 0 && peers.length === 0),
     }
+  }
+
+  /** Resolves when somebody answered. Rejects with the signal's reason. */
+  entered(signal: AbortSignal): Promise<void> {
+    return Promise.race(this.#tables.map((table) => table.entered(signal)))
+  }
+
+  /** Who announced this torrent, each told as soon as it is found. Rejects with TrackerError, or with the signal's reason. */
+  async find(
+    infohash: Infohash,
+    signal: AbortSignal,
+    onPeer: (peer: TorrentPeer) => void = () => {},
+  ): Promise<TorrentPeer[]> {
+    return (await this.#all(signal, (table) => table.find(infohash, signal, onPeer))).flat()
   }
 
   /** Somebody who may be a node. */
   meet(node: TorrentPeer): void {
-    const known = this.#client.nodes.toArray()
-    if (
-      this.#stopping.signal.aborted ||
-      known.some(({ host, port }) => host === node.host && port === node.port)
-    )
-      return
-    this.#client.addNode(node)
+    for (const table of this.#tables) table.meet(node)
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    this.#stopping.abort()
-    await this.#save()
-    await new Promise<void>((resolve) => this.#client.destroy(resolve))
+    await Promise.all(this.#tables.map((table) => table.stop()))
   }
 
-  /** How many nodes answered. */
-  #lookup(infohash: Uint8Array, signal: AbortSignal): Promise<number> {
-    return until<number>(signal, LOOKUP_MS_MAX, (done) => {
-      const end = this.#client.lookup(infohash, (_, count = 0) => {
-        clearTimeout(timer)
-        done(count)
-      })
-      // Nodes that name ever nearer ones would keep it going for ever.
-      const timer = setTimeout(end, LOOKUP_MS)
-      timer.unref()
-    })
+  /** What the tables that know somebody answer. */
+  async #all<T>(signal: AbortSignal, ask: (table: DhtTable) => Promise<T>): Promise<T[]> {
+    const settled = await Promise.allSettled(this.#tables.filter((table) => table.isUp).map(ask))
+    signal.throwIfAborted()
+    const answers = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    const failure = settled.find((one) => one.status === 'rejected')
+    if (answers.length === 0) throw failure?.reason ?? new TrackerError('no node of the DHT is known')
+    return answers
   }
-
-  #note(peer: TorrentPeer, infohash: Buffer): void {
-    const found = this.#found.get(infohash.toString('hex'))
-    if (found !== undefined && found.size < PEERS_MAX) found.set(`${peer.host}:${peer.port}`, peer)
-  }
-
-  /** The package took a node into its table. */
-  #met({ id, host }: DhtNode): void {
-    // One machine with many ids could surround a torrent, or fill the table.
-    const others = this.#client.nodes.toArray().filter((node) => node.host === host)
-    if (others.length > 1 && !isPrivateHost(host)) this.#client.removeNode(id)
-    void this.#populate()
-  }
-
-  /** Looks for our own neighbours as long as few nodes are known. */
-  async #populate(): Promise<void> {
-    const count = this.#client.nodes.count()
-    if (this.#isPopulating || this.#stopping.signal.aborted || count === 0 || count >= BUCKET_NODES) return
-    this.#isPopulating = true
-    try {
-      await this.#lookup(this.#client.nodeId, this.#stopping.signal)
-    } catch (error) {
-      this.#log?.debug({ error: String(error) }, 'nobody near in the DHT')
-    } finally {
-      this.#isPopulating = false
-    }
-  }
-
-  /** Now and then. */
-  #look(): void {
-    const nowMs = performance.now()
-    if (nowMs - this.#savedAtMs >= SAVE_MS) {
-      this.#savedAtMs = nowMs
-      void this.#save()
-    }
-    if (this.#client.nodes.count() >= BUCKET_NODES) this.#bootstraps = 0
-    else if (nowMs >= this.#bootstrapAtMs) void this.#enter(nowMs)
-  }
-
-  async #enter(nowMs: number): Promise<void> {
-    const pauseMs = BOOTSTRAP_PAUSE_MS_MIN * 2 ** Math.min(this.#bootstraps++, 10)
-    this.#bootstrapAtMs = nowMs + Math.min(pauseMs, BOOTSTRAP_PAUSE_MS_MAX)
-    const remembered = this.#remembered
-    this.#remembered = []
-    for (const node of remembered) this.meet(node)
-    for (const { host, port } of this.#bootstrap) {
-      try {
-        const { address } = isIPv4(host) ? { address: host } : await lookup(host, { family: 4 })
-        this.meet({ host: address, port })
-      } catch (error) {
-        this.#log?.debug({ host, error: String(error) }, 'a router of the DHT has no address')
-      }
-    }
-    // Who is known already may not have answered the last time.
-    void this.#populate()
-  }
-
-  #save(): Promise<void> {
-    const path = this.#nodesPath
-    const nodes = this.#client.nodes.toArray()
-    // What was known is worth more than nothing.
-    if (path === null || nodes.length === 0) return this.#saving
-    const id = Buffer.from(this.#client.nodeId).toString('hex')
-    this.#saving = this.#saving
-      .then(() => saveNodes(path, { id, nodes }))
-      .catch((error: unknown) =>
-        this.#log?.warn({ path, error: String(error) }, 'the nodes of the DHT could not be kept'),
-      )
-    return this.#saving
-  }
-}
-
-async function load(path: string, log: Log | undefined): Promise<SavedNodes | null> {
-  const saved = await loadNodes(path).catch((error: unknown) => {
-    log?.warn({ path, error: String(error) }, 'the nodes of the DHT could not be read')
-    return null
-  })
-  if (saved === null) log?.debug({ path }, 'no nodes of the DHT are known from before')
-  return saved
-}
-
-/** What is given to `done`; rejects with the signal's reason, or with TrackerError after so long. */
-function until<T>(signal: AbortSignal, ms: number, begin: (done: (value: T) => void) => void): Promise<T> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason)
-    const end = (settle: () => void) => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', stop)
-      settle()
-    }
-    const stop = () => end(() => reject(signal.reason))
-    const late = () => end(() => reject(new TrackerError('the DHT does not come to an end')))
-    const timer = setTimeout(late, ms)
-    timer.unref()
-    signal.addEventListener('abort', stop, { once: true })
-    begin((value) => end(() => resolve(value)))
-  })
 }

@@ -1,9 +1,10 @@
 /** The places besides trackers where the engine announces: the DHT and the local network, each if it is wanted and makes sense. */
 import type { Infohash } from '../../protocol/ids.ts'
-import type { Discovery, DiscoveryStats, TorrentPeer } from '../ports.ts'
+import type { Discovery, TorrentPeer } from '../ports.ts'
 import type { AnnouncePlace } from './announce-place.ts'
 import { Dht } from './dht.ts'
-import { dhtOffBecause } from './dht-options.ts'
+import type { Family } from './dht-addresses.ts'
+import { dht6OffBecause, dhtOffBecause, type Surroundings } from './dht-options.ts'
 import { offStats } from './discovery-stats.ts'
 import { Lsd } from './lsd.ts'
 import type { WebTorrentEngineOptions } from './torrent-client.ts'
@@ -21,27 +22,42 @@ export async function startDiscovery(
 ): Promise<RunningDiscovery> {
   const { host = '127.0.0.1', log } = options
   const around = { host, announceHost: options.announceHost ?? host, log }
-  const dht = await startDht(options, around)
+  const off = dhtOff(options, around)
+  const dht = await startDht(options, around, off)
   const lsd = await startLsd(options, { host, log, onPeer })
   return {
-    places: [dht, lsd].filter((one) => typeof one !== 'string'),
-    stats: () => ({ dht: statsOf(dht), lsd: statsOf(lsd) }),
+    places: [dht, lsd].filter((one) => one !== null && typeof one !== 'string'),
+    stats: () => ({
+      dht: dht === null || off.ipv4 !== null ? offStats(off.ipv4 ?? TURNED_OFF) : dht.stats('ipv4'),
+      dht6: dht === null || off.ipv6 !== null ? offStats(off.ipv6 ?? TURNED_OFF) : dht.stats('ipv6'),
+      lsd: typeof lsd === 'string' ? offStats(lsd) : lsd.stats(),
+    }),
     stop: async () => {
-      if (typeof dht !== 'string') await dht.stop()
+      await dht?.stop()
       if (typeof lsd !== 'string') await lsd.stop()
     },
   }
 }
 
-/** Or why not, in words. */
-async function startDht(
-  { dht: options, port }: WebTorrentEngineOptions,
-  around: Parameters<typeof Dht.start>[1],
-): Promise<Dht | string> {
-  if (options === undefined) return TURNED_OFF
-  return dhtOffBecause(options, around) ?? Dht.start({ ...options, port: options.port ?? port }, around)
+/** Why a table does not run, in words; null: it does. */
+type Off = Readonly<Record<Family, string | null>>
+
+function dhtOff({ dht }: WebTorrentEngineOptions, around: Surroundings & { announceHost: string }): Off {
+  if (dht === undefined) return { ipv4: TURNED_OFF, ipv6: TURNED_OFF }
+  return { ipv4: dhtOffBecause(dht, around), ipv6: dht6OffBecause(dht, around) }
 }
 
+async function startDht(
+  { dht: options, port }: WebTorrentEngineOptions,
+  around: Surroundings,
+  off: Off,
+): Promise<Dht | null> {
+  const families = FAMILIES.filter((family) => off[family] === null)
+  if (options === undefined || families.length === 0) return null
+  return Dht.start({ ...options, port: options.port ?? port }, around, families)
+}
+
+/** Or why not, in words. */
 async function startLsd(
   { lsd: isWanted = false, log }: WebTorrentEngineOptions,
   options: Parameters<typeof Lsd.start>[0],
@@ -59,6 +75,4 @@ async function startLsd(
 }
 
 const TURNED_OFF = 'turned off'
-
-const statsOf = (place: Dht | Lsd | string): DiscoveryStats =>
-  typeof place === 'string' ? offStats(place) : place.stats()
+const FAMILIES: readonly Family[] = ['ipv4', 'ipv6']

@@ -46,6 +46,7 @@ export interface EngineCalls {
   }
   close(request: { readonly job: number }): void
   addPeers(request: { readonly infohash: Infohash; readonly peers: readonly TorrentPeer[] }): void
+  setOutside(request: { readonly endpoint: TorrentPeer | null }): void
   remove(request: { readonly infohash: Infohash }): void
   stats(request: null): TorrentStats[]
   discovery(request: null): Discovery

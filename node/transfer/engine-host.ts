@@ -2,7 +2,7 @@
  * The process of the BitTorrent engine (engine-process.ts starts it). It ends with the channel to its node, so that two never
  * write the same files; signals are its node's business.
  */
-import { boundGarbage } from '../memory.ts'
+import { boundGarbage, ENGINE_GROWING_PERCENT } from '../memory.ts'
 import { type Log, TorrentError, type TorrentReader } from '../ports.ts'
 import type { EngineCalls, EngineProcessOptions, Job, NodeCalls } from './engine-calls.ts'
 import { Channel, type Handlers, type Message, toPlain } from './engine-channel.ts'
@@ -19,7 +19,7 @@ const readers = new Map<number, TorrentReader>()
 const answers: Handlers<EngineCalls> = {
   start: async (options) => {
     engine = await startEngine(options)
-    boundGarbage()
+    boundGarbage(ENGINE_GROWING_PERCENT)
     return { port: engine.port }
   },
   seed: (seeds) =>
@@ -64,6 +64,7 @@ const answers: Handlers<EngineCalls> = {
     await reader?.close()
   },
   addPeers: ({ infohash, peers }) => running().addPeers(infohash, peers),
+  setOutside: ({ endpoint }) => running().setOutside(endpoint),
   remove: ({ infohash }) => running().remove(infohash),
   stats: () => running().stats(),
   discovery: () => running().discovery(),

@@ -19,7 +19,7 @@ import type { EngineProcessOptions, Fetched, SeedRequest } from './engine-calls.
 import { fromPlain } from './engine-channel.ts'
 import { EngineJobs, type FetchOptions, type OpenOptions, unlessLost, untilAnswered } from './engine-jobs.ts'
 import { type EngineChannel, EngineKeeper } from './engine-keeper.ts'
-import { sourceOf } from './seeds.ts'
+import { sourceOf } from './seed-source.ts'
 import { asTorrentError } from './torrent-errors.ts'
 
 /** Told to the process in one message. */
@@ -42,6 +42,7 @@ export class EngineProcess implements TorrentEngine {
   /** Of the processes before: counters never fall. */
   readonly #uploadedBefore = new Map<Infohash, number>()
   #port = 0
+  #outside: TorrentPeer | null = null
 
   constructor({
     log,
@@ -133,6 +134,11 @@ export class EngineProcess implements TorrentEngine {
     this.#keeper.current?.tell('addPeers', { infohash, peers })
   }
 
+  setOutside(endpoint: TorrentPeer | null): void {
+    this.#outside = endpoint
+    this.#keeper.current?.tell('setOutside', { endpoint })
+  }
+
   async remove(infohash: Infohash): Promise<void> {
     this.#seeds.delete(infohash)
     this.#uploadedBefore.delete(infohash)
@@ -181,8 +187,9 @@ export class EngineProcess implements TorrentEngine {
     }
   }
 
-  /** To a new process: everything that is seeded. */
+  /** To a new process: where others get in, and everything that is seeded. */
   async #replay(channel: EngineChannel): Promise<void> {
+    channel.tell('setOutside', { endpoint: this.#outside })
     for (const { infohash, uploadedBytes } of this.#stats) {
       if (this.#seeds.has(infohash)) this.#uploadedBefore.set(infohash, uploadedBytes)
     }

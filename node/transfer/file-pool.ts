@@ -1,11 +1,11 @@
 /**
  * One bounded pool of open files for all torrents of the process: positional reads and writes, no cache of its own (the
- * system has one) but for what is read ahead. Never more than `filesMax` files are open, whatever the number of torrents.
+ * system has one). Never more than `filesMax` files are open, whatever the number of torrents.
  */
-import { constants } from 'node:fs'
+import { constants, fstatSync } from 'node:fs'
 import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { type FileRange, ReadAhead } from './read-ahead.ts'
+import { type FileTime, fileTime, isSameTime } from '../files/file-time.ts'
 
 interface OpenFile {
   readonly handle: Promise<FileHandle>
@@ -23,6 +23,14 @@ export class ShortFileError extends Error {
   }
 }
 
+/** The file is not as it was when its bytes were verified: what was read of it may be anything. */
+export class ChangedFileError extends Error {
+  constructor(path: string) {
+    super(`the file changed while it was served: ${path}`)
+    this.name = 'ChangedFileError'
+  }
+}
+
 export class FilePool {
   readonly #filesMax: number
   /** By mode and path, the longest unused first. */
@@ -30,7 +38,6 @@ export class FilePool {
   readonly #closing = new Set<Promise<void>>()
   /** Operations that wait for one of the `filesMax` permits. */
   readonly #waiting: (() => void)[] = []
-  readonly #ahead = new ReadAhead((path, buffer, position) => this.read(path, buffer, position))
   #permits: number
 
   constructor(filesMax = 128) {
@@ -43,38 +50,43 @@ export class FilePool {
     return this.#open.size
   }
 
-  /** Fills `buffer` from `position`. Rejects with ShortFileError or the file system's error. */
-  async read(path: string, buffer: Uint8Array, position: number): Promise<void> {
+  /**
+   * Fills `buffer` from `position`. Rejects with ShortFileError or the file system's error; with ChangedFileError when afterwards the
+   * file is not as `known` says.
+   */
+  read(path: string, buffer: Uint8Array, position: number, known?: FileTime): Promise<void> {
+    return this.readEach(path, [buffer], position, known)
+  }
+
+  /** Fills the buffers, one after the other, from `position`. Rejects as `read` does. */
+  async readEach(
+    path: string,
+    buffers: readonly Uint8Array[],
+    position: number,
+    known?: FileTime,
+  ): Promise<void> {
     await this.#use(path, 'r', async (handle) => {
-      for (let at = 0; at < buffer.length; ) {
-        const { bytesRead } = await handle.read(buffer, at, buffer.length - at, position + at)
+      let at = position
+      for (let rest = withoutFirst(buffers, 0); rest.length > 0; ) {
+        const { bytesRead } = await handle.readv(rest, at)
         if (bytesRead === 0) throw new ShortFileError(path)
         at += bytesRead
+        rest = withoutFirst(rest, bytesRead)
       }
+      // The open file's own entry is in memory: microseconds, for each read of many blocks.
+      if (known !== undefined && !isSameTime(fileTime(fstatSync(handle.fd)), known))
+        throw new ChangedFileError(path)
     })
-  }
-
-  /** A block of a file, by way of a window around it that is read at once. Rejects as `read` does. */
-  readBlock(path: string, window: FileRange, position: number, length: number): Promise<Buffer> {
-    return this.#ahead.get(path, window, position, length)
-  }
-
-  /** Bytes of a block that whoever read it is done with. */
-  sent(bytes: Uint8Array): void {
-    this.#ahead.sent(bytes)
   }
 
   /** Writes all of `buffer` at `position`; creates the file and its folders. Rejects with the file system's error. */
   async write(path: string, buffer: Uint8Array, position: number): Promise<void> {
-    this.#ahead.forget(path)
     await this.#use(path, 'w', async (handle) => {
       for (let at = 0; at < buffer.length; ) {
         const { bytesWritten } = await handle.write(buffer, at, buffer.length - at, position + at)
         at += bytesWritten
       }
     })
-    // Again: what was read while it was written.
-    this.#ahead.forget(path)
   }
 
   /**
@@ -92,7 +104,6 @@ export class FilePool {
 
   /** Closes these files once their operations ended; must be done before they are renamed or replaced. */
   async release(paths: readonly string[]): Promise<void> {
-    for (const path of paths) this.#ahead.forget(path)
     const closing = paths.flatMap((path) =>
       (['r', 'w'] as const).flatMap((mode) => {
         const file = this.#open.get(mode + path)
@@ -173,6 +184,16 @@ export class FilePool {
     this.#closing.add(closed)
     return closed
   }
+}
+
+/** What is left of the buffers once so many bytes of them are filled. */
+function withoutFirst(buffers: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  let filled = bytes
+  return buffers.flatMap((buffer) => {
+    const rest = buffer.subarray(Math.min(filled, buffer.length))
+    filled -= buffer.length - rest.length
+    return rest.length > 0 ? [rest] : []
+  })
 }
 
 async function openFile(path: string, mode: 'r' | 'w'): Promise<FileHandle> {

@@ -23,6 +23,7 @@ interface Block {
 }
 
 export class FileTaker implements Taker {
+  readonly isClosed = true
   readonly #wires = new Set<Wire>()
   #taking: Taking | null = null
 

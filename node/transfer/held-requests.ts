@@ -2,18 +2,12 @@
  * Blocks that a peer asked for are read once there is room for them in its connection: read at once, eight megabytes of them wait
  * in this process for each peer that asks for as much as it may.
  */
-import type { Wire } from './wire.ts'
+import type { PeerRequest, Wire } from './wire.ts'
 
 /** Of one peer: being read, or read and waiting for the socket. */
 const UNSENT_BYTES_MAX = 512 * 1024
 /** With less than this more is read, and that at once: reads of a few blocks each cost a turn. */
 const UNSENT_BYTES_LOW = 256 * 1024
-
-interface Request {
-  readonly piece: number
-  readonly offset: number
-  readonly length: number
-}
 
 export interface HeldRequests {
   readonly count: number
@@ -27,7 +21,7 @@ export function holdRequests(
   answer: (piece: number, offset: number, length: number) => void,
 ): HeldRequests {
   /** The oldest first. */
-  const held: Request[] = []
+  const held: PeerRequest[] = []
   const unsentBytes = () => {
     let bytes = wire._readableState.buffered
     for (const { length } of wire.peerRequests) bytes += length

@@ -3,8 +3,9 @@ import { readFile, stat } from 'node:fs/promises'
 import type { Infohash } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { torrentFiles, totalBytes } from '../../protocol/torrent/info.ts'
+import { type FileTime, fileTime } from '../files/file-time.ts'
 import type { SeedSource } from '../ports.ts'
-import type { FileTime, HeldFiles } from '../store/held-files.ts'
+import type { HeldFiles } from '../store/held-files.ts'
 import { dumpPath } from './build-shard.ts'
 import type { ShardFiles } from './shard-files.ts'
 
@@ -60,8 +61,7 @@ export async function timesOf(shard: Shard, root: string): Promise<FileTime[] | 
 /** The text is why there is none: an error code of the file system. */
 async function timeOf(path: string): Promise<FileTime | string> {
   try {
-    const { size, mtimeMs } = await stat(path)
-    return { sizeBytes: size, changedUs: Math.floor(mtimeMs * 1_000) }
+    return fileTime(await stat(path))
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EMFILE' || code === 'ENFILE' || code === 'ENOMEM') throw error

@@ -1,5 +1,5 @@
 /**
- * What may pass between the DHT's package and the network (BEP 5). The package takes a datagram's word for its types: one with a
+ * What may pass between the DHT's package and the network (BEP 5, 32). The package takes a datagram's word for its types: one with a
  * number where an infohash belongs ends its process, and it answers with all that it knows, however long. So each datagram is
  * decoded within bounds and written anew from the fields that were understood. Pure.
  */
@@ -11,17 +11,19 @@ import {
   bdecode,
   bencode,
 } from '../../protocol/codec/bencode.ts'
+import { type DhtAddresses, IPV4 } from './dht-addresses.ts'
 
 /** Longest datagram that is read: answers of some programs hold all nodes that they know. */
 export const KRPC_BYTES_MAX = 4_096
 /** BEP 5: an answer names the K closest nodes. */
 const NODES_MAX = 8
-const PEERS_MAX = 50
 /** Of an answer that is read; others give more than 8. */
 const NODES_READ_MAX = 40
 const PEERS_READ_MAX = 100
 const ID_BYTES = 20
-const NODE_BYTES = ID_BYTES + 6
+const PORT_BYTES = 2
+/** Of the package's side. */
+const NODE_BYTES = ID_BYTES + 4 + PORT_BYTES
 const TRANSACTION_BYTES_MAX = 32
 const TOKEN_BYTES_MAX = 64
 
@@ -34,7 +36,11 @@ export interface Krpc {
  * Null when it is none, or a query that we do not serve (BEP 44 would have us keep strangers' data). A query says no more who
  * asks: the package would put whoever asks into its table, who need not even exist. `mayName` judges the addresses of nodes.
  */
-export function readKrpc(bytes: Uint8Array, mayName: (host: string) => boolean): Krpc | null {
+export function readKrpc(
+  bytes: Uint8Array,
+  mayName: (host: string) => boolean,
+  addresses: DhtAddresses = IPV4,
+): Krpc | null {
   const map = decode(bytes)
   const t = map?.get('t')
   if (map === undefined || !isBytes(t, 1, TRANSACTION_BYTES_MAX)) return null
@@ -42,7 +48,7 @@ export function readKrpc(bytes: Uint8Array, mayName: (host: string) => boolean):
     case 'q':
       return readQuery(map, t)
     case 'r':
-      return readAnswer(map.get('r'), t, mayName)
+      return readAnswer(map.get('r'), t, mayName, addresses)
     case 'e':
       return { kind: 'answer', bytes: bencode({ t, y: 'e', e: [codeOf(map.get('e')), 'refused'] }) }
     default:
@@ -51,22 +57,39 @@ export function readKrpc(bytes: Uint8Array, mayName: (host: string) => boolean):
 }
 
 /** What the package sends, with no more nodes and peers than BEP 5 wants and one datagram holds. */
-export function trimKrpc(bytes: Uint8Array): Uint8Array {
-  if (bytes.length <= NODES_MAX * NODE_BYTES) return bytes
-  const map = bdecode(bytes, { bytesMax: 1024 * 1024, itemsMax: 100_000, depthMax: 4 }) as BencodedMap
+export function trimKrpc(bytes: Uint8Array, addresses: DhtAddresses = IPV4): Uint8Array {
+  if (addresses.family === 'ipv4' && bytes.length <= NODES_MAX * NODE_BYTES) return bytes
+  const map = sentMap(bytes)
   const r = map.get('r')
   if (!(r instanceof Map)) return bytes
   const short = new Map<string, Bencoded>(r)
   const { nodes, values } = { nodes: r.get('nodes'), values: r.get('values') }
-  if (nodes instanceof Uint8Array) short.set('nodes', nodes.subarray(0, NODES_MAX * NODE_BYTES))
-  if (Array.isArray(values)) short.set('values', values.slice(0, PEERS_MAX))
+  short.delete('nodes')
+  if (nodes instanceof Uint8Array)
+    short.set(addresses.nodesKey, sentNodes(nodes.subarray(0, NODES_MAX * NODE_BYTES), addresses))
+  if (Array.isArray(values)) {
+    const peers = values.slice(0, addresses.peersMax).filter((one) => one instanceof Uint8Array)
+    short.set(
+      'values',
+      peers.map((one) => sentEndpoint(one, addresses)).filter((one) => one !== null),
+    )
+  }
   return bencode(new Map<string, Bencodable>([...map, ['r', short]]))
+}
+
+/** A query of one who answers none (BEP 43): others do not take it into their tables. */
+export function readerQuery(bytes: Uint8Array): Uint8Array {
+  return bencode(new Map<string, Bencodable>([...sentMap(bytes), ['ro', 1]]))
 }
 
 /** BEP 5: with `y` = `q`; the package writes keys in order. */
 export function isQuery(bytes: Uint8Array): boolean {
   return Buffer.from(bytes.subarray(-7)).toString('latin1') === '1:y1:qe'
 }
+
+/** What the package wrote. */
+const sentMap = (bytes: Uint8Array): BencodedMap =>
+  bdecode(bytes, { bytesMax: 1024 * 1024, itemsMax: 100_000, depthMax: 4 }) as BencodedMap
 
 function readQuery(map: BencodedMap, t: Uint8Array): Krpc | null {
   const a = map.get('a')
@@ -88,28 +111,67 @@ function fieldsOf(q: string, a: BencodedMap): Record<string, Bencodable> | null 
   return isPort(port) ? { ...named, implied_port: 0, port } : null
 }
 
-function readAnswer(r: Bencoded | undefined, t: Uint8Array, mayName: (host: string) => boolean): Krpc | null {
+function readAnswer(
+  r: Bencoded | undefined,
+  t: Uint8Array,
+  mayName: (host: string) => boolean,
+  addresses: DhtAddresses,
+): Krpc | null {
   if (!(r instanceof Map)) return null
-  const [id, nodes, values, token] = ['id', 'nodes', 'values', 'token'].map((name) => r.get(name))
+  const names = ['id', addresses.nodesKey, 'values', 'token']
+  const [id, nodes, values, token] = names.map((name) => r.get(name))
+  const peerBytes = addresses.bytes + PORT_BYTES
   if (!isBytes(id, ID_BYTES)) return null
   const fields = {
     id,
-    ...(nodes instanceof Uint8Array ? { nodes: goodNodes(nodes, mayName) } : {}),
+    ...(nodes instanceof Uint8Array ? { nodes: goodNodes(nodes, mayName, addresses) } : {}),
     ...(Array.isArray(values)
-      ? { values: values.filter((one) => isBytes(one, 6)).slice(0, PEERS_READ_MAX) }
+      ? {
+          values: values
+            .filter((one) => isBytes(one, peerBytes))
+            .slice(0, PEERS_READ_MAX)
+            .map((one) => innerEndpoint(one, addresses)),
+        }
       : {}),
     ...(isBytes(token, 1, TOKEN_BYTES_MAX) ? { token } : {}),
   }
   return { kind: 'answer', bytes: bencode({ t, y: 'r', r: fields }) }
 }
 
-function goodNodes(nodes: Uint8Array, mayName: (host: string) => boolean): Uint8Array {
+function goodNodes(
+  nodes: Uint8Array,
+  mayName: (host: string) => boolean,
+  addresses: DhtAddresses,
+): Uint8Array {
   const good: Uint8Array[] = []
-  for (let at = 0; at + NODE_BYTES <= nodes.length && good.length < NODES_READ_MAX; at += NODE_BYTES) {
-    const node = nodes.subarray(at, at + NODE_BYTES)
-    if (mayName(node.subarray(ID_BYTES, ID_BYTES + 4).join('.'))) good.push(node)
+  const step = ID_BYTES + addresses.bytes + PORT_BYTES
+  for (let at = 0; at + step <= nodes.length && good.length < 2 * NODES_READ_MAX; at += step) {
+    const endpoint = nodes.subarray(at + ID_BYTES, at + step)
+    if (!mayName(addresses.textOf(endpoint.subarray(0, addresses.bytes)))) continue
+    good.push(nodes.subarray(at, at + ID_BYTES), innerEndpoint(endpoint, addresses))
   }
   return Buffer.concat(good)
+}
+
+/** An address and a port. */
+function innerEndpoint(endpoint: Uint8Array, addresses: DhtAddresses): Uint8Array {
+  const { bytes } = addresses
+  return Buffer.concat([addresses.innerBytes(endpoint.subarray(0, bytes)), endpoint.subarray(bytes)])
+}
+
+/** Without those that stand for nobody any more. */
+function sentNodes(nodes: Uint8Array, addresses: DhtAddresses): Uint8Array {
+  const sent: Uint8Array[] = []
+  for (let at = 0; at + NODE_BYTES <= nodes.length; at += NODE_BYTES) {
+    const endpoint = sentEndpoint(nodes.subarray(at + ID_BYTES, at + NODE_BYTES), addresses)
+    if (endpoint !== null) sent.push(nodes.subarray(at, at + ID_BYTES), endpoint)
+  }
+  return Buffer.concat(sent)
+}
+
+function sentEndpoint(endpoint: Uint8Array, addresses: DhtAddresses): Uint8Array | null {
+  const address = addresses.outerBytes(endpoint.subarray(0, 4))
+  return address === null ? null : Buffer.concat([address, endpoint.subarray(4)])
 }
 
 function decode(bytes: Uint8Array): BencodedMap | undefined {

@@ -11,7 +11,7 @@ import { isLoopback } from '../net/addresses.ts'
 import type { DiscoveryStats, Log, TorrentPeer } from '../ports.ts'
 import type { AnnouncePlace, PlaceAnswer } from './announce-place.ts'
 import { AnnounceSchedule } from './announce-schedule.ts'
-import { isPrivateHost } from './tracker.ts'
+import { isPrivateHost } from './told-hosts.ts'
 import type { Announce } from './tracker-answer.ts'
 
 export interface LsdOptions {
@@ -26,6 +26,9 @@ const GROUP = '239.192.152.143'
 const PORT = 6_771
 /** BEP 14: no more than one announce a minute; of each torrent again after some minutes. */
 const GAP_MS = 60_000
+/** But a fetch that just began asks at once, and is answered at once, some times: a dump of this network need not come from outside. */
+const EARLY_GAP_MS = 5_000
+const EARLY_MAX = 10
 const INTERVAL_MS = 5 * 60_000
 /** So many fit into the 1,400 bytes that BEP 14 allows. */
 const BATCH_MAX = 20
@@ -33,6 +36,9 @@ const DATAGRAM_BYTES_MAX = 1_400
 /** Datagrams that are read in a second. */
 const DATAGRAMS_MAX = 10
 const INTERFACES_MAX = 16
+const HEARD_MAX = 2_000
+/** After that whoever is still there will have said it again. */
+const HEARD_MS = 30 * 60_000
 
 export class Lsd implements AnnouncePlace {
   readonly name = 'LSD'
@@ -41,6 +47,7 @@ export class Lsd implements AnnouncePlace {
     gapMsMin: GAP_MS,
     gapMsMax: GAP_MS,
     batchMax: BATCH_MAX,
+    early: { gapMs: EARLY_GAP_MS, savedMax: EARLY_MAX },
   })
   readonly isPrivate = true
   readonly isUp = true
@@ -49,6 +56,8 @@ export class Lsd implements AnnouncePlace {
   /** Tells our own datagrams apart. */
   readonly #cookie = randomBytes(8).toString('hex')
   readonly #joined = new Set<string>()
+  /** Who spoke of a torrent last, and when; the latest last. */
+  readonly #heardOf = new Map<Infohash, { readonly peer: TorrentPeer; readonly atMs: number }>()
   #secondMs = 0
   #heardCount = 0
   #announcedAtMs: number | null = null
@@ -82,10 +91,15 @@ export class Lsd implements AnnouncePlace {
   }
 
   stats(): DiscoveryStats {
-    return { off: null, nodes: 0, announcedAtMs: this.#announcedAtMs }
+    return { off: null, port: null, nodes: 0, announcedAtMs: this.#announcedAtMs }
   }
 
   async announce(announces: readonly Announce[], signal: AbortSignal): Promise<PlaceAnswer> {
+    for (const { infohash, leftBytes } of announces) {
+      const heard = leftBytes > 0 ? this.#heardOf.get(infohash) : undefined
+      if (heard !== undefined && performance.now() - heard.atMs < HEARD_MS)
+        this.#options.onPeer([infohash], heard.peer)
+    }
     const datagram = lsdDatagram(announces, this.#cookie)
     const sent = await Promise.all(this.#join().map((address) => this.#send(datagram, address)))
     signal.throwIfAborted()
@@ -152,8 +166,15 @@ export class Lsd implements AnnouncePlace {
     if (++this.#heardCount > DATAGRAMS_MAX || !isPrivateHost(from.address)) return
     const said = readLsd(bytes)
     if (said === null || said.cookie === this.#cookie) return
-    for (const infohash of said.infohashes) this.schedule.wanted(infohash, nowMs)
-    this.#options.onPeer(said.infohashes, { host: from.address, port: said.port })
+    const peer = { host: from.address, port: said.port }
+    for (const infohash of said.infohashes) {
+      this.schedule.wanted(infohash, nowMs)
+      this.#heardOf.delete(infohash)
+      this.#heardOf.set(infohash, { peer, atMs: nowMs })
+      const [oldest] = this.#heardOf.keys()
+      if (this.#heardOf.size > HEARD_MAX && oldest !== undefined) this.#heardOf.delete(oldest)
+    }
+    this.#options.onPeer(said.infohashes, peer)
   }
 }
 

@@ -45,6 +45,7 @@ interface Taking {
 }
 
 export class PieceTaker implements Taker {
+  readonly isClosed = false
   readonly #patienceMs: number
   readonly #wires = new Set<Wire>()
   /** Wanted and not here, in the order of asking. */

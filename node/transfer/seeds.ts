@@ -4,18 +4,24 @@
  * are found, and goes to sleep when the last peer left. Only so many are awake at once; who asks for more waits a while.
  */
 import type { Infohash } from '../../protocol/ids.ts'
-import { decodeInfo, type Info } from '../../protocol/torrent/info.ts'
-import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
+import type { Info } from '../../protocol/torrent/info.ts'
+import type { FileTime } from '../files/file-time.ts'
 import { type Log, type SeedSource, TorrentError, type TorrentStats } from '../ports.ts'
 import { checkSizes } from './chunk-store.ts'
 import { Dialler } from './dialler.ts'
+import { readTorrent } from './seed-source.ts'
 import { aborted, asTorrentError, isShortage } from './torrent-errors.ts'
 import { Transfer } from './torrent-transfer.ts'
 import { WakeQueue } from './wake-queue.ts'
 
 export interface SeedsOptions {
   /** Gives the torrent to the engine's package; resolves when peers may connect. */
-  readonly run: (transfer: Transfer, root: string, metadata: { raw: Uint8Array; info: Info }) => Promise<void>
+  readonly run: (
+    transfer: Transfer,
+    root: string,
+    metadata: { raw: Uint8Array; info: Info },
+    times: readonly FileTime[],
+  ) => Promise<void>
   readonly onFailed: (infohash: Infohash, error: TorrentError) => void
   readonly awakeMax?: number | undefined
   readonly sleepAfterMs?: number | undefined
@@ -187,11 +193,12 @@ export class Seeds {
     try {
       const metadata = readTorrent(await source.torrent(), infohash)
       transfer.signal.throwIfAborted()
+      // Times first: what changes in between is seen by `changed`, what changes later by whoever reads.
+      const times = await checkSizes(root, metadata.info)
       const changed = (await source.changed?.()) ?? []
       if (changed.length > 0) throw new TorrentError('disk', changed.join('; '))
-      await checkSizes(root, metadata.info)
       transfer.signal.throwIfAborted()
-      await this.#options.run(transfer, root, metadata)
+      await this.#options.run(transfer, root, metadata, times)
       transfer.signal.throwIfAborted()
     } catch (error) {
       const failure = asTorrentError(error)
@@ -277,24 +284,3 @@ export class Seeds {
 const noop = (): void => {}
 
 const isBusy = (seed: Seed): boolean => seed.callers > 0 || (seed.transfer?.torrent?.numPeers ?? 0) > 0
-
-/** A torrent in memory, whose files' sizes were looked at. Rejects with TorrentError. */
-export async function sourceOf(torrent: Uint8Array, root: string): Promise<SeedSource> {
-  const { infohash, info } = readTorrent(torrent)
-  await checkSizes(root, info)
-  const sizeBytes = info.files.reduce((sum, file) => sum + file.sizeBytes, 0)
-  return { infohash, sizeBytes, torrent: () => Promise.resolve(torrent) }
-}
-
-/** Of a whole .torrent file. Throws TorrentError when it is none, or another's. */
-export function readTorrent(
-  bytes: Uint8Array,
-  infohash?: Infohash,
-): { raw: Uint8Array; info: Info; infohash: Infohash } {
-  const metainfo = decodeMetainfo(bytes)
-  const info = metainfo === null ? null : decodeInfo(metainfo.info)
-  if (metainfo === null || info === null || (infohash !== undefined && metainfo.infohash !== infohash)) {
-    throw new TorrentError('metadata-mismatch', 'not the .torrent file of a shard')
-  }
-  return { raw: metainfo.info, info, infohash: metainfo.infohash }
-}

@@ -2,14 +2,14 @@
  * A shard's files on this disk: `staging/<digest>/` while they come, the mirror folder once they are verified. Moving is by
  * rename, so a crash leaves each file in one of the two places, and `adopt` brings them together again.
  */
-import { access, readdir, readFile, rm } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Infohash } from '../../protocol/ids.ts'
 import { INFO_BYTES_MAX } from '../../protocol/limits.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { infoMatchesShard, torrentFiles } from '../../protocol/torrent/info.ts'
 import { encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
-import { sizeOf } from '../files/disk.ts'
+import { exists, sizeOf } from '../files/disk.ts'
 import { makeFolder, moveFile, moveTree, writeFileAtomic } from '../files/durable.ts'
 import { type Layout, safeJoin } from '../files/layout.ts'
 import type { OnStep } from '../files/steps.ts'
@@ -117,11 +117,4 @@ export class ShardFiles {
   async discard(shard: Shard): Promise<void> {
     await rm(this.staging(shard), { recursive: true, force: true })
   }
-}
-
-export async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
 }

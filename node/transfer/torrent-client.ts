@@ -7,6 +7,7 @@ import WebTorrent from 'webtorrent'
 import type { Log } from '../ports.ts'
 import type { DhtOptions } from './dht-options.ts'
 import { startError } from './torrent-errors.ts'
+import type { ThrottleGroup } from './wire.ts'
 
 export interface WebTorrentEngineOptions {
   /** Address to listen on. @default 127.0.0.1 */
@@ -55,9 +56,23 @@ export async function listen(options: WebTorrentEngineOptions): Promise<WebTorre
     downloadLimit: options.downloadLimitBytesPerSecond ?? -1,
     uploadLimit: options.uploadLimitBytesPerSecond ?? -1,
   })
+  const { down, up } = client.throttleGroups
+  for (const group of [down, up]) shortenBursts(group)
   await new Promise<void>((resolve, reject) => {
     client.once('listening', resolve)
     client.once('error', (error: NodeJS.ErrnoException) => reject(startError(error, host, port)))
   })
   return client
+}
+
+/** Shares of a second. Each step costs a timer. */
+const STEPS = 20
+const BURSTS = 10
+
+/** By itself the package lets a whole second's worth through at once after a silence, which is twice the limit in that second. */
+function shortenBursts(group: ThrottleGroup): void {
+  const rate = group.getRate()
+  if (!group.getEnabled() || rate === 0) return
+  group.setRate(rate, Math.max(Math.floor(rate / STEPS), 1))
+  group.bucket.bucketSize = Math.max(Math.floor(rate / BURSTS), 1)
 }

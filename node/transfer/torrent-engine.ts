@@ -13,6 +13,7 @@ import type { Socket } from 'node:net'
 import type WebTorrent from 'webtorrent'
 import type { Infohash } from '../../protocol/ids.ts'
 import { decodeInfo, type Info, infohashOf } from '../../protocol/torrent/info.ts'
+import type { FileTime } from '../files/file-time.ts'
 import {
   type Discovery,
   type SeedSource,
@@ -23,6 +24,7 @@ import {
   type TorrentStats,
 } from '../ports.ts'
 import { Announcer, type AnnouncerOptions } from './announcer.ts'
+import { BlockMemory } from './block-memory.ts'
 import { ChunkStore } from './chunk-store.ts'
 import { Dialler } from './dialler.ts'
 import { type RunningDiscovery, startDiscovery } from './discovery.ts'
@@ -32,7 +34,8 @@ import { FilePool } from './file-pool.ts'
 import { FileTaker } from './file-taker.ts'
 import { PieceMemory } from './piece-memory.ts'
 import { PieceTaker, readerOf } from './piece-taker.ts'
-import { Seeds, sourceOf } from './seeds.ts'
+import { sourceOf } from './seed-source.ts'
+import { Seeds } from './seeds.ts'
 import { SwarmFetch } from './swarm-fetch.ts'
 import { listen, type WebTorrentEngineOptions } from './torrent-client.ts'
 import { aborted, asTorrentError } from './torrent-errors.ts'
@@ -50,6 +53,7 @@ const TORRENTS_MAX = 10_000
 export class WebTorrentEngine implements TorrentEngine {
   readonly #options: WebTorrentEngineOptions
   readonly #pool: FilePool
+  readonly #blocks = new BlockMemory()
   readonly #memory = new PieceMemory()
   /** Fetches and readings; what is seeded is in `seeds`. */
   readonly #transfers = new Map<Infohash, Transfer>()
@@ -60,15 +64,16 @@ export class WebTorrentEngine implements TorrentEngine {
   #discovery: RunningDiscovery | null = null
   #client: WebTorrent | null = null
   #port = 0
+  #outside: TorrentPeer | null = null
 
   constructor(options: WebTorrentEngineOptions) {
     this.#options = options
     this.#pool = new FilePool(options.openFilesMax)
     const outgoing = new Outgoing()
     this.#seeds = new Seeds({
-      run: async (transfer, root, metadata) => {
+      run: async (transfer, root, metadata, times) => {
         transfer.outgoing = outgoing
-        await this.#open(transfer, root, metadata)
+        await this.#open(transfer, root, metadata, times)
         transfer.doneBytes = () => transfer.sizeBytes
       },
       onFailed: (infohash, error) => {
@@ -182,12 +187,18 @@ export class WebTorrentEngine implements TorrentEngine {
   addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): void {
     const others = peers.filter((peer) => !this.#isSelf(peer))
     const transfer = this.#transfers.get(infohash)
-    if (transfer?.taker === null) transfer.dialler.addPeers(others)
+    if (transfer?.taker?.isClosed !== true) transfer?.dialler.addPeers(others)
     if (transfer !== undefined || others.length === 0 || !this.#seeds.has(infohash)) return
     this.#seeds.wake(infohash).then(
       (seed) => seed.dialler.addPeers(others),
       () => {}, // it was said where it failed
     )
+  }
+
+  setOutside(endpoint: TorrentPeer | null): void {
+    const isNew = (endpoint?.port ?? this.#port) !== (this.#outside?.port ?? this.#port)
+    this.#outside = endpoint
+    if (isNew) this.#announcer.again()
   }
 
   async remove(infohash: Infohash): Promise<void> {
@@ -257,11 +268,19 @@ export class WebTorrentEngine implements TorrentEngine {
     const leftBytes = transfer === undefined ? 0 : Math.max(transfer.sizeBytes - transfer.doneBytes(), 1)
     const { uploadedBytes } = counts
     const downloadedBytes = transfer?.downloadedBytes ?? 0
-    return { peerId: this.#client.peerId, port: this.#port, uploadedBytes, downloadedBytes, leftBytes }
+    return {
+      peerId: this.#client.peerId,
+      port: this.#port,
+      outsidePort: this.#outside?.port ?? this.#port,
+      uploadedBytes,
+      downloadedBytes,
+      leftBytes,
+    }
   }
 
   #isSelf({ host, port }: TorrentPeer): boolean {
     const { host: own = '127.0.0.1', announceHost } = this.#options
+    if (host === this.#outside?.host && port === this.#outside.port) return true
     return port === this.#port && (host === own || host === announceHost)
   }
 
@@ -342,10 +361,15 @@ export class WebTorrentEngine implements TorrentEngine {
     onProgress?.(transfer.stats())
   }
 
-  #open(transfer: Transfer, root: string, metadata: { raw: Uint8Array; info: Info }): Promise<Opened> {
+  #open(
+    transfer: Transfer,
+    root: string,
+    metadata: { raw: Uint8Array; info: Info },
+    times?: readonly FileTime[],
+  ): Promise<Opened> {
     return openTorrent(this.#running(transfer), transfer, {
       ...metadata,
-      store: new ChunkStore(this.#pool, root, metadata.info),
+      store: new ChunkStore(this.#pool, root, metadata.info, times, this.#blocks),
       root,
       log: this.#options.log,
     })

@@ -1,6 +1,6 @@
 /** From what the file system or the engine's package throws to the port's TorrentError. */
 import { TorrentError } from '../ports.ts'
-import { ShortFileError } from './file-pool.ts'
+import { ChangedFileError, ShortFileError } from './file-pool.ts'
 
 /** A file that is not there or not whole: no failure while a fetch looks for what it can keep. */
 export function isMissing(error: Error): boolean {
@@ -25,7 +25,7 @@ export function isShortage(error: Error): boolean {
 export function asTorrentError(error: unknown): TorrentError {
   if (error instanceof TorrentError) return error
   if (!(error instanceof Error)) return new TorrentError('engine', String(error))
-  const isDisk = error instanceof ShortFileError || 'syscall' in error
+  const isDisk = error instanceof ShortFileError || error instanceof ChangedFileError || 'syscall' in error
   return isDisk ? diskError(error) : new TorrentError('engine', error.message, { cause: error })
 }
 

@@ -36,10 +36,20 @@ export async function openTorrent(
     deselect: true,
   })
   transfer.torrent = torrent
+  if (!transfer.isFetch) claimAtOnce(torrent)
   attach(torrent, transfer, { kind: 'serve', info: raw }, log)
   await until(torrent, 'ready', signal)
   if (!transfer.isFetch) countNoPieces(torrent)
   return { torrent, store }
+}
+
+/** Claiming each piece by itself, with an event, is a tenth of what a small seed costs to wake. */
+function claimAtOnce(torrent: EngineTorrent): void {
+  torrent._markAllVerified = () => {
+    torrent.pieces.fill(null)
+    torrent._reservations.fill(null)
+    for (let piece = 0; piece < torrent.pieces.length; piece++) torrent.bitfield.set(piece)
+  }
 }
 
 /**

@@ -3,16 +3,21 @@ import type { Socket } from 'node:net'
 import type { Infohash } from '../../protocol/ids.ts'
 import { type Log, TorrentError, type TorrentStats } from '../ports.ts'
 import { Blame } from './blame.ts'
+import { answerRequests } from './block-answers.ts'
 import { CalledSocket } from './called-socket.ts'
 import type { ChunkStore } from './chunk-store.ts'
 import type { Dialler } from './dialler.ts'
 import { gatherMessages, gatherWrites } from './gather-writes.ts'
+import { hearOfLastPiece } from './last-piece.ts'
 import { type MetadataRole, metadataExchange } from './metadata-exchange.ts'
+import { diskError } from './torrent-errors.ts'
 import type { EngineTorrent, Wire } from './wire.ts'
 import { guardWire, Outgoing } from './wire-guard.ts'
 
 /** What asks the wires itself instead of leaving that to the engine's package. */
 export interface Taker {
+  /** Nobody is asked but the peers that were given with the order. */
+  readonly isClosed: boolean
   /** A peer that may be asked. */
   watch(wire: Wire): void
   /** After this nothing is asked for or written any more. */
@@ -36,7 +41,7 @@ export class Transfer {
   readonly infohash: Infohash
   readonly isFetch: boolean
   readonly dialler: Dialler
-  /** What takes a part from the given peers alone; null = the whole torrent, from whoever has it. */
+  /** What takes a part; null = the whole torrent. */
   readonly taker: Taker | null
   state: TorrentStats['state']
   sizeBytes = 0
@@ -150,6 +155,14 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
     const peer = address === undefined ? undefined : torrent._peers?.get(address)
     // The first message may be too long already.
     wire.once('hostile', () => peer?.conn?.emit('hostile'))
+    const { store } = transfer
+    if (store !== null) {
+      answerRequests(wire, store, {
+        has: (piece) => torrent.ready && torrent.bitfield.get(piece),
+        isOver: () => torrent.destroyed,
+        onError: (error) => transfer.fail(diskError(error)),
+      })
+    }
     const { input, held } = guardWire(wire, () => torrent.destroyed, transfer.outgoing)
     gatherMessages(wire)
     const socket = peer?.conn
@@ -167,7 +180,8 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
       }
       transfer.taker.watch(wire)
     }
-    blame.watch(wire)
+    if (transfer.isFetch) blame.watch(wire)
+    else hearOfLastPiece(wire, torrent.pieces.length)
     wire.on('download', (count: number) => (transfer.downloadedBytes += count))
     transfer.lastUsedMs = performance.now()
     wire.on('upload', (count: number) => {
@@ -177,7 +191,7 @@ export function attach(torrent: EngineTorrent, transfer: Transfer, role: Metadat
     peer.on('upload', () => held.serve())
     // The wire writes many small messages; with Nagle's algorithm each batch waits 40 ms for the other side's late ACK.
     socket.setNoDelay(true)
-    gatherWrites(socket, (bytes) => transfer.store?.sent(bytes))
+    gatherWrites(socket, (bytes) => store?.memory.sent(bytes))
     // A limit is kept by the package's streams.
     if (socket instanceof CalledSocket && !torrent.client.throttleGroups.down.getEnabled())
       socket.giveTo(input)

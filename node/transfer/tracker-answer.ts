@@ -7,13 +7,16 @@ export interface Announce {
   readonly infohash: Infohash
   /** 40 hex digits. */
   readonly peerId: string
+  /** Where we listen; told to those inside our own network, and over IPv6. */
   readonly port: number
+  /** Where others get in over IPv4: `port`, unless a router maps another. */
+  readonly outsidePort: number
   readonly uploadedBytes: number
   readonly downloadedBytes: number
   /** 0 = we have all of it. */
   readonly leftBytes: number
-  /** The first one of this process. */
-  readonly isFirst: boolean
+  /** Of its first and its last one; null between them. */
+  readonly event: 'started' | 'stopped' | null
 }
 
 export interface TrackerAnswer {

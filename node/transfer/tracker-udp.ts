@@ -2,9 +2,11 @@
 import { randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
+import { toldPort } from './told-hosts.ts'
 import { type Announce, PEERS_WANTED, peersOf, type TrackerAnswer, TrackerError } from './tracker-answer.ts'
 
 const PROTOCOL_ID = 0x41727101980n
+const EVENTS = { started: 2, stopped: 3 }
 const [CONNECT, ANNOUNCE, ERROR] = [0, 1, 3] as const
 /** Datagrams get lost: the first is sent again after so long, then after twice that. */
 const AGAIN_MS = 3_000
@@ -58,7 +60,9 @@ export async function announceByUdp(
     const welcome = await ask(CONNECT, connectRequest)
     if (welcome.length < 16) throw new TrackerError('the tracker cuts its answer')
     const connection = welcome.readBigUInt64BE(8)
-    const answer = await ask(ANNOUNCE, (transaction) => announceRequest(connection, transaction, announce))
+    const answer = await ask(ANNOUNCE, (transaction) =>
+      announceRequest(connection, transaction, announce, toldPort(address, announce)),
+    )
     return readAnswer(answer, family === 6 ? 16 : 4)
   } finally {
     signal.removeEventListener('abort', stop)
@@ -74,7 +78,7 @@ function connectRequest(transaction: number): Buffer {
   return bytes
 }
 
-function announceRequest(connection: bigint, transaction: number, announce: Announce): Buffer {
+function announceRequest(connection: bigint, transaction: number, announce: Announce, port: number): Buffer {
   const bytes = Buffer.alloc(98)
   bytes.writeBigUInt64BE(connection, 0)
   bytes.writeUInt32BE(ANNOUNCE, 8)
@@ -84,10 +88,10 @@ function announceRequest(connection: bigint, transaction: number, announce: Anno
   bytes.writeBigUInt64BE(BigInt(announce.downloadedBytes), 56)
   bytes.writeBigUInt64BE(BigInt(announce.leftBytes), 64)
   bytes.writeBigUInt64BE(BigInt(announce.uploadedBytes), 72)
-  bytes.writeUInt32BE(announce.isFirst ? 2 : 0, 80)
+  bytes.writeUInt32BE(announce.event === null ? 0 : EVENTS[announce.event], 80)
   // 84: our address, 0 = as the tracker sees it. 88: a key, that it may know us by after a change of address; we have none.
   bytes.writeInt32BE(PEERS_WANTED, 92)
-  bytes.writeUInt16BE(announce.port, 96)
+  bytes.writeUInt16BE(port, 96)
   return bytes
 }
 

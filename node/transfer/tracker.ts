@@ -5,7 +5,7 @@
 import http, { type IncomingMessage } from 'node:http'
 import https from 'node:https'
 import { type Bencoded, type BencodedMap, BencodeError, bdecode } from '../../protocol/codec/bencode.ts'
-import { networkOfAddress } from '../../protocol/placement/network.ts'
+import { isPrivateHost, mayBePublic, toldPort } from './told-hosts.ts'
 import { type Announce, PEERS_WANTED, peersOf, type TrackerAnswer, TrackerError } from './tracker-answer.ts'
 import { announceByUdp } from './tracker-udp.ts'
 
@@ -21,7 +21,9 @@ export async function announceTo(
   const both = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)])
   try {
     if (url.startsWith('udp:')) return await announceByUdp(new URL(url), announce, both)
-    return readAnswer(await get(urlOf(url, announce), both))
+    // The tracker takes the address that it sees for that of the port, so it must see the one that a router maps.
+    const family = announce.outsidePort === announce.port ? 0 : 4
+    return readAnswer(await get(urlOf(url, announce), family, both))
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof TrackerError) throw error
@@ -39,19 +41,6 @@ export function isTrackerUrl(text: string): boolean {
   return url.protocol === 'udp:' ? url.port !== '' : url.protocol === 'http:' || url.protocol === 'https:'
 }
 
-/** A machine of this network or this machine itself, by its address; names count as public. */
-export function isPrivateHost(host: string): boolean {
-  const bare = host.replace(/^\[|\]$/g, '')
-  if (bare === 'localhost') return true
-  const isAddress = /^[0-9.]+$/.test(bare) || bare.includes(':')
-  return isAddress && networkOfAddress(bare) === null
-}
-
-/** `0.0.0.0` and `::` may be reachable from outside. */
-export function mayBePublic(announcedHost: string): boolean {
-  return announcedHost === '0.0.0.0' || announcedHost === '::' || !isPrivateHost(announcedHost)
-}
-
 /** Whoever cannot be reached from outside tells no public tracker that it is there. */
 export function mayAnnounce(url: string, announcedHost: string): boolean {
   return mayBePublic(announcedHost) || isPrivateHost(new URL(url).hostname)
@@ -62,19 +51,19 @@ function urlOf(url: string, announce: Announce): string {
   const fields = [
     `info_hash=${raw(announce.infohash)}`,
     `peer_id=${raw(announce.peerId)}`,
-    `port=${announce.port}`,
+    `port=${toldPort(new URL(url).hostname, announce)}`,
     `uploaded=${announce.uploadedBytes}`,
     `downloaded=${announce.downloadedBytes}`,
     `left=${announce.leftBytes}`,
     `compact=1&numwant=${PEERS_WANTED}`,
-    ...(announce.isFirst ? ['event=started'] : []),
+    ...(announce.event === null ? [] : [`event=${announce.event}`]),
   ]
   return `${url}${url.includes('?') ? '&' : '?'}${fields.join('&')}`
 }
 
 /** By node:http and not by fetch, which costs several times the memory of it. Redirects are not followed. */
-async function get(url: string, signal: AbortSignal): Promise<Uint8Array> {
-  const request = (url.startsWith('https:') ? https : http).get(url, { signal })
+async function get(url: string, family: 0 | 4, signal: AbortSignal): Promise<Uint8Array> {
+  const request = (url.startsWith('https:') ? https : http).get(url, { family, signal })
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     request.once('response', resolve)
     request.on('error', reject)

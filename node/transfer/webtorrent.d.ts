@@ -44,6 +44,11 @@ declare module 'webtorrent' {
     /** 40 hex digits. */
     readonly peerId: string
     /** Not public. */
+    readonly throttleGroups: {
+      readonly down: import('./wire.ts').ThrottleGroup
+      readonly up: import('./wire.ts').ThrottleGroup
+    }
+    /** Not public. */
     readonly _connPool: {
       readonly tcpServer: import('node:net').Server
       readonly _onTCPConnectionBound: (socket: import('node:net').Socket) => void

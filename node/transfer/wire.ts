@@ -6,10 +6,27 @@ import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import type { CalledSocket } from './called-socket.ts'
 
+/** A limit that all connections share, one way. */
+export interface ThrottleGroup {
+  getEnabled(): boolean
+  /** Bytes a second; 0: nothing passes. */
+  getRate(): number
+  /** `stepBytes`: what one connection takes at a time. */
+  setRate(bytesPerSecond: number, stepBytes: number): void
+  /** `bucketSize`: what may pass at once after a silence, no less than a step. `setRate` makes it a second's worth. */
+  readonly bucket: { bucketSize: number }
+}
+
 export interface EngineTorrent extends EventEmitter {
   readonly numPeers: number
   readonly wires: readonly Wire[]
-  readonly bitfield: { get(piece: number): boolean }
+  readonly bitfield: { get(piece: number): boolean; set(piece: number): void }
+  /** null: it is there. */
+  readonly pieces: unknown[]
+  /** Who was asked for which block of a piece; null: it is there. Not public. */
+  readonly _reservations: unknown[]
+  /** What a seed does instead of looking at the disk. Not public. */
+  _markAllVerified: () => void
   readonly ready: boolean
   readonly destroyed: boolean
   /** Peers by `host:port`, dialled and connected ones; null once destroyed. Not public. */
@@ -19,7 +36,7 @@ export interface EngineTorrent extends EventEmitter {
   /** Not public. */
   readonly client: {
     readonly maxConns: number
-    readonly throttleGroups: { readonly down: { getEnabled(): boolean } }
+    readonly throttleGroups: { readonly down: ThrottleGroup }
   }
   /** A connection that is not made yet. False when there is one to the same `id` already. */
   addPeer(connection: CalledSocket): boolean
@@ -52,6 +69,12 @@ export interface EngineStore {
   destroy(callback: Callback<void>): void
 }
 
+export interface PeerRequest {
+  readonly piece: number
+  readonly offset: number
+  readonly length: number
+}
+
 export interface Wire extends EventEmitter {
   readonly destroyed: boolean
   readonly peerChoking: boolean
@@ -60,15 +83,18 @@ export interface Wire extends EventEmitter {
   /** Set once the peer said that it has everything. */
   readonly isSeeder?: boolean
   /** Which pieces the peer says it has. */
-  readonly peerPieces: { get(piece: number): boolean }
+  readonly peerPieces: { get(piece: number): boolean; set(piece: number): void }
   /** Payload bytes received. */
   readonly downloaded: number
+  /** Payload bytes sent. */
+  uploaded: number
+  uploadSpeed(sentBytes: number): void
   /** What we say in the extended handshake (BEP 10). */
   readonly extendedHandshake: Record<string, unknown>
   /** The peer's number for an extension's messages. */
   readonly peerExtendedMapping: Readonly<Record<string, number | undefined>>
   /** Requests of the peer that we have not answered. */
-  readonly peerRequests: readonly { readonly length: number }[]
+  readonly peerRequests: PeerRequest[]
   readonly hasFast: boolean
   use(extension: ExtensionClass): void
   extended(extension: string, message: Uint8Array): void
@@ -102,6 +128,7 @@ export interface Wire extends EventEmitter {
   /** Inner steps that the guard wraps, because the package leaves them without a bound. */
   _parse(sizeBytes: number, parser: (bytes: Uint8Array) => void): void
   _onRequest(piece: number, offset: number, length: number): void
+  _onHave(piece: number): void
   _onCancel(piece: number, offset: number, length: number): void
   /** State of the outgoing stream: bytes that wait for the socket. */
   readonly _readableState: { readonly buffered: number }

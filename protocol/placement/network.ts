@@ -74,7 +74,7 @@ function parseIpv4(text: string): Ipv4 | null {
 const IPV4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/
 
 /** Eight groups, or null. A zone (`%eth0`) is of one machine only, so such an address is none here. */
-function parseIpv6(text: string): number[] | null {
+export function parseIpv6(text: string): number[] | null {
   if (text.length > IPV6_LENGTH_MAX || !text.includes(':')) return null
   const halves = text.split('::')
   if (halves.length > 2) return null

@@ -30,14 +30,19 @@ export function runFolder(run: RunName): string {
   return run.dataset === 'dumps' ? run.date : `${run.wiki}/${hyphenDate(run.date)}/xml/bzip2`
 }
 
-/** Where upstream and its mirrors publish it: below `/`, the exports below `/other/`. No slash at its end. */
+/** What upstream and its mirrors put before the torrent's name: nothing, before exports `other/`. */
+export function originBase({ dataset }: Pick<RunName, 'dataset'>): string {
+  return dataset === 'dumps' ? '' : 'other/'
+}
+
+/** Where upstream and its mirrors publish it. No slash at its end. */
 export function originFolder(run: RunName): string {
-  return `${run.dataset === 'dumps' ? '' : 'other/'}${torrentName(run)}/${runFolder(run)}`
+  return `${originBase(run)}${torrentName(run)}/${runFolder(run)}`
 }
 
 /** The same for one file, by its path inside the torrent. */
 export function originPath(run: RunName, path: string): string {
-  return `${run.dataset === 'dumps' ? '' : 'other/'}${torrentName(run)}/${path}`
+  return `${originBase(run)}${torrentName(run)}/${path}`
 }
 
 /** True when this is the name of a finished file of this very run. */

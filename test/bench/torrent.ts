@@ -11,7 +11,7 @@ import { aria2 } from '../support/clients/aria2.ts'
 import type { ClientDriver } from '../support/clients/client.ts'
 import { libtorrent } from '../support/clients/libtorrent.ts'
 import { type Race, type RaceResult, race } from '../support/clients/race.ts'
-import { wikiseed } from '../support/clients/wikiseed.ts'
+import { wikiseedDriver } from '../support/clients/wikiseed.ts'
 import type { Bench, Measure } from './bench.ts'
 
 const RUNS = Number(process.env.WIKISEED_BENCH_RUNS ?? 5)
@@ -78,23 +78,38 @@ async function compare(pair: Pair, root: string): Promise<Measure[]> {
   ]
 }
 
-function pairsOf(one: BigTorrent, half: BigTorrent, small: readonly BigTorrent[]): Pair[] {
+interface Torrents {
+  readonly one: BigTorrent
+  readonly half: BigTorrent
+  readonly small: readonly BigTorrent[]
+  readonly others: readonly BigTorrent[]
+}
+
+function pairsOf(wikiseed: ClientDriver, { one, half, small, others }: Torrents): Pair[] {
   const seeding = (
     what: string,
     torrents: readonly BigTorrent[],
     leecher: ClientDriver,
     goal?: string,
+    before: readonly BigTorrent[] = [],
   ): Pair => ({
     what,
     side: 'seeder',
-    ours: { seeder: wikiseed, leecher, torrents },
-    theirs: { seeder: libtorrent, leecher, torrents },
+    ours: { seeder: wikiseed, leecher, torrents, before },
+    theirs: { seeder: libtorrent, leecher, torrents, before },
     ...(goal === undefined ? {} : { goal }),
   })
   const four = seeding('four libtorrents take 512 MiB from ours at once', [half], libtorrent, '>= 0.8')
   return [
     seeding('seeding 1 GiB to libtorrent', [one], libtorrent, '>= 0.95'),
     seeding(`seeding ${SMALL_TORRENTS} x 1 MiB to libtorrent`, small, libtorrent, '>= 0.95'),
+    seeding(
+      `... ${SMALL_TORRENTS} x 1 MiB after ${SMALL_TORRENTS} others`,
+      small,
+      libtorrent,
+      undefined,
+      others,
+    ),
     {
       what: 'leeching 1 GiB from libtorrent',
       side: 'leecher',
@@ -120,13 +135,17 @@ export const bench: Bench = {
       const one = await bigTorrent(root, 'onewiki', [700 * MIB, 300 * MIB, 24 * MIB], hasher)
       const half = await bigTorrent(root, 'halfwiki', [512 * MIB], hasher)
       const small: BigTorrent[] = []
+      const others: BigTorrent[] = []
       const wanted = process.env.WIKISEED_BENCH_ONLY
-      const pairs = pairsOf(one, half, small).filter(
+      const wikiseed = wikiseedDriver(join(root, 'compiled'))
+      const pairs = pairsOf(wikiseed, { one, half, small, others }).filter(
         ({ what }) => wanted === undefined || what.includes(wanted),
       )
       if (pairs.some(({ ours }) => ours.torrents === small)) {
-        for (let i = 0; i < SMALL_TORRENTS; i++)
+        for (let i = 0; i < SMALL_TORRENTS; i++) {
           small.push(await bigTorrent(root, `small${i}wiki`, [MIB], hasher))
+          others.push(await bigTorrent(root, `other${i}wiki`, [MIB], hasher))
+        }
       }
       const measures: Measure[] = []
       for (const pair of pairs) measures.push(...(await compare(pair, root)))

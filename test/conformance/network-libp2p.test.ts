@@ -42,6 +42,7 @@ async function rawHost(seed: number): Promise<Host> {
     federationId,
     listen: ['/ip4/127.0.0.1/tcp/0'],
     announce: [],
+    log: silentLog,
   })
   await host.start()
   ended.push(() => host.stop())

@@ -106,6 +106,7 @@ function pooled(pool: Pool, port: number): TorrentEngine & { own: TorrentEngine;
     fetch: (...all) => engine.fetch(...all),
     fetchFile: (...all) => engine.fetchFile(...all),
     open: (...all) => engine.open(...all),
+    setOutside: (endpoint) => engine.setOutside(endpoint),
     addPeers: (...all) => engine.addPeers(...all),
     remove: (...all) => engine.remove(...all),
     discovery: () => own.discovery(),

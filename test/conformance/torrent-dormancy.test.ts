@@ -1,9 +1,9 @@
 /** Seeds of the WebTorrent adapter that sleep until somebody asks. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { SeedSource } from '../../node/ports.ts'
+import type { SeedSource, TorrentError } from '../../node/ports.ts'
 import type { WebTorrentEngineOptions } from '../../node/transfer/torrent-client.ts'
 import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
 import { handshakeFor, type RawPeer, rawPeer } from '../support/raw-peers.ts'
@@ -17,6 +17,17 @@ import {
 
 const sample = sampleTorrent('tenwiki', [3 * PIECE_BYTES, 5])
 const HANDSHAKE_BYTES = 68
+const INTERESTED = Buffer.from([0, 0, 0, 1, 2])
+
+/** BEP 3: all of a piece of one block. */
+function requestOf(piece: number): Buffer {
+  const message = Buffer.alloc(17)
+  message.writeUInt32BE(13, 0)
+  message[4] = 6
+  message.writeUInt32BE(piece, 5)
+  message.writeUInt32BE(PIECE_BYTES, 13)
+  return message
+}
 
 describe('dormant seeds', () => {
   let root: string
@@ -228,6 +239,41 @@ describe('dormant seeds', () => {
     await a.seed(sourceOf(sample), root)
     await fetchFrom(a, sample, 'b')
   })
+
+  it.each([
+    ['written over', (path: string, bytes: Buffer) => writeFile(path, bytes)],
+    [
+      'replaced',
+      async (path: string, bytes: Buffer) => {
+        await writeFile(`${path}.new`, bytes)
+        await rename(`${path}.new`, path)
+      },
+    ],
+  ])(
+    'sends no byte of a file that is %s while it is served, and says that it changed',
+    async (_how, change) => {
+      const big = sampleTorrent('bigwiki', [64 * PIECE_BYTES, 4 * PIECE_BYTES])
+      await writeSample(big, root)
+      const a = await started({ openFilesMax: 1 })
+      const failed = Promise.withResolvers<TorrentError>()
+      a.onSeedFailed((_infohash, error) => failed.resolve(error))
+      await a.seed(sourceOf(big), root)
+      const peer = call(a, handshakeFor(big.infohash))
+      await peer.received(HANDSHAKE_BYTES)
+      peer.socket.write(Buffer.concat([INTERESTED, requestOf(0), requestOf(64)]))
+      // Both blocks came, each behind 13 bytes: the second took the only descriptor.
+      await peer.received(HANDSHAKE_BYTES + 2 * (13 + PIECE_BYTES))
+      const [file] = big.files
+      const wrong = Buffer.alloc(64 * PIECE_BYTES, 0xaa)
+      await change(join(root, big.name, file?.path ?? ''), wrong)
+      for (let piece = 1; piece < 64; piece++) peer.socket.write(requestOf(piece))
+      expect(await failed.promise).toMatchObject({
+        code: 'disk',
+        message: expect.stringContaining('changed'),
+      })
+      expect((await peer.closed).includes(wrong.subarray(0, 64))).toBe(false)
+    },
+  )
 
   it('takes a lack of descriptors for no damage, and serves the next caller', async () => {
     const a = await started()

@@ -7,7 +7,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import createTorrent from 'create-torrent'
 import { Updater } from 'tuf-js'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest'
+import { parseMagnet } from '../../protocol/torrent/magnet.ts'
+import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import {
   type Demo,
   type DemoFile,
@@ -171,20 +173,40 @@ describe('the demo', () => {
   })
 
   it('gives a shard to aria2, which is another BitTorrent client', async (context) => {
-    const missing = missingProgram('aria2c')
-    if (missing !== null) context.skip(`${missing} is not installed`)
-    const row = rows.find((one) => one.wiki === 'fatwiki') as Row
-    const to = await mkdtemp(join(tmpdir(), 'wikiseed-aria2-'))
+    const { infohash } = rows.find((one) => one.wiki === 'fatwiki') as Row
     const tracker = await startTracker(file.nodes.map((node) => node.bittorrentPort))
     try {
-      const torrent = join(file.nodes[0]?.dataDir ?? '', 'torrents', `${row.infohash}.torrent`)
-      const published = await findTorrent([
-        torrent,
-        ...file.nodes.map((n) => join(n.dataDir, 'torrents', `${row.infohash}.torrent`)),
-      ])
+      const torrent = await findTorrent(
+        file.nodes.map((node) => join(node.dataDir, 'torrents', `${infohash}.torrent`)),
+      )
+      await fatwikiByAria2(context, torrent, [`--bt-tracker=${tracker.url}`])
+    } finally {
+      tracker.close()
+    }
+  }, 120_000)
+
+  it('publishes a .torrent by which aria2 has the shard from the archive, without a peer', async (context) => {
+    const torrent = await eventually("the item is in the published .torrent's url-list", 30_000, async () => {
+      const dir = file.published.localDir
+      const manifest = JSON.parse(await readFile(join(dir, 'manifest.json'), 'utf8')) as {
+        shards: { name: string; torrent: string; magnet: string }[]
+      }
+      const shard = manifest.shards.find(({ name }) => name === 'fatwiki')
+      const path = join(dir, shard?.torrent ?? '')
+      const webSeeds = decodeMetainfo(await readFile(path))?.webSeeds ?? []
+      expect(parseMagnet(shard?.magnet ?? '')?.webSeeds).toEqual(webSeeds)
+      return webSeeds.length === 2 && path
+    })
+    await fatwikiByAria2(context, torrent, [])
+  }, 120_000)
+
+  async function fatwikiByAria2(context: TestContext, torrent: string, more: string[]): Promise<void> {
+    const missing = missingProgram('aria2c')
+    if (missing !== null) context.skip(`${missing} is not installed`)
+    const to = await mkdtemp(join(tmpdir(), 'wikiseed-aria2-'))
+    try {
       const flags = ['--seed-time=0', '--enable-dht=false', '--bt-enable-lpd=false', '--bt-stop-timeout=60']
-      const args = [...flags, `--bt-tracker=${tracker.url}`, '--interface=127.0.0.1', '-d', to, published]
-      const run = await runAsync('aria2c', args)
+      const run = await runAsync('aria2c', [...flags, ...more, '--interface=127.0.0.1', '-d', to, torrent])
       expect(run.code, run.output).toBe(0)
       const original = join(file.world.dumps, 'fatwiki/20240920')
       for (const name of await readdir(original)) {
@@ -195,10 +217,9 @@ describe('the demo', () => {
         expect(b, name).toBe(a)
       }
     } finally {
-      tracker.close()
       await rm(to, { recursive: true })
     }
-  }, 120_000)
+  }
 })
 
 describe('the demo with --exit --json', () => {

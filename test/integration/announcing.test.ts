@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Server } from 'bittorrent-tracker'
 import { afterEach, describe, expect, it } from 'vitest'
+import { toldPort } from '../../node/transfer/told-hosts.ts'
 import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
 import { announceTo, isTrackerUrl, mayAnnounce } from '../../node/transfer/tracker.ts'
 import type { Announce } from '../../node/transfer/tracker-answer.ts'
@@ -52,10 +53,11 @@ const announce = (fields: Partial<Announce> = {}): Announce => ({
   infohash: 'ab'.repeat(20) as Infohash,
   peerId: '2d5858303030302d'.padEnd(40, '0'),
   port: 6_881,
+  outsidePort: 6_881,
   uploadedBytes: 0,
   downloadedBytes: 0,
   leftBytes: 0,
-  isFirst: true,
+  event: 'started',
   ...fields,
 })
 const forever = new AbortController().signal
@@ -74,7 +76,7 @@ describe.each(['http', 'udp'] as const)('a tracker over %s', (by) => {
     expect(answer.peers).toContainEqual({ host: '127.0.0.1', port: 1_111 })
     const again = await announceTo(
       url,
-      announce({ peerId: 'aa'.repeat(20), port: 1_111, isFirst: false }),
+      announce({ peerId: 'aa'.repeat(20), port: 1_111, event: null }),
       forever,
     )
     expect(again.peers).toContainEqual({ host: '127.0.0.1', port: 2_222 })
@@ -95,7 +97,7 @@ describe.each(['http', 'udp'] as const)('a tracker over %s', (by) => {
       infohash: sample.infohash,
       peerId: 'cc'.repeat(20),
       leftBytes: 1,
-      isFirst: false,
+      event: null,
     })
     await expect.poll(async () => (await announceTo(url, asked, forever)).seeds, { timeout: 10_000 }).toBe(1)
     await b.fetch(sample.infohash, join(root, 'b'), { peers: [], accept: () => true })
@@ -149,6 +151,17 @@ describe('a tracker that is none', () => {
     ['http://[::1]:8000/announce', '10.1.2.3', true],
   ])('%s is told of a node at %s: %s', (url, host, may) => {
     expect(mayAnnounce(url, host)).toBe(may)
+  })
+
+  it.each([
+    ['tracker.example.org', 49_152],
+    ['8.8.8.8', 49_152],
+    ['192.168.1.7', 6_881],
+    ['127.0.0.1', 6_881],
+    ['[2001:db8::1]', 6_881],
+    ['2620:0:861::1', 6_881],
+  ])('%s is told the port %i when a router maps 49152 outside to 6881', (host, port) => {
+    expect(toldPort(host, { port: 6_881, outsidePort: 49_152 })).toBe(port)
   })
 
   it.each([

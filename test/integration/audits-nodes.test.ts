@@ -1,29 +1,25 @@
 /** Whole nodes on loopback, as `wikiseed start` runs them, whose folders hold a shard already: who audits whom, and what is told of it. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { createKeys } from '../../coordinator/federation/keys.ts'
 import { createRoot } from '../../coordinator/federation/root.ts'
 import type { NodeConfig } from '../../node/config.ts'
-import { layoutOf } from '../../node/files/layout.ts'
-import { createIdentity } from '../../node/net/identity.ts'
 import { verifyEd25519 } from '../../node/net/signature.ts'
 import { startNode } from '../../node/node.ts'
 import type { ReceiptsStatus } from '../../node/observe/receipts-status.ts'
 import type { NodeStatus, ShardStatus } from '../../node/observe/status.ts'
-import { KeptStore } from '../../node/store/kept.ts'
-import { openLevelStore } from '../../node/store/level-store.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
 import { proveRange } from '../../protocol/audit/messages.ts'
 import { judgeReceipt, openReceipt } from '../../protocol/audit/receipt.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import type { Parameters } from '../../protocol/parameters.ts'
-import { type Bytes, type RealShard, realShard, writeBytes } from '../support/audit-node.ts'
+import { type Bytes, type RealShard, realShard } from '../support/audit-node.ts'
 import { FLEET_PARAMETERS } from '../support/fleet.ts'
+import { listNodes, nodeFolder } from '../support/held-folder.ts'
 import { QUIET_NODE } from '../support/node-config.ts'
 import { testIdentity } from '../support/records.ts'
-import { signedCatalog } from '../support/signed-catalog.ts'
 
 vi.setConfig({ testTimeout: 90_000 })
 const eventually = { timeout: 60_000, interval: 200 }
@@ -80,50 +76,13 @@ interface Disk {
   readonly bytesTotal: number
 }
 
-async function prepare(options: { bytesTotal: number; holds?: Bytes }): Promise<Disk> {
+async function prepare({ bytesTotal, holds }: { bytesTotal: number; holds?: Bytes }): Promise<Disk> {
   const dataDir = join(folder, `node-${++count}`)
-  const { mirror, torrents, store } = layoutOf(dataDir)
-  for (const one of [mirror, torrents]) await mkdir(one, { recursive: true })
-  const { nodeId } = await createIdentity(dataDir)
-  if (options.holds !== undefined) {
-    await writeBytes(real.shard, mirror, options.holds)
-    await writeFile(join(torrents, `${real.infohash}.torrent`), real.torrent)
-    const level = await openLevelStore(store)
-    const held = {
-      shard: real.shard,
-      state: 'held' as const,
-      infohash: real.infohash,
-      sinceMs: Date.now() - 60_000,
-      doneBytes: real.shard.sizeBytes,
-      promisedUntilMs: 0,
-      repairing: false,
-      led: false,
-      fromOriginBytes: 0,
-      fromSwarmBytes: 0,
-    }
-    await new KeptStore(level).save({
-      sequence: 0,
-      own: [held],
-      refuted: [],
-      audits: [],
-      damages: [],
-      observations: { observedAtMs: 0, counted: [] },
-    })
-    await level.close()
-  }
-  return { dataDir, node: nodeId, bytesTotal: options.bytesTotal }
+  return { dataDir, node: await nodeFolder(dataDir, real, holds), bytesTotal }
 }
 
 /** Each of them has the coordinator's words, which list all of them. */
-async function list(...disks: Disk[]): Promise<void> {
-  const operators = disks.map(({ node }) => ({ node, operator: `operator of ${node.slice(-8)}` }))
-  const words = signedCatalog(COORDINATOR, [real.shard], operators)
-  for (const { dataDir } of disks) {
-    const level = await openLevelStore(layoutOf(dataDir).store)
-    await level.batch(words)
-    await level.close()
-  }
-}
+const list = (...disks: Disk[]): Promise<void> => listNodes(COORDINATOR, real.shard, disks)
 
 /** Starts it; it knows those that run already. */
 async function run({ dataDir, node, bytesTotal }: Disk): Promise<Running> {

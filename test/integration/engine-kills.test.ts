@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -131,6 +132,30 @@ describe('an engine whose process is killed', () => {
     expect(seeder.processId).not.toBe(stuck)
     await untilServed(seeder.port, probe)
     await expect.poll(async () => (await seeder.stats())[0]?.uploadedBytes).toBe(2 * probe.sizeBytes)
+  }, 60_000)
+
+  it('knows in its next process too where a router lets others in, and does not call itself there', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'wikiseed-kills-'))
+    cleanUp.push(() => rm(root, { recursive: true }))
+    const sample = sampleTorrent('tenwiki', [40_000])
+    await writeSample(sample, join(root, 'seed'))
+    let calls = 0
+    const router = createServer((socket) => {
+      calls++
+      socket.destroy()
+    })
+    await new Promise<void>((resolve) => router.listen(0, '127.0.0.1', resolve))
+    cleanUp.push(() => new Promise((resolve) => router.close(resolve)))
+    const outside = { host: '127.0.0.1', port: (router.address() as AddressInfo).port }
+    const [seeder, fetcher] = [await started(silentLog), await started(silentLog)]
+    await seeder.seed(sample.torrent, join(root, 'seed'))
+    fetcher.setOutside(outside)
+    const before = fetcher.processId
+    kill(fetcher)
+    await expect.poll(() => fetcher.processId ?? before, { timeout: RESUMED_MS_MAX }).not.toBe(before)
+    const peers = [outside, { host: '127.0.0.1', port: seeder.port }]
+    await fetcher.fetch(sample.infohash, join(root, 'fetched'), { peers, accept: () => true })
+    expect(calls).toBe(0)
   }, 60_000)
 
   it('ends with its node, however that ends', async () => {

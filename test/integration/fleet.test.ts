@@ -9,6 +9,7 @@ import { testShard } from '../support/cores.ts'
 import { agreed, Fleet, spreadMs } from '../support/fleet.ts'
 import type { FleetNode } from '../support/fleet-node.ts'
 import { Flooder } from '../support/flooder.ts'
+import { keptOf, ownRow } from '../support/kept.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
 const eventually = { timeout: 30_000, interval: 50 }
@@ -130,7 +131,7 @@ describe('a fleet of nodes over libp2p', () => {
     const [big] = await fleet.add(1, (node) => {
       // Full: a node may not say more than 10,000 entries.
       node.bytesTotal = 1e10
-      return new KeptStore(node.store).save(keptOf(10_000))
+      return new KeptStore(node.store).save(holderOf(10_000))
     })
     await until(() => everyShardHas(3, fleet) && agreed(fleet.nodes), 'all know all')
     const [late] = await fleet.add(1)
@@ -217,30 +218,14 @@ describe('a fleet of nodes over libp2p', () => {
 })
 
 /** A node that holds so many shards, none of which are in the fleet's catalog. */
-function keptOf(count: number): Kept {
-  const own = Array.from({ length: count }, (_, i) => {
-    const shard = testShard(`x${i}wiki`)
-    return {
-      shard,
-      state: 'held' as const,
-      infohash: shard.digest.slice(0, 40) as Infohash,
-      sinceMs: 1,
-      doneBytes: shard.sizeBytes,
-      promisedUntilMs: 0,
-      repairing: false,
-      led: false,
-      fromOriginBytes: 0,
-      fromSwarmBytes: 0,
-    }
-  })
-  return {
-    sequence: 0,
-    own,
-    refuted: [],
-    audits: [],
-    damages: [],
-    observations: { observedAtMs: 0, counted: [] },
-  }
+function holderOf(count: number): Kept {
+  return keptOf(
+    Array.from({ length: count }, (_, i) => {
+      const shard = testShard(`x${i}wiki`)
+      const infohash = shard.digest.slice(0, 40) as Infohash
+      return ownRow(shard, { state: 'held', infohash, sinceMs: 1, doneBytes: shard.sizeBytes })
+    }),
+  )
 }
 
 /**

@@ -2,7 +2,7 @@
  * A whole node on loopback whose seeds a real qBittorrent or Transmission gives: what it held is seeded at its start, what vanishes
  * from its disk is noticed, fetched again from another node, and seeded again.
  */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -11,21 +11,17 @@ import { createRoot } from '../../coordinator/federation/root.ts'
 import type { EngineChoice } from '../../node/config-engine.ts'
 import { QBittorrent } from '../../node/engines/qbittorrent.ts'
 import { Transmission } from '../../node/engines/transmission.ts'
-import { layoutOf } from '../../node/files/layout.ts'
-import { createIdentity } from '../../node/net/identity.ts'
 import { startNode } from '../../node/node.ts'
 import type { NodeStatus } from '../../node/observe/status.ts'
-import { KeptStore } from '../../node/store/kept.ts'
-import { openLevelStore } from '../../node/store/level-store.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
 import type { NodeId } from '../../protocol/ids.ts'
 import { missingProgram } from '../demo/support.ts'
-import { type RealShard, realShard, writeBytes } from '../support/audit-node.ts'
+import { type RealShard, realShard } from '../support/audit-node.ts'
 import { FLEET_PARAMETERS } from '../support/fleet.ts'
+import { listNodes, nodeFolder } from '../support/held-folder.ts'
 import { QUIET_NODE } from '../support/node-config.ts'
 import { testIdentity } from '../support/records.ts'
 import { PROGRAMS, startQBittorrent, startTransmission } from '../support/seed-programs.ts'
-import { signedCatalog } from '../support/signed-catalog.ts'
 
 vi.setConfig({ testTimeout: 120_000 })
 const eventually = { timeout: 60_000, interval: 200 }
@@ -62,45 +58,7 @@ afterAll(async () => {
 /** The folder of a node that holds the shard. */
 async function holder(name: string): Promise<{ dataDir: string; node: NodeId }> {
   const dataDir = join(folder, name)
-  const { mirror, torrents, store } = layoutOf(dataDir)
-  for (const one of [mirror, torrents]) await mkdir(one, { recursive: true })
-  const { nodeId } = await createIdentity(dataDir)
-  await writeBytes(real.shard, mirror, real.bytes)
-  await writeFile(join(torrents, `${real.infohash}.torrent`), real.torrent)
-  const level = await openLevelStore(store)
-  const own = {
-    shard: real.shard,
-    state: 'held' as const,
-    infohash: real.infohash,
-    sinceMs: Date.now() - 60_000,
-    doneBytes: real.shard.sizeBytes,
-    promisedUntilMs: 0,
-    repairing: false,
-    led: false,
-    fromOriginBytes: 0,
-    fromSwarmBytes: 0,
-  }
-  await new KeptStore(level).save({
-    sequence: 0,
-    own: [own],
-    refuted: [],
-    audits: [],
-    damages: [],
-    observations: { observedAtMs: 0, counted: [] },
-  })
-  await level.close()
-  return { dataDir, node: nodeId }
-}
-
-/** The coordinator's words, in each of their stores. */
-async function list(holders: readonly { dataDir: string; node: NodeId }[]): Promise<void> {
-  const operators = holders.map(({ node }) => ({ node, operator: `operator of ${node.slice(-8)}` }))
-  const words = signedCatalog(COORDINATOR, [real.shard], operators)
-  for (const { dataDir } of holders) {
-    const level = await openLevelStore(layoutOf(dataDir).store)
-    await level.batch(words)
-    await level.close()
-  }
+  return { dataDir, node: await nodeFolder(dataDir, real, real.bytes) }
 }
 
 async function start(dataDir: string, engine: EngineChoice, peers: readonly string[]) {
@@ -122,7 +80,7 @@ describe.each([
     const program = await startProgram()
     closing.push(() => program.stop())
     const [plain, seeding] = [await holder(`${kind}-plain`), await holder(`${kind}-seeding`)]
-    await list([plain, seeding])
+    await listNodes(COORDINATOR, real.shard, [plain, seeding])
     const { addresses } = await (await start(plain.dataDir, { kind: 'own' }, []))()
     const choice = { kind, url: program.url, ...noLogin, folder: null }
     const status = await start(seeding.dataDir, choice, addresses)

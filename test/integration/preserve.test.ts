@@ -92,6 +92,7 @@ describe('preserve', () => {
     const archived = await archive().preserve(wanted)
     expect(archived.item).toBe('wikiseed-tenwiki-20260101')
     expect(archived.files).toHaveLength(3)
+    expect(archived.storage).toBe(`${new URL(world.urls.archive ?? '').host}/0/items/${archived.item}`)
     const answer = await fetch(`${world.urls.archive}/metadata/${archived.item}`)
     const { metadata, files } = (await answer.json()) as {
       metadata: Record<string, unknown>

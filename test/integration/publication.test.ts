@@ -17,6 +17,7 @@ import { writeTufRepository } from '../../coordinator/publish/tuf-repository.ts'
 import { verifyPublication } from '../../node/publication/verify.ts'
 import { cycleOf } from '../../protocol/ids.ts'
 import { readMergedManifest } from '../../protocol/manifest/merged-manifest.ts'
+import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import { TEST_PLACES, testRoot, testShard } from '../support/publication.ts'
 
 const MINUTE = 60_000
@@ -120,6 +121,34 @@ describe('a plain tuf-js Updater on what was published', () => {
     } finally {
       await server.close()
     }
+  })
+
+  it('finds the .torrent under a new name when its web seeds changed, with the infohash as it was', async () => {
+    const [first] = shards as [MergedShard, ...MergedShard[]]
+    const before = build(shards)
+    const seeded = { ...first, trackers: ['udp://t.example:1/announce'], webSeeds: ['https://m.example/'] }
+    const after = build([seeded, ...shards.slice(1)], before.state, now + MINUTE)
+    const names = (built: ReturnType<typeof build>) =>
+      [...built.files.keys()].filter((path) => path.endsWith('.torrent'))
+    const [fresh, ...more] = names(after).filter((path) => !before.files.has(path))
+    expect([names(after).length, more]).toEqual([names(before).length, []])
+    const dir = await published('lists', before, after)
+    const server = await serve(dir)
+    try {
+      const updater = await updaterAt(server.url, join(base, 'lists-cache'))
+      const info = await updater.getTargetInfo(torrentTarget(first))
+      if (info === undefined) throw new Error('no target')
+      const bytes = await readFile(await updater.downloadTarget(info, join(base, 'lists.torrent')))
+      expect(bytes).toEqual(Buffer.from(after.files.get(fresh ?? '')?.bytes ?? []))
+      expect(decodeMetainfo(bytes)).toMatchObject({
+        infohash: first.infohash,
+        trackers: [['udp://t.example:1/announce']],
+        webSeeds: ['https://m.example/'],
+      })
+    } finally {
+      await server.close()
+    }
+    expect(await verifyPublication({ source: dir, root })).toMatchObject({ ok: true, torrents: 3 })
   })
 
   it('follows a later publication and refuses the earlier one after it', async () => {

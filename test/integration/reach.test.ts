@@ -7,7 +7,7 @@ import { identityFromSeed } from '../../node/net/identity.ts'
 import { Libp2pNetwork } from '../../node/net/network.ts'
 import { notForwarded } from '../../node/observe/port-status.ts'
 import { sleep } from '../../node/origin/pace.ts'
-import type { OwnPort, PortMapping, Router } from '../../node/ports.ts'
+import type { OwnPort, PortMapping, Router, TorrentPeer } from '../../node/ports.ts'
 import { MemoryGateway, MemoryRouter } from '../../node/router/memory-router.ts'
 import { systemClock } from '../../node/runtime/clock.ts'
 import { Reach } from '../../node/runtime/reach.ts'
@@ -47,18 +47,28 @@ interface Options {
   readonly bittorrentPort: number
   readonly bittorrentHost?: string
   readonly announceHost?: string
+  readonly dhtPort?: number
   readonly routers?: readonly Router[]
 }
 
 function reachOf(net: Libp2pNetwork, options: Options) {
-  const { bittorrentPort, bittorrentHost = '127.0.0.1', announceHost = null, routers = [] } = options
+  const {
+    bittorrentPort,
+    bittorrentHost = '127.0.0.1',
+    announceHost = null,
+    dhtPort = null,
+    routers = [],
+  } = options
   const events: Event[] = []
+  const outside: (TorrentPeer | null)[] = []
   const reach = new Reach({
     network: net,
     endpoints: [{ host: announceHost ?? bittorrentHost, port: bittorrentPort }],
+    dhtPort,
     announceHost,
     routers,
     bittorrentHost,
+    onOutside: (endpoint) => outside.push(endpoint),
     relay: true,
     clock: systemClock,
     sleep,
@@ -69,7 +79,7 @@ function reachOf(net: Libp2pNetwork, options: Options) {
   reach.start()
   ended.push(() => reach.stop())
   const told = () => events.filter((event) => event.kind === 'endpoints')
-  return { reach, told, reachable: () => events.filter((event) => event.kind === 'reachability') }
+  return { reach, told, outside, reachable: () => events.filter((event) => event.kind === 'reachability') }
 }
 
 const portOf = (net: Libp2pNetwork): number => net.listens()[0]?.port ?? 0
@@ -88,9 +98,10 @@ describe('a node that asks no router', () => {
     for (const peer of a.peers()) await reach.tests.ask(peer)
     const reached = { reachedBy: 1, reachedFromOutsideBy: 0, missedBy: 0, reachedAtMs: expect.any(Number) }
     const untested = { reachedBy: 0, reachedFromOutsideBy: 0, missedBy: 0, reachedAtMs: null }
+    const rest = { protocol: 'tcp', forwarding: null, ipv4: reached, ipv6: untested }
     expect(reach.ports()).toEqual([
-      { name: 'libp2p', protocol: 'tcp', port: portOf(a), forwarding: null, ipv4: reached, ipv6: untested },
-      { name: 'bittorrent', protocol: 'tcp', port, forwarding: null, ipv4: reached, ipv6: untested },
+      { name: 'libp2p', port: portOf(a), natMapping: 'unknown', ...rest },
+      { name: 'bittorrent', port, natMapping: null, ...rest },
     ])
     expect(reachable()).toEqual([{ kind: 'reachability', reachable: true }])
     expect(reach.ports().map((one) => portWords(one, Date.now()))).toEqual([
@@ -172,14 +183,16 @@ describe('a node behind a router that forwards', () => {
     const gateway = new MemoryGateway()
     gateway.taken.set('tcp 6881', { machine: 'theirs', internalPort: 6_881 })
     const router = new Recording(gateway)
-    const { reach, told } = reachOf(a, {
+    const { reach, told, outside } = reachOf(a, {
       bittorrentPort: 6_881,
+      dhtPort: 6_881,
       bittorrentHost: '0.0.0.0',
       routers: [router],
     })
     const external = `/ip4/${gateway.externalHost}/tcp/${portOf(a)}/p2p/${a.nodeId}`
     await expect.poll(() => told().at(-1)?.libp2p, eventually).toContain(external)
     expect(told().at(-1)?.bittorrent[0]).toEqual({ host: gateway.externalHost, port: 6_882 })
+    expect(outside).toEqual([{ host: gateway.externalHost, port: 6_882 }])
     expect(reach.ports()[1]?.forwarding).toEqual({
       by: 'memory',
       externalHost: gateway.externalHost,
@@ -187,7 +200,18 @@ describe('a node behind a router that forwards', () => {
       error: null,
     })
     expect(portWords(reach.ports()[1] as never, 0)).toContain('memory forwards 185.15.59.224:6882')
-    expect(gateway.taken.size).toBe(3)
+    expect(reach.ports()[2]).toMatchObject({
+      name: 'dht',
+      protocol: 'udp',
+      port: 6_881,
+      forwarding: { by: 'memory', externalPort: 6_881 },
+    })
+    expect(portWords(reach.ports()[2] as never, 0)).toBe(
+      `dht 6881/udp: IPv4 not tested; IPv6 not tested; memory forwards ${gateway.externalHost}:6881`,
+    )
+    expect([...gateway.taken.keys()].sort()).toEqual(
+      ['tcp 6881', 'tcp 6882', 'udp 6881', `tcp ${portOf(a)}`].sort(),
+    )
     await reach.stop()
     expect([...gateway.taken.values()].map(({ machine }) => machine)).toEqual(['theirs'])
   })

@@ -1,12 +1,12 @@
 /** The router program of most home routers, miniupnpd, in namespaces of its own: it forwards what we ask, and no more. */
 import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
-import type { PortStatus } from '../../node/runtime/reach.ts'
 import {
   cable,
   canMakeNamespaces,
@@ -15,13 +15,26 @@ import {
   namespace,
   programsMissing,
 } from '../support/namespaces.ts'
+import { Child, type ReachStatus } from '../support/routers/child.ts'
+import { PORT, SAMPLE } from '../support/routers/seeded.ts'
+import { sampleTorrent, writeSample, wrongFiles } from '../support/torrents.ts'
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
+const sample = sampleTorrent(...SAMPLE)
 const missing = programsMissing(['miniupnpd', 'nft'])
 const mayMakeNamespaces = missing.length > 0 || canMakeNamespaces()
 const MAP_CHILD = fileURLToPath(new URL('../support/routers/map-child.ts', import.meta.url))
 const REACH_CHILD = fileURLToPath(new URL('../support/routers/reach-child.ts', import.meta.url))
+const SEED_CHILD = fileURLToPath(new URL('../support/routers/seed-child.ts', import.meta.url))
+const OUTSIDE_CHILD = fileURLToPath(new URL('../support/routers/outside-child.ts', import.meta.url))
+/** Asks for the numbers of a seed (RFC 6886) as another machine of the home would, and has them lead to another port. */
+const TAKE_PORTS = `const socket = require('node:dgram').createSocket('udp4')
+socket.bind(0, '192.168.77.6', () => {
+  for (const op of [1, 2]) socket.send(Buffer.from([0, op, 0, 0, 0x1b, 0x57, 0x1a, 0xe1, 0, 0, 0x0e, 0x10]), 5351, '192.168.77.1')
+})
+let answers = 0
+socket.on('message', () => ++answers === 2 && socket.close())`
 const eventually = { timeout: 20_000, interval: 100 }
 const RULES = `table inet filter {
   chain forwarding { }
@@ -67,7 +80,7 @@ function interop(): void {
     cable('home', router, '192.168.77.1/24', home, '192.168.77.5/24')
     cable('wan', router, '9.9.9.1/24', outside, '9.9.9.9/24')
     outside.run('ip addr add 9.9.9.10/24 dev wan; ip addr add 9.9.9.11/24 dev wan')
-    home.run('ip route add default via 192.168.77.1')
+    home.run('ip addr add 192.168.77.6/24 dev home; ip route add default via 192.168.77.1')
     router.run('echo 1 > /proc/sys/net/ipv4/ip_forward')
     router.run(`nft -f - <<'RULES'\n${RULES}\nRULES`)
     const config = join(folder, 'config')
@@ -108,9 +121,11 @@ function interop(): void {
     await end(child)
   })
 
-  const children: Child[] = []
+  const children: { end(): Promise<void> }[] = []
   const node = (space: Namespace, seed: number, host: string, ...more: string[]) => {
-    const child = new Child(space.spawn(process.execPath, [REACH_CHILD, String(seed), host, ...more]))
+    const child = new Child<ReachStatus>(
+      space.spawn(process.execPath, [REACH_CHILD, String(seed), host, ...more]),
+    )
     children.push(child)
     return child
   }
@@ -131,6 +146,35 @@ function interop(): void {
     expect(await caller.say(`ask ${ownId}`)).toBe('9.9.9.9')
     await own.say('stop')
     expect(forwarded()).toEqual([])
+  })
+
+  it('lets strangers in to a seed that they know of from a tracker or the DHT alone, by the numbers outside', async () => {
+    await writeSample(sample, join(folder, 'home'))
+    await once(home.spawn(process.execPath, ['-e', TAKE_PORTS]), 'exit')
+    const taken = forwarded()
+    expect(taken).toHaveLength(2)
+    const abroad = new Child<never>(outside.spawn(process.execPath, [OUTSIDE_CHILD, '9.9.9.9']))
+    children.push(abroad)
+    const { tracker, bootstrap } = (await abroad.next()) as { tracker: string; bootstrap: string }
+    const args = [SEED_CHILD, join(folder, 'home'), tracker, bootstrap]
+    const own = new Child<ReachStatus>(home.spawn(process.execPath, args))
+    children.push(own)
+    await expect
+      .poll(async () => (await own.status()).ports.map((one) => one.forwarding?.by), eventually)
+      .toEqual([undefined, 'NAT-PMP', 'NAT-PMP'])
+    const { ports } = await own.status()
+    expect(ports.map(({ name, protocol, port }) => [name, protocol, port]).slice(1)).toEqual([
+      ['bittorrent', 'tcp', PORT],
+      ['dht', 'udp', PORT],
+    ])
+    for (const { forwarding } of ports.slice(1)) expect(forwarding?.externalPort).not.toBe(PORT)
+    expect(forwarded()).toHaveLength(4)
+    for (const way of ['tracker', 'dht']) {
+      expect(await abroad.say(`${way} ${join(folder, way)}`)).toBe('fetched')
+      expect(await wrongFiles(sample, join(folder, way))).toEqual([])
+    }
+    await own.say('stop')
+    expect(forwarded()).toEqual(taken)
   })
 
   it('shuts others out of a node that does not: it is asked through a relay, and calls back', async () => {
@@ -161,37 +205,4 @@ if (mayMakeNamespaces) {
   it('needs network namespaces, which cannot be made here', async () => {
     await expect(namespace()).rejects.toThrow()
   })
-}
-
-interface Status {
-  readonly node: string
-  readonly addresses: readonly string[]
-  readonly peers: readonly { nodeId: string; address: string }[]
-  readonly ports: readonly PortStatus[]
-}
-
-/** A node in a process of its own: a line in, a line out. */
-class Child {
-  readonly #child: ChildProcess
-  readonly #lines: AsyncIterator<string>
-
-  constructor(child: ChildProcess) {
-    this.#child = child
-    child.stderr?.pipe(process.stderr)
-    this.#lines = createInterface(child.stdout ?? process.stdin)[Symbol.asyncIterator]()
-  }
-
-  async say(line: string): Promise<unknown> {
-    this.#child.stdin?.write(`${line}\n`)
-    const { value } = await this.#lines.next()
-    return JSON.parse(String(value))
-  }
-
-  async status(): Promise<Status> {
-    return (await this.say('status')) as Status
-  }
-
-  end(): Promise<void> {
-    return end(this.#child)
-  }
 }

@@ -21,7 +21,7 @@ const REASON = /^(?:.*\n){0,11}.*(?:Longer than|Over) 300 lines: \S.+/
 /** Each library is named in one file, so that it can be exchanged there. More than one: with the reason. */
 const ADAPTERS: Readonly<Record<string, readonly string[]>> = {
   '@fastify/static': ['node/http/server.ts'],
-  'bittorrent-dht': ['node/transfer/dht.ts', 'node/transfer/bittorrent-dht.d.ts'],
+  'bittorrent-dht': ['node/transfer/dht-table.ts', 'node/transfer/bittorrent-dht.d.ts'],
   fastify: ['node/http/server.ts'],
   commander: ['node/cli.ts'],
   level: ['node/store/level-store.ts'],

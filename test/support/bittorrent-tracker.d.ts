@@ -7,7 +7,7 @@ declare module 'bittorrent-tracker' {
     constructor(options: { http?: boolean; udp?: boolean; ws?: boolean; stats?: boolean; interval?: number })
     readonly http: { address(): AddressInfo } | null
     readonly udp: { address(): AddressInfo } | null
-    listen(port: number, host: { http: string; udp: string; udp6: string }, onListening?: () => void): void
+    listen(port: number, host: { http: string; udp?: string; udp6?: string }, onListening?: () => void): void
     close(onClose?: () => void): void
   }
 }

@@ -40,8 +40,9 @@ export interface Ended {
 export function start(
   args: readonly string[],
   node = process.execPath,
+  strangers: Readonly<Record<string, string>> = NO_STRANGERS,
 ): { child: ChildProcess; ended: Promise<Ended> } {
-  const env = { PATH: process.env.PATH ?? '', HOME: folder, ...NO_STRANGERS }
+  const env = { PATH: process.env.PATH ?? '', HOME: folder, ...strangers }
   const child = spawn(node, [WIKISEED, ...args], {
     cwd: folder,
     env,

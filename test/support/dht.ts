@@ -13,7 +13,8 @@ export const cleanUp: (() => Promise<unknown>)[] = []
 /** Nobody is there. */
 export const NOBODY = '127.0.0.1:9'
 export const forever = new AbortController().signal
-export const addressOf = ({ port }: { port: number }): string => `127.0.0.1:${port}`
+export const addressOf = ({ port }: { port: number }, host = '127.0.0.1'): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 
 export function useDht(): void {
   afterEach(async () => {
@@ -24,9 +25,11 @@ export function useDht(): void {
 export async function startDht(
   bootstrap: readonly string[] = [NOBODY],
   nodesPath: string | null = null,
+  host = '127.0.0.1',
 ): Promise<Dht> {
-  const around = { host: '127.0.0.1', announceHost: '127.0.0.1' }
-  const dht = await Dht.start({ port: 0, bootstrap, nodesPath }, around)
+  const families = host.includes(':') ? (['ipv6'] as const) : (['ipv4'] as const)
+  const options = { port: 0, bootstrap, nodesPath, nodes6Path: nodesPath }
+  const dht = await Dht.start(options, { host, announceHost: host }, families)
   cleanUp.push(() => dht.stop())
   return dht
 }
@@ -41,16 +44,19 @@ export const announce = (infohash: string, port: number, leftBytes = 0): Announc
   infohash: infohash as Infohash,
   peerId: 'ab'.repeat(20),
   port,
+  outsidePort: port,
   uploadedBytes: 0,
   downloadedBytes: 0,
   leftBytes,
-  isFirst: true,
+  event: 'started',
 })
 
 /** A socket of a stranger, and what it is told. */
-export async function startStranger(): Promise<{ socket: Socket; port: number; heard: Buffer[] }> {
-  const socket = createSocket('udp4')
-  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
+export async function startStranger(
+  host = '127.0.0.1',
+): Promise<{ socket: Socket; port: number; heard: Buffer[] }> {
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
+  await new Promise<void>((resolve) => socket.bind(0, host, resolve))
   const heard: Buffer[] = []
   socket.on('message', (bytes) => heard.push(bytes))
   cleanUp.push(async () => socket.close())

@@ -19,10 +19,10 @@ import { ShardFetcher } from '../../node/transfer/fetch-shard.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
 import { ShardFiles } from '../../node/transfer/shard-files.ts'
 import { readUpstreamRun } from '../../node/upstream/read-run.ts'
-import type { Kept } from '../../protocol/core/kept.ts'
 import { parseRunId, type RunId } from '../../protocol/ids.ts'
 import type { Shard } from '../../protocol/shard/shard.ts'
 import { silentLog } from '../conformance/silent-log.ts'
+import { keptOf, type OwnRow, ownRow } from './kept.ts'
 
 export interface ChildTask {
   readonly dataDir: string
@@ -31,8 +31,6 @@ export interface ChildTask {
   /** The process ends itself, as by kill -9, when it comes to this step for the n-th time. */
   readonly killAt: { readonly step: string; readonly count: number } | null
 }
-
-type Row = Kept['own'][number]
 
 const SETTLED_AFTER_MS = 1_000
 
@@ -99,7 +97,7 @@ async function main({ dataDir, originUrl, runs, killAt }: ChildTask): Promise<vo
       if (!upstream.ready) throw new Error(`${run}: ${upstream.reason}`)
       shards.push(...upstream.shards)
     }
-    kept = emptyKept(shards)
+    kept = keptOf(shards.map((shard) => ownRow(shard)))
     await keptStore.save(kept)
     onStep('claimed')
   }
@@ -109,8 +107,8 @@ async function main({ dataDir, originUrl, runs, killAt }: ChildTask): Promise<vo
   for (const shard of claimed) {
     const signal = new AbortController().signal
     const fetched = await fetcher.fetch(shard, { kind: 'origin' }, { onProgress: () => {}, signal })
-    const own: Row[] = kept.own.map(
-      (row): Row =>
+    const own: OwnRow[] = kept.own.map(
+      (row): OwnRow =>
         row.shard.key === shard.key ? { ...row, state: 'held', infohash: fetched.infohash } : row,
     )
     kept = { ...kept, own }
@@ -121,31 +119,6 @@ async function main({ dataDir, originUrl, runs, killAt }: ChildTask): Promise<vo
   await budget.close()
   await hasher.close()
   await store.close()
-}
-
-function emptyKept(shards: readonly Shard[]): Kept {
-  const own = shards.map(
-    (shard): Row => ({
-      shard,
-      state: 'claimed',
-      infohash: null,
-      sinceMs: 0,
-      doneBytes: 0,
-      promisedUntilMs: 0,
-      repairing: false,
-      led: false,
-      fromOriginBytes: 0,
-      fromSwarmBytes: 0,
-    }),
-  )
-  return {
-    sequence: 0,
-    own,
-    refuted: [],
-    audits: [],
-    damages: [],
-    observations: { observedAtMs: 0, counted: [] },
-  }
 }
 
 await main(JSON.parse(process.argv[2] ?? '') as ChildTask)

@@ -29,6 +29,23 @@ async function between(): Promise<string[]> {
   return wrongFiles(sample, join(folder, 'between-got'))
 }
 
+/** A fetch begins in the minute in which both sides have spoken already: neither need wait for the next. */
+async function inTheSameMinute(): Promise<string[]> {
+  const [spoken, sample] = [sampleTorrent('spoken', [5]), sampleTorrent('later', [40_000, 5])]
+  await writeSample(spoken, join(folder, 'later'))
+  await writeSample(sample, join(folder, 'later'))
+  const [fetcher, seeder] = [await startEngine(SECOND), await startEngine(OURS)]
+  const first = fetcher.fetch(spoken.infohash, join(folder, 'later-got'), OPTIONS)
+  await seeder.seed(sourceOf(sample), join(folder, 'later'))
+  await seeder.seed(sourceOf(spoken), join(folder, 'later'))
+  await first
+  const startedMs = performance.now()
+  await fetcher.fetch(sample.infohash, join(folder, 'later-got'), OPTIONS)
+  const tookMs = performance.now() - startedMs
+  await Promise.all([fetcher.stop(), seeder.stop()])
+  return [...(await wrongFiles(sample, join(folder, 'later-got'))), ...(tookMs > 15_000 ? ['late'] : [])]
+}
+
 /** libtorrent waits for what ours seeds, dormant. */
 async function toOther(): Promise<string[]> {
   const sample = sampleTorrent('to-other', [400_000, 5])
@@ -64,7 +81,10 @@ const sourceOf = ({ infohash, sizeBytes, torrent }: ReturnType<typeof sampleTorr
   torrent: async () => torrent,
 })
 
-const wrong: Record<string, string[]> = { between: await between() }
+const wrong: Record<string, string[]> = {
+  between: await between(),
+  inTheSameMinute: await inTheSameMinute(),
+}
 if (missingLibtorrent() === null)
   Object.assign(wrong, { toOther: await toOther(), fromOther: await fromOther() })
 process.stdout.write(`${JSON.stringify(wrong)}\n`)

@@ -23,6 +23,7 @@ export function metered(network: Network): MeteredNetwork {
     listens: () => network.listens(),
     setExternal: (multiaddrs) => network.setExternal(multiaddrs),
     setReachable: (isReachable) => network.setReachable(isReachable),
+    natMapping: () => network.natMapping(),
     onAddresses: (handler) => network.onAddresses(handler),
     peers: () => network.peers(),
     start: () => network.start(),

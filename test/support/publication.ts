@@ -38,6 +38,8 @@ export function testShard(options: {
   item?: string | null
   peers?: readonly { host: string; port: number }[]
   acceptedAtMs?: number
+  trackers?: readonly string[]
+  webSeeds?: readonly string[]
 }): MergedShard {
   const { wiki, date, content = `${options.wiki} ${options.date}\n`, replicas = 3, item = null } = options
   const bytes = Buffer.from(content)
@@ -65,6 +67,8 @@ export function testShard(options: {
       },
     ],
     torrent: encodeMetainfo({ info }),
+    trackers: options.trackers ?? [],
+    webSeeds: options.webSeeds ?? [],
     replicas,
     peers: options.peers ?? [],
     archive: item === null ? null : { item, verifiedAtMs: Date.UTC(2026, 0, 20) },

@@ -11,6 +11,7 @@ import { buildPublication } from '../../coordinator/publish/publication.ts'
 import { readRunFolder } from '../../node/folder/run-folder.ts'
 import { buildShard } from '../../node/transfer/build-shard.ts'
 import { WorkerHasher } from '../../node/transfer/hasher.ts'
+import type { WebTorrentEngineOptions } from '../../node/transfer/torrent-client.ts'
 import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
 import { type ExportDataset, makeExportRun, readSha256Sums } from '../../protocol/dump/content-export.ts'
 import { cutRun } from '../../protocol/shard/cut.ts'
@@ -68,6 +69,8 @@ export async function holdRun(mirror: string, run: string, from = FIXTURES): Pro
           sizeBytes: shard.sizeBytes,
           files: [...dumps, ...metadata],
           torrent: encodeMetainfo({ info: built.info }),
+          trackers: [],
+          webSeeds: [],
           replicas: 2,
           peers: [],
           archive: null,
@@ -156,6 +159,8 @@ export interface PublishedOptions {
   readonly seeds?: number
   /** Of each seed. @default no limit */
   readonly uploadBytesPerSecond?: number
+  /** How the seeds are found besides. */
+  readonly discovery?: Pick<WebTorrentEngineOptions, 'dht' | 'trackers'>
   /** Whether the manifest names the seeds as peers. @default true */
   readonly namesPeers?: boolean
   /** Where the runs are copied from. */
@@ -180,6 +185,7 @@ export async function publishRuns(options: PublishedOptions): Promise<Published>
     const limit = options.uploadBytesPerSecond
     const engine = new WebTorrentEngine({
       port: 0,
+      ...options.discovery,
       ...(limit === undefined ? {} : { uploadLimitBytesPerSecond: limit }),
     })
     await engine.start()

@@ -16,8 +16,9 @@ export function extraOf(cores: Cores, more: Partial<StatusExtra> = {}): StatusEx
     bittorrentPort: 6881,
     engine: { name: 'own', version: '0.1.0', problem: null },
     discovery: {
-      dht: { off: null, nodes: 142, announcedAtMs: null },
-      lsd: { off: 'turned off', nodes: 0, announcedAtMs: null },
+      dht: { off: null, port: 6_881, nodes: 142, announcedAtMs: null },
+      dht6: { off: 'turned off', port: null, nodes: 0, announcedAtMs: null },
+      lsd: { off: 'turned off', port: null, nodes: 0, announcedAtMs: null },
     },
     originBytes: 500,
     elsewhereBytes: 70,

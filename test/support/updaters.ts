@@ -75,6 +75,7 @@ export function deafened(network: Network, lost: (data: Uint8Array) => boolean):
     listens: () => network.listens(),
     setExternal: (multiaddrs) => network.setExternal(multiaddrs),
     setReachable: (isReachable) => network.setReachable(isReachable),
+    natMapping: () => network.natMapping(),
     onAddresses: (handler) => network.onAddresses(handler),
     peers: () => network.peers(),
     start: () => network.start(),

@@ -17,6 +17,64 @@ function play(schedule: AnnounceSchedule, untilMs: number, seeds: (infohash: Inf
   return said
 }
 
+describe('a fetch that just began', () => {
+  const early = { gapMs: 5_000, savedMax: 3 }
+  const slow = { gapMsMin: MINUTE_MS, gapMsMax: MINUTE_MS, batchMax: 20 }
+  /** A fetch begins every second; when something is said, and what. */
+  const busy = (schedule: AnnounceSchedule, untilMs: number) => {
+    const said: { atMs: number; infohashes: Infohash[] }[] = []
+    for (let atMs = 0; atMs < untilMs; atMs += 1_000) {
+      schedule.add(hash(1_000 + atMs / 1_000), { isFetch: true, nowMs: atMs })
+      const infohashes = schedule.next(atMs).map((one) => one.infohash)
+      if (infohashes.length > 0) said.push({ atMs, infohashes })
+      for (const one of infohashes) schedule.answered(one, { seeds: 0, intervalMs: 5 * MINUTE_MS }, atMs)
+    }
+    return said
+  }
+
+  it('does not wait for the others where it need not, and takes none of them along', () => {
+    const schedule = new AnnounceSchedule({ ...slow, early })
+    for (let i = 0; i < 100; i++) schedule.add(hash(i), { isFetch: false, nowMs: 0 })
+    expect(schedule.next(0)).toHaveLength(20)
+    expect(schedule.next(10_000)).toEqual([])
+    schedule.add(hash(500), { isFetch: true, nowMs: 10_000 })
+    expect(schedule.next(10_000)).toEqual([{ infohash: hash(500), isFetch: true, isFirst: true }])
+    expect(schedule.next(MINUTE_MS - 1)).toEqual([])
+    expect(schedule.next(MINUTE_MS)).toHaveLength(20)
+  })
+
+  it('is answered at once by who seeds it, unless that was said in this minute', () => {
+    const schedule = new AnnounceSchedule({ ...slow, batchMax: 1, early })
+    schedule.add(hash(1), { isFetch: false, nowMs: 0 })
+    expect(schedule.next(0)).toHaveLength(1)
+    schedule.add(hash(2), { isFetch: false, nowMs: 1 })
+    expect(schedule.next(MINUTE_MS)).toMatchObject([{ infohash: hash(2) }])
+    schedule.wanted(hash(1), MINUTE_MS + 10_000)
+    schedule.wanted(hash(2), MINUTE_MS + 10_000)
+    expect(schedule.next(MINUTE_MS + 10_000)).toMatchObject([{ infohash: hash(1) }])
+    expect(schedule.next(2 * MINUTE_MS - 1)).toEqual([])
+    expect(schedule.next(2 * MINUTE_MS)).toMatchObject([{ infohash: hash(2) }])
+  })
+
+  it('waits for its turn where nobody said otherwise', () => {
+    const schedule = new AnnounceSchedule(slow)
+    schedule.add(hash(1), { isFetch: false, nowMs: 0 })
+    expect(schedule.next(0)).toHaveLength(1)
+    schedule.add(hash(2), { isFetch: true, nowMs: 0 })
+    expect(schedule.next(MINUTE_MS - 1)).toEqual([])
+  })
+
+  it('waits with others for a turn or for one saved when there was much to say', () => {
+    const schedule = new AnnounceSchedule({ ...slow, early })
+    const said = busy(schedule, 60 * MINUTE_MS)
+    // One in its turn and one saved a minute, and those of the beginning.
+    expect(said.length).toBeLessThanOrEqual(2 * 60 + early.savedMax)
+    expect(said.slice(0, 4).map((one) => one.atMs)).toEqual([0, 5_000, 10_000, 15_000])
+    const all = said.flatMap((one) => one.infohashes)
+    expect(new Set(all.slice(0, 1_000)).size).toBe(1_000)
+  })
+})
+
 describe('the schedule of announces', () => {
   it('announces each torrent once an interval, and no two in less than an even share of it', () => {
     const schedule = new AnnounceSchedule()

@@ -45,7 +45,14 @@ function start({ isPrivate = false, isUp = () => true, gone = [] }: Told) {
   return { announcer, told, found }
 }
 
-const OWN = { peerId: 'ab'.repeat(20), port: 1, uploadedBytes: 0, downloadedBytes: 0, leftBytes: 0 }
+const OWN = {
+  peerId: 'ab'.repeat(20),
+  port: 1,
+  outsidePort: 1,
+  uploadedBytes: 0,
+  downloadedBytes: 0,
+  leftBytes: 0,
+}
 const ANSWER: PlaceAnswer = {
   intervalMs: 60_000,
   seeds: 0,
@@ -79,6 +86,14 @@ describe('the announcer', () => {
         [hash(1), hash(3)],
         [hash(4), hash(5)],
       ])
+  })
+
+  it('tells everything anew when another port leads to us', async () => {
+    const { announcer, told } = start({})
+    announcer.add(hash(1), false)
+    await expect.poll(() => told).toHaveLength(1)
+    announcer.again()
+    await expect.poll(() => told).toEqual([[hash(1)], [hash(1)]])
   })
 
   it('uses up nobody’s turn while a place is down', async () => {

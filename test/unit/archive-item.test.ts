@@ -54,6 +54,18 @@ describe('item state', () => {
     expect(read({ is_dark: true })).toMatchObject({ exists: true, isDark: true })
   })
 
+  it("tells where the item's files lie, if it is a host and a folder of this very item", () => {
+    const storage = (server: unknown, dir: unknown) => read({ server, dir }).storage
+    expect(storage('ia800100.us.archive.org', '/12/items/x')).toBe('ia800100.us.archive.org/12/items/x')
+    expect(storage('127.0.0.1:8080', '/0/items/x')).toBe('127.0.0.1:8080/0/items/x')
+    expect(storage('ia800100.us.archive.org', '/12/items/y')).toBeNull()
+    expect(storage('ia800100.us.archive.org', '/12/items/y/x')).toBeNull()
+    expect(storage('user@host', '/12/items/x')).toBeNull()
+    expect(storage('host/path', '/12/items/x')).toBeNull()
+    expect(storage(undefined, '/12/items/x')).toBeNull()
+    expect(storage('host', 7)).toBeNull()
+  })
+
   it('compares size, md5 and sha1, and waits for rows that do not show them all', () => {
     const verdict = (row: object) => compareFile(read({ files: [{ name: 'a/b', ...row }] }), file)
     expect(verdict({ size: '3', md5: 'm', sha1: 's' })).toBe('same')

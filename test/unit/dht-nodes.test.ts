@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { loadNodes, saveNodes } from '../../node/transfer/dht-nodes.ts'
-import { dhtOffBecause } from '../../node/transfer/dht-options.ts'
+import { dht6OffBecause, dhtOffBecause, nodeOf } from '../../node/transfer/dht-options.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -20,6 +20,16 @@ describe('the kept table of the DHT', () => {
     await saveNodes(path, { id, nodes })
     expect(await loadNodes(path)).toEqual({ id, nodes: nodes.slice(0, 200) })
     expect((await readFile(path)).length).toBeLessThan(8_192)
+  })
+
+  it('comes back with addresses of IPv6', async () => {
+    const path = join(folder, 'dht6.json')
+    const nodes = Array.from({ length: 200 }, (_, i) => ({
+      host: `2620:861:1000:1000:1000:1000:1000:${i.toString(16)}`,
+      port: 16_881,
+    }))
+    await saveNodes(path, { id, nodes })
+    expect(await loadNodes(path)).toEqual({ id, nodes })
   })
 
   it('is not there before it was kept', async () => {
@@ -81,4 +91,29 @@ describe('the DHT', () => {
       expect(dhtOffBecause({ bootstrap }, { host, announceHost })).toBe(why)
     },
   )
+
+  it.each([
+    ['0.0.0.0', '0.0.0.0', router, 'BitTorrent listens on 0.0.0.0 only, and this needs IPv6'],
+    ['127.0.0.1', '127.0.0.1', ['[::1]:1'], 'BitTorrent listens on 127.0.0.1 only, and this needs IPv6'],
+    ['::', '8.8.8.8', router, 'BitTorrent is announced at 8.8.8.8, and this needs IPv6'],
+    ['::1', '::1', router, 'BitTorrent listens on ::1 only, where nobody outside could reach it'],
+    ['::', 'fd00::7', router, 'BitTorrent is announced at fd00::7, where nobody outside could reach it'],
+    ['::', '::', router, null],
+    ['::', 'seed.example.org', router, null],
+    ['2620:0:861::7', '2620:0:861::7', router, null],
+    ['::1', '::1', ['[::1]:6881'], null],
+  ])(
+    'over IPv6 of a node that listens on %s, announced at %s, beginning at %s, is off because: %s',
+    (host, announceHost, bootstrap, why) => {
+      expect(dht6OffBecause({ bootstrap }, { host, announceHost })).toBe(why)
+    },
+  )
+
+  it.each([
+    ['router.example.org:6881', 'router.example.org'],
+    ['8.8.8.8:6881', '8.8.8.8'],
+    ['[2620:0:861::7]:6881', '2620:0:861::7'],
+  ])('begins at %s by the host %s', (text, host) => {
+    expect(nodeOf(text)).toEqual({ host, port: 6_881 })
+  })
 })

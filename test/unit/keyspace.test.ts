@@ -12,7 +12,7 @@ describe('the ledger of key spaces', () => {
   })
 
   it('keeps the numbers that data folders already use', () => {
-    const used = KEYSPACES.slice(0, 21).map((space) => `${space.number} ${space.name}`)
+    const used = KEYSPACES.slice(0, 23).map((space) => `${space.number} ${space.name}`)
     expect(used).toEqual([
       '1 ownManifest',
       '2 ownEntries',
@@ -35,6 +35,8 @@ describe('the ledger of key spaces', () => {
       '19 failures',
       '20 observations',
       '21 heldFiles',
+      '22 mirrorProbes',
+      '23 torrentLists',
     ])
   })
 

@@ -8,10 +8,11 @@ const announce = (number: number): Announce => ({
   infohash: hash(number),
   peerId: 'ab'.repeat(20),
   port: 6_881,
+  outsidePort: 49_152,
   uploadedBytes: 0,
   downloadedBytes: 0,
   leftBytes: 0,
-  isFirst: true,
+  event: 'started',
 })
 const text = (...lines: string[]) => Buffer.from(`${lines.join('\r\n')}\r\n\r\n\r\n`)
 const FIRST = 'BT-SEARCH * HTTP/1.1'

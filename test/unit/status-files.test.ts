@@ -175,7 +175,14 @@ describe('what the operator of a coordinator reads', () => {
   })
   const publish = { targets: () => [] } as unknown as Parameters<typeof coordinatorProblems>[0]['publish']
   const shown = (runProblems: ReturnType<typeof problem>[]) =>
-    coordinatorProblems({ discoverProblem: null, runProblems, preserve: null, publish, nowMs: 1 })
+    coordinatorProblems({
+      discoverProblem: null,
+      runProblems,
+      preserve: null,
+      publish,
+      silentMirrors: [],
+      nowMs: 1,
+    })
 
   it('a thousand runs in progress are one line, so that failed ones stay in sight', () => {
     const busy = Array.from({ length: 1_000 }, (_, index) => problem(`w${index}wiki`, 'in-progress'))
@@ -239,7 +246,7 @@ describe('what a volunteer reads of how peers are found', () => {
     describeLines({
       ...EMPTY,
       nowMs: 1_000_000,
-      bittorrent: { discovery: { dht, lsd: EMPTY.bittorrent.discovery.lsd } },
+      bittorrent: { discovery: { ...EMPTY.bittorrent.discovery, dht } },
       problems: [],
     } as unknown as NodeStatus).find((one) => one.startsWith('discovery'))
 
@@ -248,7 +255,9 @@ describe('what a volunteer reads of how peers are found', () => {
     [{ off: null, nodes: 0, announcedAtMs: null }, 'DHT nothing announced yet'],
     [{ off: 'turned off', nodes: 0, announcedAtMs: null }, 'DHT off: turned off'],
   ])('of %o', (dht, words) => {
-    expect(line(dht)).toBe(`discovery   ${words}; local network off: turned off`)
+    expect(line(dht)).toBe(
+      `discovery   ${words}; DHT over IPv6 off: turned off; local network off: turned off`,
+    )
   })
 })
 
@@ -256,7 +265,11 @@ const EMPTY = {
   ports: [],
   counts: {},
   bittorrent: {
-    discovery: { dht: { off: 'turned off' }, lsd: { off: 'turned off', nodes: 0, announcedAtMs: null } },
+    discovery: {
+      dht: { off: 'turned off' },
+      dht6: { off: 'turned off' },
+      lsd: { off: 'turned off', nodes: 0, announcedAtMs: null },
+    },
   },
   capacity: { bytesTotal: 0, bytesUsed: 0 },
   pace: { pausedBy: null, webLimitBytesPerSecond: null, quietHours: [], monthlyBudgetBytes: null },

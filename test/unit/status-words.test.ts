@@ -5,10 +5,10 @@ import {
   catalogWords,
   day,
   footWords,
-  forwardingWords,
   percent,
   problemWord,
   reachedWords,
+  routerWords,
   shortId,
   sourceWord,
   stateOf,
@@ -37,15 +37,15 @@ describe("the status page's words", () => {
       federation: 'f'.repeat(64),
       parametersFingerprint: 'abcd',
       addresses: [],
-      bittorrent: { port: 6_881, engine: 'own 0.1.0', discovery: { dht, lsd } },
+      bittorrent: { port: 6_881, engine: 'own 0.1.0', discovery: { dht, dht6: lsd, lsd } },
       nowMs: 1_000_000,
     }
     expect(footWords(status)).toBe(
-      'Federation ffffffffffffffff… · parameters abcd · no address · BitTorrent port 6881, own 0.1.0 · DHT 142 nodes, announced 12 s ago · local network off: turned off',
+      'Federation ffffffffffffffff… · parameters abcd · no address · BitTorrent port 6881, own 0.1.0 · DHT 142 nodes, announced 12 s ago · DHT over IPv6 off: turned off · local network off: turned off',
     )
-    const fresh = { dht: { ...dht, announcedAtMs: null }, lsd: { ...lsd, off: null } }
+    const fresh = { dht: { ...dht, announcedAtMs: null }, dht6: lsd, lsd: { ...lsd, off: null } }
     expect(footWords({ ...status, bittorrent: { ...status.bittorrent, discovery: fresh } })).toContain(
-      'DHT 142 nodes, nothing announced yet · local network nothing announced yet',
+      'DHT 142 nodes, nothing announced yet · DHT over IPv6 off: turned off · local network nothing announced yet',
     )
   })
 
@@ -93,10 +93,14 @@ describe("the status page's words", () => {
       'reached by 3 of 4 peers, 2 from outside, 1 min ago',
     )
     const forwarding = { by: null, externalHost: null, externalPort: null, error: null }
-    expect(forwardingWords(null)).toBe('not asked')
-    expect(forwardingWords(forwarding)).toBe('being asked')
-    expect(forwardingWords({ ...forwarding, error: 'UPnP: no router answers' })).toBe('does not forward it')
-    expect(forwardingWords({ by: 'UPnP', externalHost: '9.9.9.1', externalPort: 50_000, error: null })).toBe(
+    const words = (one: Parameters<typeof routerWords>[0]['forwarding'], natMapping: string | null = null) =>
+      routerWords({ forwarding: one, natMapping })
+    expect(words(null)).toBe('not asked')
+    expect(words(null, 'same')).toBe('not asked')
+    expect(words(null, 'changing')).toBe('not asked; gives each connection another port: no hole punching')
+    expect(words(forwarding)).toBe('being asked')
+    expect(words({ ...forwarding, error: 'UPnP: no router answers' })).toBe('does not forward it')
+    expect(words({ by: 'UPnP', externalHost: '9.9.9.1', externalPort: 50_000, error: null })).toBe(
       'forwards 9.9.9.1:50000 by UPnP',
     )
   })

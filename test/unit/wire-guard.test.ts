@@ -1,54 +1,13 @@
-import { EventEmitter } from 'node:events'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { metadataExchange } from '../../node/transfer/metadata-exchange.ts'
-import type { Extension, Wire } from '../../node/transfer/wire.ts'
+import type { Extension } from '../../node/transfer/wire.ts'
 import { guardWire, Outgoing } from '../../node/transfer/wire-guard.ts'
 import { type Bencodable, bdecodePrefix, bencode } from '../../protocol/codec/bencode.ts'
 import { concatBytes } from '../../protocol/codec/bytes.ts'
 import { infohashOf } from '../../protocol/torrent/info.ts'
+import { fakeWire } from '../support/fake-wire.ts'
 import { seededBytes } from '../support/shards.ts'
-
-/** A wire that only writes down what is done to it. */
-function fakeWire(fields: Partial<Wire> = {}) {
-  const done: string[] = []
-  const sent: Uint8Array[] = []
-  const wire: Wire = Object.assign(new EventEmitter(), {
-    destroyed: false,
-    peerPieces: { get: () => true },
-    peerChoking: true,
-    downloaded: 0,
-    extendedHandshake: {},
-    peerExtendedMapping: { ut_metadata: 3 },
-    peerRequests: [],
-    hasFast: true,
-    use: () => {},
-    extended: (_name: string, message: Uint8Array) => void sent.push(message),
-    interested: () => void done.push('interested'),
-    request: () => void done.push('ask'),
-    requests: [],
-    cancel: () => void done.push('cancel'),
-    have: () => void done.push('have'),
-    _push: () => {},
-    _debug: () => {},
-    reject: () => void done.push('reject'),
-    destroy: () => void done.push('destroy'),
-    _parserSize: 4,
-    _parser: () => {},
-    _parse: (sizeBytes: number) => void done.push(`parse ${sizeBytes}`),
-    _buffer: [],
-    _bufferSize: 0,
-    _processBuffer: () => {},
-    _write: () => {},
-    _onRequest: () => void done.push('request'),
-    _onCancel: () => void done.push('cancelled'),
-    amChoking: false,
-    choke: () => void done.push('choke'),
-    _readableState: { buffered: 0 },
-    ...fields,
-  })
-  return { wire, done, sent }
-}
 
 describe('wire guard', () => {
   it('lets ordinary messages and requests pass', () => {

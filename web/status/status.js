@@ -6,7 +6,6 @@ import {
   catalogWords,
   day,
   footWords,
-  forwardingWords,
   percent,
   problemWord,
   reachedWords,
@@ -247,7 +246,7 @@ function drawPorts({ ports, nowMs }) {
     put(name, `${one.name} ${one.port}/${one.protocol}`)
     put(ipv4, reachedWords(one.ipv4, nowMs))
     put(ipv6, reachedWords(one.ipv6, nowMs))
-    put(router, forwardingWords(one.forwarding))
+    put(router, routerWords(one))
   })
 }
 

@@ -32,7 +32,7 @@ export function footWords(status: {
   readonly bittorrent: {
     readonly port: number
     readonly engine: string
-    readonly discovery: { readonly dht: Discovery; readonly lsd: Discovery }
+    readonly discovery: { readonly dht: Discovery; readonly dht6: Discovery; readonly lsd: Discovery }
   }
   readonly nowMs: number
 }): string
@@ -46,12 +46,13 @@ export function reachedWords(
   },
   nowMs: number,
 ): string
-export function forwardingWords(
-  forwarding: {
+export function routerWords(port: {
+  readonly natMapping: string | null
+  readonly forwarding: {
     readonly by: string | null
     readonly externalHost: string | null
     readonly externalPort: number | null
     readonly error: string | null
-  } | null,
-): string
+  } | null
+}): string
 export function problemWord(code: string): string

@@ -67,6 +67,7 @@ export function footWords({ federation, parametersFingerprint, addresses, bittor
     addresses.length === 0 ? 'no address' : addresses.join(' '),
     `BitTorrent port ${port}, ${engine}`,
     discoveryWords('DHT', discovery.dht, nowMs),
+    discoveryWords('DHT over IPv6', discovery.dht6, nowMs),
     discoveryWords('local network', discovery.lsd, nowMs),
   ].join(' · ')
 }
@@ -94,7 +95,12 @@ export function reachedWords({ reachedBy, reachedFromOutsideBy, missedBy, reache
 }
 
 /** What the home router does for a port. */
-export function forwardingWords(forwarding) {
+export function routerWords({ forwarding, natMapping }) {
+  const words = forwardingWords(forwarding)
+  return natMapping === 'changing' ? `${words}; gives each connection another port: no hole punching` : words
+}
+
+function forwardingWords(forwarding) {
   if (forwarding === null) return 'not asked'
   const { by, externalHost, externalPort, error } = forwarding
   if (by === null) return error === null ? 'being asked' : 'does not forward it'

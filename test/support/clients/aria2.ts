@@ -97,9 +97,9 @@ async function start(host: string): Promise<TorrentClient> {
       await untilTrue('aria2 seeds', program, () => done(infohashIn(torrent), true))
     },
     async leech(what, root, peers: readonly TorrentPeer[], onAdded) {
-      const tracker = await startTracker(peers)
-      trackers.push(tracker)
-      const options = { dir: root, 'bt-tracker': tracker.url }
+      const tracker = peers.length === 0 ? null : await startTracker(peers)
+      if (tracker !== null) trackers.push(tracker)
+      const options = { dir: root, ...(tracker === null ? {} : { 'bt-tracker': tracker.url }) }
       if (typeof what === 'string') await ask('addUri', [[what], options])
       else await ask('addTorrent', [Buffer.from(what).toString('base64'), [], options])
       onAdded?.()

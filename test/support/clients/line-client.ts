@@ -29,10 +29,17 @@ export interface LineProgram {
   readonly command: string
   readonly args: readonly string[]
   readonly host: string
+  readonly env?: Readonly<Record<string, string>>
 }
 
-export async function startLineClient({ name, command, args, host }: LineProgram): Promise<TorrentClient> {
-  const program = startProgram(command, args, await makeFolder(), 'pipe')
+export async function startLineClient({
+  name,
+  command,
+  args,
+  host,
+  env,
+}: LineProgram): Promise<TorrentClient> {
+  const program = startProgram(command, args, await makeFolder(), 'pipe', env)
   const { child, folder } = program
   const waits = new Map<number, Wait>()
   const listening = Promise.withResolvers<number>()

@@ -36,16 +36,17 @@ const SAID_CHARACTERS_MAX = 4_000
 /** A folder for a program's settings and state. */
 export const makeFolder = (): Promise<string> => mkdtemp(join(tmpdir(), 'wikiseed-client-'))
 
-/** `env` instead of the usual environment, so that no settings of this user apply. */
+/** Not in the usual environment, so that no settings of this user apply; `env` is added. */
 export function startProgram(
   command: string,
   args: readonly string[],
   folder: string,
   stdin: 'pipe' | 'ignore' = 'ignore',
+  env: Readonly<Record<string, string>> = {},
 ): Program {
   const child = spawn(command, args, {
     cwd: folder,
-    env: { PATH: process.env.PATH, HOME: folder, XDG_CONFIG_HOME: folder, XDG_DATA_HOME: folder },
+    env: { PATH: process.env.PATH, HOME: folder, XDG_CONFIG_HOME: folder, XDG_DATA_HOME: folder, ...env },
     stdio: [stdin, 'pipe', 'pipe'],
   })
   let said = ''

@@ -22,6 +22,8 @@ export interface Race {
   /** @default 1 */
   readonly leechers?: number
   readonly torrents: readonly BigTorrent[]
+  /** Served to the same leechers before anything is measured: no program is new to its work then. @default none */
+  readonly before?: readonly BigTorrent[]
   /** Holds the torrents' files. */
   readonly root: string
 }
@@ -29,23 +31,33 @@ export interface Race {
 const GIB = 1024 ** 3
 
 /** Every leecher, each in a folder and on an address of its own, takes all torrents at once. Nothing of it stays. */
-export async function race({ seeder, leecher, leechers = 1, torrents, root }: Race): Promise<RaceResult> {
+export async function race({
+  seeder,
+  leecher,
+  leechers = 1,
+  torrents,
+  before = [],
+  root,
+}: Race): Promise<RaceResult> {
   const from = await seeder.start()
   const to = await Promise.all(
     Array.from({ length: leechers }, (_, i) => leecher.start({ host: `127.0.0.${i + 2}` })),
   )
   const folders = to.map((_, i) => join(root, `leech-${i}`))
   try {
-    for (const { torrent } of torrents) await from.seed(torrent, root)
+    for (const { torrent } of [...before, ...torrents]) await from.seed(torrent, root)
+    const take = (some: readonly BigTorrent[]) =>
+      Promise.all(
+        to.flatMap((client, i) =>
+          some.map(({ torrent }) => client.leech(torrent, folders[i] ?? '', [from.peer])),
+        ),
+      )
+    await take(before)
     const all = [from, ...to]
     const cpuBefore = all.map(({ pid }) => cpuSeconds(pid))
     const memory = all.map(({ pid }) => watchMemory(pid))
     const startMs = performance.now()
-    await Promise.all(
-      to.flatMap((client, i) =>
-        torrents.map(({ torrent }) => client.leech(torrent, folders[i] ?? '', [from.peer])),
-      ),
-    )
+    await take(torrents)
     const seconds = (performance.now() - startMs) / 1_000
     const cpu = all.map(({ pid }, i) => cpuSeconds(pid) - (cpuBefore[i] ?? 0))
     const [seederPrivateBytes = 0, ...others] = memory.map((watch) => watch.stop())

@@ -5,6 +5,8 @@ import type { TorrentPeer } from '../../../node/ports.ts'
 
 export interface Tracker {
   readonly url: string
+  /** Announces that were answered. */
+  readonly announces: number
   close(): Promise<void>
 }
 
@@ -17,14 +19,19 @@ export async function startTracker(peers: readonly TorrentPeer[]): Promise<Track
     compact,
     Buffer.from('e'),
   ])
+  let announces = 0
   const server = createServer((request, response) => {
     request.resume()
+    announces++
     response.end(answer)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   return {
     url: `http://127.0.0.1:${port}/announce`,
+    get announces() {
+      return announces
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())

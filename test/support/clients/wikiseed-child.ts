@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
-import { boundGarbage } from '../../../node/memory.ts'
+import { boundGarbage, ENGINE_GROWING_PERCENT } from '../../../node/memory.ts'
 import type { TorrentPeer } from '../../../node/ports.ts'
 import { WebTorrentEngine } from '../../../node/transfer/torrent-engine.ts'
 import { infohashOf } from '../../../protocol/torrent/info.ts'
@@ -43,7 +43,7 @@ async function take(order: Order): Promise<void> {
 
 await engine.start()
 // As in the node's own process of it.
-boundGarbage()
+boundGarbage(ENGINE_GROWING_PERCENT)
 say({ port: engine.port })
 const lines = createInterface({ input: process.stdin })
 lines.on('line', (line) => {
@@ -51,3 +51,5 @@ lines.on('line', (line) => {
   take(order).catch((error: Error) => say({ id: order.id, error: error.message }))
 })
 lines.once('close', () => process.exit(0))
+// Node keeps what it compiled when it ends by itself, as the engine's process does.
+process.once('SIGTERM', () => process.exit(0))

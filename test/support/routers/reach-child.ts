@@ -1,7 +1,9 @@
 /**
  * A node's network and reach in a process of its own, in whatever namespace it is started: `reach-child.ts <seed> <host> [map]`.
- * A line in, a line of JSON out: `connect <multiaddr> ...`, `ask <node>`, `status`.
+ * A line in, a line of JSON out: `connect <multiaddr> ...`, `ask <node> [bytes]` (more than one: answered over a direct connection
+ * only), `hidden`, `status`.
  */
+import { isIP } from 'node:net'
 import { createInterface } from 'node:readline'
 import { serveDialback } from '../../../node/net/dialback.ts'
 import { identityFromSeed } from '../../../node/net/identity.ts'
@@ -14,22 +16,27 @@ import { Reach } from '../../../node/runtime/reach.ts'
 import type { FederationId, NodeId } from '../../../protocol/ids.ts'
 import { silentLog } from '../../conformance/silent-log.ts'
 
-const [seed, host, map] = process.argv.slice(2)
+const [seed, host = '', map] = process.argv.slice(2)
 const network = new Libp2pNetwork({
   identity: identityFromSeed(new Uint8Array(32).fill(Number(seed))),
   federationId: 'ab'.repeat(32) as FederationId,
-  listen: [`/ip4/${host}/tcp/4811`],
+  listen: [`/ip${isIP(host)}/${host}/tcp/4811`],
   log: silentLog,
 })
 serveDialback(network)
-network.handle('audit', async (_request, from) => new TextEncoder().encode(from.address))
+network.handle('audit', async ({ length }, { address }) => {
+  if (length > 1 && address === '') await new Promise(() => {}) // lasts until the relayed connection ends
+  return new TextEncoder().encode(address)
+})
 await network.start()
 const reach = new Reach({
   network,
   endpoints: [],
+  dhtPort: null,
   announceHost: null,
   routers: map === 'map' ? [new NatPmpRouter({ gateway: defaultGateway })] : [],
-  bittorrentHost: host ?? '',
+  bittorrentHost: host,
+  onOutside: () => {},
   relay: true,
   clock: systemClock,
   sleep,
@@ -45,11 +52,11 @@ network.onPeer(({ kind, peer }) => {
 async function answerTo([command, ...words]: string[]): Promise<unknown> {
   if (command === 'connect') return network.connect(words)
   if (command === 'ask') {
-    const answer = await network.request(words[0] as NodeId, 'audit', new Uint8Array(1), {
-      timeoutMs: 15_000,
-    })
+    const request = new Uint8Array(Number(words[1] ?? 1))
+    const answer = await network.request(words[0] as NodeId, 'audit', request, { timeoutMs: 30_000 })
     return new TextDecoder().decode(answer)
   }
+  if (command === 'hidden') await network.setReachable(false)
   if (command === 'stop') await reach.stop()
   const peers = network.peers()
   return { node: network.nodeId, addresses: network.addresses(), peers, ports: reach.ports() }
