@@ -398,8 +398,8 @@ export interface TorrentEngine {
     },
   ): Promise<{ info: Uint8Array; downloadedBytes: number }>
   /**
-   * Opens a torrent for reading parts of it, from the given peers and those that are added. The info dictionary is not asked for when `info` is given.
-   * A read rejects with `silent` when no block came for `patienceMs` (default 30 s). Open until it is closed or removed.
+   * Opens a torrent for reading parts of it, from the given peers and those that are added. The info dictionary is not asked for when
+   * `info` is given. A read rejects with `silent` when no block came for `patienceMs` (default 30 s). Open until it is closed or removed.
    */
   open(
     infohash: Infohash,

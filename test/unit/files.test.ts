@@ -61,6 +61,7 @@ describe('a path inside the data folder', () => {
       'staging',
       'torrents',
       'dht.json',
+      'dht6.json',
       'store',
       'log',
     ])
