@@ -149,6 +149,8 @@ export class Documents {
     const raw = this.#store.get(keyOf('catalogs', sha256))
     const forget = setTimeout(() => this.#atHand.delete(sha256), AT_HAND_MS).unref()
     this.#atHand.set(sha256, { raw, forget })
+    // What the disk refused once is asked of it again.
+    raw.catch(() => this.#atHand.delete(sha256))
     return raw
   }
 }
