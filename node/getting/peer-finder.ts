@@ -3,7 +3,9 @@
  * names peers only to who says to be one: it is told so, although nobody can call us, and at the end that we are gone.
  */
 import { randomBytes } from 'node:crypto'
+import { isIPv4, isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Infohash } from '../../protocol/ids.ts'
 import type { TorrentPeer } from '../ports.ts'
 import { Dht } from '../transfer/dht.ts'
@@ -32,6 +34,8 @@ const NO_PORT = 9
 const SEARCH_MS_MAX = 60_000
 /** Until somebody of a table answered. */
 const ENTER_MS_MAX = 20_000
+/** After one table had its look-up the other is waited for so long. */
+const GRACE_MS = 3_000
 /** All trackers together are told so long that we are gone. */
 const LEAVE_MS_MAX = 2_000
 
@@ -56,7 +60,10 @@ export class PeerFinder {
     return names.join(' and ')
   }
 
-  /** Calls `onPeers` as they are named; resolves when all places have answered, or did not. Rejects with the signal's reason. */
+  /**
+   * Calls `onPeers` as they are named, perhaps also later. Resolves when all places have answered, or did not. Rejects with the
+   * signal's reason.
+   */
   async find(
     infohash: Infohash,
     onPeers: (peers: readonly TorrentPeer[]) => void,
@@ -72,14 +79,20 @@ export class PeerFinder {
       if (good.length > 0) onPeers(good)
     }
     const silent: string[] = []
-    const asked = trackers.map((url) =>
+    const asked: Promise<unknown>[] = trackers.map((url) =>
       this.#askTracker(url, infohash, ending, take).catch(() => void silent.push(new URL(url).host)),
     )
     if (bootstrap !== null) {
       const tables = this.#tablesFrom(bootstrap).map((dht) => askDht(dht, infohash, ending, take))
-      // Over IPv6 nobody may be there, which is no failure while others are.
-      asked.push(Promise.any(tables).catch(() => void silent.unshift('the DHT')))
-      await Promise.allSettled(tables)
+      const all = Promise.allSettled(tables)
+      const late = () => sleep(GRACE_MS, undefined, { signal: ending }).catch(() => {})
+      // Over IPv6 nobody may be there: that is no failure while others are, and is not waited for.
+      asked.push(
+        Promise.any(tables).then(
+          () => Promise.race([all, late()]),
+          () => silent.unshift('the DHT'),
+        ),
+      )
     }
     await Promise.all(asked)
     signal.throwIfAborted()
@@ -105,13 +118,17 @@ export class PeerFinder {
 
   #tablesFrom(bootstrap: readonly string[]): readonly Promise<Dht>[] {
     if (this.#tables.length > 0) return this.#tables
-    const isPrivate = bootstrap.length > 0 && bootstrap.every((one) => isPrivateHost(nodeOf(one).host))
-    const options = { port: 0, bootstrap, nodesPath: null }
-    const [announceHost, isReader] = [isPrivate ? '127.0.0.1' : '0.0.0.0', true]
-    this.#tables = [
-      Dht.start(options, { host: '0.0.0.0', announceHost, isReader }, ['ipv4']),
-      ...(hasIpv6(isPrivate) ? [Dht.start(options, { host: '::', announceHost, isReader }, ['ipv6'])] : []),
-    ]
+    const hosts = bootstrap.map((one) => nodeOf(one).host)
+    const isPrivate = hosts.length > 0 && hosts.every(isPrivateHost)
+    const around = { host: '::', announceHost: isPrivate ? '127.0.0.1' : '0.0.0.0', isReader: true }
+    // Where all are addresses of one family, nobody is there to ask in the other.
+    const isWanted = {
+      ipv4: hosts.some((host) => !isIPv6(host)),
+      ipv6: hosts.some((host) => !isIPv4(host)) && hasIpv6(isPrivate),
+    }
+    this.#tables = (['ipv4', 'ipv6'] as const)
+      .filter((family) => isWanted[family])
+      .map((family) => Dht.start({ port: 0, bootstrap, nodesPath: null }, around, [family]))
     return this.#tables
   }
 

@@ -13,13 +13,13 @@ export interface MorePeersOptions {
   readonly search: (signal: AbortSignal) => Promise<unknown>
   /** Grows as long as something comes. */
   readonly cameBytes: () => number
-  /** Nothing came for so long. */
+  /** The first search, and those after it, when nothing came for so long. */
+  readonly firstAfterMs: number
   readonly afterMs: number
 }
 
 /** From one search to the next. */
 const AGAIN_MS = 60_000
-const LOOK_MS_MIN = 1_000
 
 export class MorePeers {
   readonly #options: MorePeersOptions
@@ -35,7 +35,8 @@ export class MorePeers {
 
   /** Around whatever is waited for. */
   async during<T>(work: Promise<T>): Promise<T> {
-    if (this.#waiting++ === 0) this.#lookAfter(this.#options.afterMs)
+    const { firstAfterMs, afterMs } = this.#options
+    if (this.#waiting++ === 0) this.#lookAfter(this.#searchedAtMs < 0 ? firstAfterMs : afterMs)
     try {
       return await work
     } finally {
@@ -55,7 +56,7 @@ export class MorePeers {
     this.#timer = setTimeout(() => {
       if (this.#stopping.signal.aborted) return
       if (this.#options.cameBytes() === before) this.#search()
-      this.#lookAfter(Math.max(this.#options.afterMs, LOOK_MS_MIN))
+      this.#lookAfter(this.#options.afterMs)
     }, ms)
   }
 

@@ -52,13 +52,15 @@ export async function openSwarm(
   const late = AbortSignal.timeout(patienceMs)
   const signal = options.signal === undefined ? late : AbortSignal.any([late, options.signal])
   let reader: TorrentReader | null = null
+  const afterMs = Math.min(SEARCH_AFTER_MS, patienceMs / 2)
   const more =
     findPeers === undefined
       ? null
       : new MorePeers({
           search: (stop) => findPeers(infohash, (found) => engine.addPeers(infohash, found), stop),
           cameBytes: () => reader?.downloadedBytes ?? 0,
-          afterMs: peers.length === 0 ? 0 : Math.min(SEARCH_AFTER_MS, patienceMs / 2),
+          firstAfterMs: peers.length === 0 ? 0 : afterMs,
+          afterMs,
         })
   const during = <T>(work: Promise<T>): Promise<T> => more?.during(work) ?? work
   try {

@@ -25,7 +25,7 @@ interface Segment extends Span {
   readonly bytes: Uint8Array
 }
 
-/** The longest that others ask for (BEP 3: more than 16 KiB is not usual). */
+/** Who asks for more is cut off, as the package does; all ask for 16 KiB (BEP 3). */
 const BLOCK_BYTES_MAX = 128 * 1024
 /** Length, number of the message, piece, offset (BEP 3). */
 const HEAD_BYTES = 13

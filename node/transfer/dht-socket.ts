@@ -107,7 +107,7 @@ export class DhtSocket extends EventEmitter {
     if (krpc?.kind === 'query') {
       if (isAsked && !this.#mayAsk(from)) return
       this.#emit(krpc, from)
-      if (!isAsked && this.#askerCount++ < ASKERS_MAX)
+      if (!isAsked && krpc.isReader !== true && this.#askerCount++ < ASKERS_MAX)
         this.#options.onAsker({ host: from.address, port: from.port })
       return
     }

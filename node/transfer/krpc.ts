@@ -30,6 +30,8 @@ const TOKEN_BYTES_MAX = 64
 export interface Krpc {
   readonly kind: 'query' | 'answer'
   readonly bytes: Uint8Array
+  /** Of a query: whoever asks answers none (BEP 43). @default false */
+  readonly isReader?: boolean
 }
 
 /**
@@ -96,7 +98,8 @@ function readQuery(map: BencodedMap, t: Uint8Array): Krpc | null {
   const q = textOf(map.get('q'))
   if (!(a instanceof Map) || !isBytes(a.get('id'), ID_BYTES)) return null
   const fields = fieldsOf(q, a)
-  return fields === null ? null : { kind: 'query', bytes: bencode({ t, y: 'q', q, a: fields }) }
+  if (fields === null) return null
+  return { kind: 'query', bytes: bencode({ t, y: 'q', q, a: fields }), isReader: map.get('ro') === 1 }
 }
 
 function fieldsOf(q: string, a: BencodedMap): Record<string, Bencodable> | null {

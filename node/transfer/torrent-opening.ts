@@ -61,10 +61,7 @@ function countNoPieces(torrent: EngineTorrent): void {
   torrent._rarityMap = null
 }
 
-/**
- * Our store in the shape that the package constructs. `onError` gets what reading or writing failed with, except a peer's
- * request for bytes that do not exist.
- */
+/** Our store in the shape that the package constructs. `onError` gets what reading or writing failed with. */
 function storeClass(
   store: ChunkStore,
   onError: (error: Error, reading: boolean) => void,
@@ -82,7 +79,7 @@ function storeClass(
       store.get(piece, options?.offset, options?.length).then(
         (bytes) => callback(null, bytes),
         (error: Error) => {
-          if (!(error instanceof RangeError)) onError(error, true)
+          onError(error, true)
           callback(error)
         },
       )

@@ -98,6 +98,7 @@ describe.each([
       engine: expect.stringMatching(new RegExp(`^${kind} \\d`, 'i')),
       discovery: {
         dht: expect.objectContaining({ off: expect.stringMatching(/ announces what it seeds$/) }),
+        dht6: expect.objectContaining({ off: expect.stringMatching(/ announces what it seeds$/) }),
         lsd: expect.objectContaining({ off: expect.stringMatching(/ announces what it seeds$/) }),
       },
     })

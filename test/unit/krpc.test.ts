@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { isQuery, KRPC_BYTES_MAX, readKrpc, trimKrpc } from '../../node/transfer/krpc.ts'
+import { isQuery, KRPC_BYTES_MAX, readerQuery, readKrpc, trimKrpc } from '../../node/transfer/krpc.ts'
 import { type Bencodable, type BencodedMap, bdecode, bencode } from '../../protocol/codec/bencode.ts'
 
 const id = Buffer.alloc(20, 1)
@@ -25,6 +25,12 @@ describe('a datagram of the DHT', () => {
     expect(krpc?.kind).toBe('query')
     expect(krpc?.bytes).toEqual(bencode({ t: 'aa', y: 'q', q, a }))
     expect(isQuery(krpc?.bytes ?? new Uint8Array())).toBe(true)
+  })
+
+  it('is known as that of one who only reads, and can be made so', () => {
+    const plain = query('ping', {})
+    expect(readKrpc(plain, all)?.isReader).toBe(false)
+    expect(readKrpc(readerQuery(plain), all)).toEqual({ ...readKrpc(plain, all), isReader: true })
   })
 
   it.each<[string, Uint8Array]>([
