@@ -44,6 +44,8 @@ export async function race({
     Array.from({ length: leechers }, (_, i) => leecher.start({ host: `127.0.0.${i + 2}` })),
   )
   const folders = to.map((_, i) => join(root, `leech-${i}`))
+  const all = [from, ...to]
+  const memory: ReturnType<typeof watchMemory>[] = []
   try {
     for (const { torrent } of [...before, ...torrents]) await from.seed(torrent, root)
     const take = (some: readonly BigTorrent[]) =>
@@ -53,9 +55,8 @@ export async function race({
         ),
       )
     await take(before)
-    const all = [from, ...to]
     const cpuBefore = all.map(({ pid }) => cpuSeconds(pid))
-    const memory = all.map(({ pid }) => watchMemory(pid))
+    memory.push(...all.map(({ pid }) => watchMemory(pid)))
     const startMs = performance.now()
     await take(torrents)
     const seconds = (performance.now() - startMs) / 1_000
@@ -72,7 +73,8 @@ export async function race({
       leecherPrivateBytes: Math.max(...others),
     }
   } finally {
-    await Promise.all([from, ...to].map((client) => client.stop()))
+    for (const watch of memory) watch.stop()
+    await Promise.all(all.map((client) => client.stop()))
     await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true })))
   }
 }

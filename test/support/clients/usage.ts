@@ -62,7 +62,7 @@ export function watchMemory(pid: number): { stop(): number } {
   return {
     stop() {
       clearInterval(timer)
-      return Math.max(most, now())
+      return most
     },
   }
 }
