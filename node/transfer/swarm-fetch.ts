@@ -16,9 +16,16 @@ const BLOCK_BYTES = 16 * 1024
 /** Requests under way to one peer: 8 MiB are enough for 80 MiB/s at 100 ms. */
 const REQUESTS_MIN = 4
 const REQUESTS_MAX = 512
-/** So many are under way however near a peer is, unless they are more than half a second of it. */
+/** To one that does not say how many it takes: as BEP 10 has for libtorrent. */
+const REQUESTS_UNSAID = 250
+/**
+ * So much is under way however near a peer is: it may send only now and then, as Transmission does every half second, and must
+ * have more to send each time than it had the last.
+ */
+const QUEUED_MS = 1_500
+/** But no more of who answers each request at once. */
 const REQUESTS_NEAR = 128
-const NEAR_MS = 500
+const NEAR_MS = 100
 /** Who has had nothing to do for so long asks for what others are slow with. */
 const LOOK_MS = 500
 /** Peers that one block is asked of. */
@@ -42,8 +49,12 @@ interface Peer {
   sent: number
   /** Shortest time from a request to its block. */
   nearestMs: number
-  /** The request whose answer is timed: when it was made, and what had come by then. */
-  timed: { readonly atMs: number; readonly sent: number } | null
+  /** The request whose answer is timed. */
+  timed: { readonly atMs: number } | null
+  /** Since when it is measured how much it sends, without the time in which it was asked for nothing, and what it had sent by then. */
+  measured: { readonly atMs: number; readonly sent: number }
+  /** When it had sent all that it was asked for. */
+  emptyAtMs: number
   /** It refused a block: nothing more until the next look. */
   rests: boolean
   /** It had nothing to do at the last look. */
@@ -152,6 +163,8 @@ export class SwarmFetch {
       sent: 0,
       nearestMs: Number.POSITIVE_INFINITY,
       timed: null,
+      measured: { atMs: 0, sent: 0 },
+      emptyAtMs: 0,
       rests: false,
       idle: false,
       woken: false,
@@ -285,18 +298,23 @@ export class SwarmFetch {
   #request(peer: Peer, taking: Taking, block: number): void {
     const offset = block * BLOCK_BYTES
     const length = Math.min(BLOCK_BYTES, taking.bytes.length - offset)
-    const timed = peer.timed === null ? { atMs: performance.now(), sent: peer.sent } : null
+    const timed = peer.timed === null ? { atMs: performance.now() } : null
     if (timed !== null) peer.timed = timed
+    if (peer.open === 0) {
+      const { atMs, sent } = peer.measured
+      peer.measured = { atMs: atMs + performance.now() - peer.emptyAtMs, sent }
+    }
     peer.open++
     taking.blocks[block] = (taking.blocks[block] ?? 0) + 1
     peer.wire.request(taking.index, offset, length, (error, bytes) => {
       peer.open--
+      if (peer.open === 0) peer.emptyAtMs = performance.now()
       if (peer.timed === timed && timed !== null) peer.timed = null
       if (error !== null || bytes === undefined) {
         this.#missed(peer, taking, block)
       } else {
         peer.sent++
-        if (timed !== null) adapt(peer, timed)
+        if (timed !== null) adapt(peer, timed.atMs)
         this.#got(peer, taking, block, bytes)
       }
       this.#wake(peer)
@@ -403,15 +421,25 @@ function hashUpTo(taking: Taking, atLeastBytes: number): void {
 }
 
 /**
- * How many requests may be under way: twice what the peer sends in the shortest time that one took. With too few each takes that
- * time, and twice as many are asked for; with too many each waits for the others.
+ * How many requests may be under way, when the answer to one of `atMs` came: twice what the peer sends in the shortest time that one
+ * took. With too few each takes that time, and twice as many are asked for; with too many each waits for the others.
  */
-function adapt(peer: Peer, { atMs, sent }: { readonly atMs: number; readonly sent: number }): void {
-  const tookMs = Math.max(performance.now() - atMs, 0.01)
-  const blocksPerMs = (peer.sent - sent) / tookMs
+function adapt(peer: Peer, atMs: number): void {
+  const nowMs = performance.now()
+  const tookMs = Math.max(nowMs - atMs, 0.01)
+  // From the answer that was timed before to this one: what comes at once is counted as a whole.
+  const blocksPerMs = (peer.sent - peer.measured.sent) / Math.max(nowMs - peer.measured.atMs, 0.01)
+  peer.measured = { atMs: nowMs, sent: peer.sent }
   peer.nearestMs = Math.min(peer.nearestMs, tookMs)
-  const wanted = Math.max(2 * blocksPerMs * peer.nearestMs, Math.min(REQUESTS_NEAR, NEAR_MS * blocksPerMs))
-  peer.target = Math.min(Math.max(Math.ceil(wanted), REQUESTS_MIN), REQUESTS_MAX)
+  const queued = Math.min(tookMs < NEAR_MS ? REQUESTS_NEAR : REQUESTS_MAX, QUEUED_MS * blocksPerMs)
+  const wanted = Math.max(2 * blocksPerMs * peer.nearestMs, queued)
+  peer.target = Math.min(Math.max(Math.ceil(wanted), REQUESTS_MIN), takesOf(peer.wire))
+}
+
+/** How many requests a peer takes without dropping any (BEP 10 `reqq`). */
+function takesOf({ peerExtendedHandshake: { reqq } }: Wire): number {
+  if (typeof reqq !== 'number' || !(reqq >= 1)) return REQUESTS_UNSAID
+  return Math.min(reqq, REQUESTS_MAX)
 }
 
 function shuffled(pieces: number[]): number[] {

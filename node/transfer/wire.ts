@@ -92,6 +92,8 @@ export interface Wire extends EventEmitter {
   /** What we say in the extended handshake (BEP 10). */
   readonly extendedHandshake: Record<string, unknown>
   /** The peer's number for an extension's messages. */
+  /** As the peer sent it (BEP 10); empty before. */
+  readonly peerExtendedHandshake: { readonly reqq?: unknown }
   readonly peerExtendedMapping: Readonly<Record<string, number | undefined>>
   /** Requests of the peer that we have not answered. */
   readonly peerRequests: PeerRequest[]

@@ -15,6 +15,7 @@ export function fakeWire(fields: Partial<Wire> = {}) {
     peerChoking: true,
     downloaded: 0,
     extendedHandshake: {},
+    peerExtendedHandshake: {},
     peerExtendedMapping: { ut_metadata: 3 },
     peerRequests: [],
     hasFast: true,

@@ -35,6 +35,7 @@ class FakeWire extends EventEmitter {
   peerChoking = false
   destroyed = false
   peerPieces = { get: (_piece: number) => true }
+  peerExtendedHandshake: { reqq?: unknown } = {}
   requests: Request[] = []
   readonly haves: number[] = []
   readonly asked: number[] = []
@@ -134,6 +135,40 @@ describe('fetching from a swarm', () => {
     const shared = new Set(peers[0]?.asked.filter((piece) => peers[1]?.asked.includes(piece)))
     // The last pieces may be finished by whoever is free.
     expect(shared.size).toBeLessThanOrEqual(2)
+  })
+
+  it('asks for more each time of who answers all at once now and then', async () => {
+    let nowMs = 1_000
+    const now = vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
+    const wire = new FakeWire()
+    await begin([wire])
+    const asked: number[] = []
+    while (wire.requests.length > 0) {
+      nowMs += 450
+      asked.push(wire.requests.length)
+      for (const _ of asked.slice(-1).flatMap((count) => Array(count).fill(0))) wire.answer()
+      await settle()
+    }
+    now.mockRestore()
+    await fetch.done
+    // 33 blocks: four at a time would be nine times.
+    expect(asked.length).toBeLessThanOrEqual(4)
+  })
+
+  it('asks nobody for more at once than it says to take', async () => {
+    const now = vi.spyOn(performance, 'now').mockReturnValue(1_000)
+    const wire = new FakeWire()
+    wire.peerExtendedHandshake = { reqq: 7 }
+    await begin([wire])
+    let most = 0
+    do {
+      most = Math.max(most, wire.requests.length)
+      wire.answer()
+      await settle()
+    } while (wire.requests.length > 0)
+    now.mockRestore()
+    await fetch.done
+    expect(most).toBe(7)
   })
 
   it('begins with what the fewest peers have, and asks a peer for nothing that it lacks', async () => {
