@@ -1,5 +1,5 @@
 /**
- * Our engine beside libtorrent on loopback, each in a process of its own; aria2 takes from both. Every figure is a ratio of two
+ * Our engine beside libtorrent on loopback, each in a process of its own; aria2 takes from both, and both take from Transmission. Every figure is a ratio of two
  * things measured in turn in the same run. WIKISEED_BENCH_RUNS sets how often (5); TMPDIR where the files lie.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -11,6 +11,7 @@ import { aria2 } from '../support/clients/aria2.ts'
 import type { ClientDriver } from '../support/clients/client.ts'
 import { libtorrent } from '../support/clients/libtorrent.ts'
 import { type Race, type RaceResult, race } from '../support/clients/race.ts'
+import { transmission } from '../support/clients/transmission.ts'
 import { wikiseedDriver } from '../support/clients/wikiseed.ts'
 import type { Bench, Measure } from './bench.ts'
 
@@ -81,11 +82,12 @@ async function compare(pair: Pair, root: string): Promise<Measure[]> {
 interface Torrents {
   readonly one: BigTorrent
   readonly half: BigTorrent
+  readonly short: BigTorrent
   readonly small: readonly BigTorrent[]
   readonly others: readonly BigTorrent[]
 }
 
-function pairsOf(wikiseed: ClientDriver, { one, half, small, others }: Torrents): Pair[] {
+function pairsOf(wikiseed: ClientDriver, { one, half, short, small, others }: Torrents): Pair[] {
   const seeding = (
     what: string,
     torrents: readonly BigTorrent[],
@@ -119,13 +121,20 @@ function pairsOf(wikiseed: ClientDriver, { one, half, small, others }: Torrents)
     },
     { ...four, ours: { ...four.ours, leechers: 4 }, theirs: { ...four.theirs, leechers: 4 } },
     seeding('seeding 1 GiB to aria2', [one], aria2),
+    {
+      // It sends every half second, and first gives an upload slot, for which each waits ten seconds.
+      what: 'leeching 64 MiB from Transmission',
+      side: 'leecher',
+      ours: { seeder: transmission, leecher: wikiseed, torrents: [short] },
+      theirs: { seeder: transmission, leecher: libtorrent, torrents: [short] },
+    },
   ]
 }
 
 export const bench: Bench = {
   group: 'torrent',
   async run() {
-    for (const driver of [libtorrent, aria2]) {
+    for (const driver of [libtorrent, aria2, transmission]) {
       const missing = driver.missing()
       if (missing !== null) throw new Error(`${missing} is not installed`)
     }
@@ -134,11 +143,12 @@ export const bench: Bench = {
     try {
       const one = await bigTorrent(root, 'onewiki', [700 * MIB, 300 * MIB, 24 * MIB], hasher)
       const half = await bigTorrent(root, 'halfwiki', [512 * MIB], hasher)
+      const short = await bigTorrent(root, 'shortwiki', [64 * MIB], hasher)
       const small: BigTorrent[] = []
       const others: BigTorrent[] = []
       const wanted = process.env.WIKISEED_BENCH_ONLY
       const wikiseed = wikiseedDriver(join(root, 'compiled'))
-      const pairs = pairsOf(wikiseed, { one, half, small, others }).filter(
+      const pairs = pairsOf(wikiseed, { one, half, short, small, others }).filter(
         ({ what }) => wanted === undefined || what.includes(wanted),
       )
       if (pairs.some(({ ours }) => ours.torrents === small)) {
