@@ -7,6 +7,7 @@ import { writeFileAtomic } from '../node/files/durable.ts'
 import type { BundleStatus } from '../node/observe/bundle-status.ts'
 import type { Pace } from '../node/pace/pacer.ts'
 import type { Store } from '../node/ports.ts'
+import { isSystemError } from '../node/system-error.ts'
 import { BundleError, buildBundle } from '../node/transfer/build-bundle.ts'
 import { readTorrent } from '../node/transfer/seed-source.ts'
 import type { CoreState } from '../protocol/core/state.ts'
@@ -16,7 +17,7 @@ import { type CycleBundle, cycleBundles, isBundled } from '../protocol/torrent/b
 import { infohashOf } from '../protocol/torrent/info.ts'
 import { encodeMetainfo } from '../protocol/torrent/metainfo.ts'
 import { forgetBundle, keepBundle, loadBundles, type MadeBundle } from './bundle-records.ts'
-import { BundleSeeds, type BundleSeedsParts, isSystemError } from './bundle-seeds.ts'
+import { BundleSeeds, type BundleSeedsParts } from './bundle-seeds.ts'
 
 export interface BundleLoopParts extends BundleSeedsParts {
   readonly state: Pick<CoreState, 'own' | 'named'>

@@ -2,20 +2,11 @@
 import type { Store } from '../node/ports.ts'
 import { keyOf, prefixOf } from '../node/store/keyspace.ts'
 import { utf8FromBytes, utf8ToBytes } from '../protocol/codec/bytes.ts'
-import { branded, integer, list, record, ShapeError, text } from '../protocol/codec/shape.ts'
-import { type Cycle, type Infohash, isInfohash, isShardKey, type ShardKey } from '../protocol/ids.ts'
-import { BUNDLE_FILES_MAX } from '../protocol/limits.ts'
-import { cycleOfBundle } from '../protocol/torrent/bundle.ts'
+import { integer, record } from '../protocol/codec/shape.ts'
+import { type BundleFacts, readBundleFacts } from '../protocol/manifest/merged-manifest.ts'
 
 /** A bundle whose .torrent is kept. */
-export interface MadeBundle {
-  readonly name: string
-  readonly cycle: Cycle
-  readonly infohash: Infohash
-  /** Of all files. */
-  readonly sizeBytes: number
-  /** In torrent order. */
-  readonly shards: readonly ShardKey[]
+export interface MadeBundle extends BundleFacts {
   readonly madeAtMs: number
 }
 
@@ -40,15 +31,8 @@ export async function forgetBundle(store: Store, name: string): Promise<void> {
 
 function readBundle(value: unknown, path: string): MadeBundle {
   const fields = record(value, path)
-  const name = text(fields.name, `${path}.name`, 64)
-  const cycle = cycleOfBundle(name)
-  if (cycle === null) throw new ShapeError(`${path}.name`, 'the name of a bundle')
   return {
-    name,
-    cycle,
-    infohash: branded(isInfohash, 'an infohash')(fields.infohash, `${path}.infohash`),
-    sizeBytes: integer(fields.sizeBytes, `${path}.sizeBytes`),
-    shards: list(fields.shards, `${path}.shards`, BUNDLE_FILES_MAX, branded(isShardKey, 'a shard key')),
+    ...readBundleFacts(fields, path),
     madeAtMs: integer(fields.madeAtMs, `${path}.madeAtMs`),
   }
 }

@@ -5,6 +5,7 @@
 import { readFile, rm, symlink } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { type Clock, type Log, type SeedSource, type TorrentEngine, TorrentError } from '../node/ports.ts'
+import { isSystemError } from '../node/system-error.ts'
 import type { ShardFiles } from '../node/transfer/shard-files.ts'
 import type { CoreState, Own } from '../protocol/core/state.ts'
 import type { Infohash, ShardKey } from '../protocol/ids.ts'
@@ -168,9 +169,4 @@ export class BundleSeeds {
     seeding.againAtMs = this.#parts.clock.monotonicMs() + seeding.waitMs
     seeding.waitMs = Math.min(2 * seeding.waitMs, WAIT_MS_MAX)
   }
-}
-
-/** Of files: no room, no right, not there. */
-export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string'
 }

@@ -1,4 +1,5 @@
 /** Writes `manifest.json` (see protocol/manifest/merged-manifest.ts): RFC 8785 and a line feed, same input, same bytes. */
+import { endpointText } from '../../node/net/addresses.ts'
 import { canonicalJson } from '../../protocol/codec/canonical-json.ts'
 import { cycleOf, type FederationId, parseShardId } from '../../protocol/ids.ts'
 import { ENDPOINTS_MAX } from '../../protocol/limits.ts'
@@ -62,7 +63,7 @@ export function manifestBundles(bundles: readonly MergedBundle[]): MergedManifes
   return [...bundles]
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .map((bundle) => {
-      const { name, cycle, infohash, sizeBytes, shards, trackers } = bundle
+      const { name, cycle, infohash, sizeBytes, shards } = bundle
       const peers = peersOf(bundle)
       return {
         name,
@@ -71,7 +72,7 @@ export function manifestBundles(bundles: readonly MergedBundle[]): MergedManifes
         sizeBytes,
         shards,
         torrent: bundlePath(bundle),
-        magnet: magnetLink({ infohash, name, trackers, peers: peers.map(peerText) }),
+        magnet: magnetLink({ ...bundle, peers: peers.map(peerText) }),
         ...(peers.length === 0 ? {} : { peers }),
       }
     })
@@ -89,8 +90,7 @@ function peersOf(of: Pick<MergedShard, 'peers'>): [string, number][] {
     .map(([, peer]) => peer)
 }
 
-const peerText = ([host, port]: readonly [string, number]): string =>
-  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+const peerText = ([host, port]: readonly [string, number]): string => endpointText({ host, port })
 
 export interface ManifestOptions {
   readonly federation: FederationId

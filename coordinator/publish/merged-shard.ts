@@ -1,6 +1,7 @@
 /** What publishing starts from: a shard that the merge accepted (PROTOCOL 9), with all that is said about it in public. */
-import type { Cycle, Infohash, ShardDigest, ShardId, ShardKey } from '../../protocol/ids.ts'
+import type { Infohash, ShardDigest, ShardId } from '../../protocol/ids.ts'
 import type { Endpoint } from '../../protocol/manifest/entry.ts'
+import type { BundleFacts } from '../../protocol/manifest/merged-manifest.ts'
 import type { FullDigests } from '../../protocol/shard/shard.ts'
 
 export interface MergedFile {
@@ -35,14 +36,7 @@ export interface MergedShard {
 }
 
 /** A cycle bundle whose shards are all among the merged ones (PROTOCOL 2). */
-export interface MergedBundle {
-  readonly name: string
-  readonly cycle: Cycle
-  readonly infohash: Infohash
-  /** Of all files. */
-  readonly sizeBytes: number
-  /** In torrent order. */
-  readonly shards: readonly ShardKey[]
+export interface MergedBundle extends BundleFacts {
   /** See TorrentLists. No server lays files out below a bundle's name, so there are no web seeds yet. */
   readonly trackers: readonly string[]
   readonly webSeeds: readonly string[]

@@ -3,7 +3,7 @@
  * JSON file. It only saves requests; losing it costs one full upload.
  */
 import { readFile } from 'node:fs/promises'
-import { isMissing } from '../../node/files/disk.ts'
+import { isMissing } from '../../node/system-error.ts'
 import { list, record, text } from '../../protocol/codec/shape.ts'
 import { PublishError } from './publish-error.ts'
 import { writeFileAtomic } from './write-file.ts'

@@ -7,6 +7,7 @@
 import { isIP } from 'node:net'
 import { integer, list, type Reader, record, ShapeError, text } from '../../protocol/codec/shape.ts'
 import { type Infohash, isInfohash } from '../../protocol/ids.ts'
+import { endpointText } from '../net/addresses.ts'
 import { TorrentError, type TorrentPeer } from '../ports.ts'
 import { type Answer, exchange, parseJson } from './http.ts'
 import { type ClientState, type ClientTorrent, MARK, type SeedClient } from './seed-client.ts'
@@ -102,9 +103,7 @@ export class QBittorrent implements SeedClient {
   }
 
   async addPeers(infohash: Infohash, peers: readonly TorrentPeer[]): Promise<void> {
-    const addresses = peers
-      .filter(({ host }) => isIP(host) !== 0)
-      .map(({ host, port }) => (isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`))
+    const addresses = peers.filter(({ host }) => isIP(host) !== 0).map(endpointText)
     if (addresses.length === 0) return
     await this.#post('torrents/addPeers', { hashes: infohash, peers: addresses.join('|') })
   }

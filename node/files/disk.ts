@@ -1,5 +1,6 @@
 /** Room on the disk, and what files there are and how big, as the file system sees them. */
 import { stat, statfs } from 'node:fs/promises'
+import { isMissing } from '../system-error.ts'
 
 export interface DiskSpace {
   /** What this process may still write; less than what is free when the system keeps a reserve. */
@@ -22,10 +23,6 @@ export async function exists(path: string): Promise<boolean> {
     if (isMissing(error)) return false
     throw error
   }
-}
-
-export function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }
 
 /** Bytes of a plain file; 0 when there is none. */

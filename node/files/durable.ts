@@ -1,7 +1,8 @@
 /** Writes that survive a crash: sync the bytes, rename, sync the folder that now names them. */
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { exists, isMissing } from './disk.ts'
+import { isMissing } from '../system-error.ts'
+import { exists } from './disk.ts'
 import { safeJoin } from './layout.ts'
 
 export async function syncFile(path: string): Promise<void> {

@@ -20,3 +20,8 @@ export function hostsOf(host: string, interfaces = networkInterfaces()): string[
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^(?:::ffff:)?127\./.test(host)
 }
+
+/** `192.0.2.7:6881`, `[2001:db8::7]:6881`. */
+export function endpointText({ host, port }: { readonly host: string; readonly port: number }): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}

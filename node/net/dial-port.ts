@@ -10,6 +10,7 @@ import { tcp } from '@libp2p/tcp'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { networkOfAddress } from '../../protocol/placement/network.ts'
 import type { NatMapping } from '../ports.ts'
+import { errorCode } from '../system-error.ts'
 import { type TcpAddress, tcpAddressIn } from './multiaddrs.ts'
 
 /** RFC 6335, section 6: dynamic ports. */
@@ -68,7 +69,7 @@ export class DialPort {
       return connection
     } catch (error) {
       // Somebody listens there by now. A connection from here to that address which stands or has just ended is EADDRNOTAVAIL.
-      if (codeOf(error) === 'EADDRINUSE' && localPort === this.#port) this.#port = randomPort()
+      if (errorCode(error) === 'EADDRINUSE' && localPort === this.#port) this.#port = randomPort()
       throw error
     }
   }
@@ -115,12 +116,7 @@ export function publicAddress(address: Multiaddr): TcpAddress | null {
 }
 
 function isPortTaken(error: unknown): boolean {
-  return ['EADDRINUSE', 'EADDRNOTAVAIL'].includes(codeOf(error) ?? '')
-}
-
-/** Of a system error. */
-export function codeOf(error: unknown): string | null {
-  return error instanceof Error && 'code' in error ? String(error.code) : null
+  return ['EADDRINUSE', 'EADDRNOTAVAIL'].includes(errorCode(error) ?? '')
 }
 
 function randomPort(): number {

@@ -13,9 +13,10 @@ import {
 import { link, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { encodeEnvelope, nodeIdFromPublicKey, signedBytes } from '../../protocol/manifest/envelope.ts'
-import { exists, isMissing } from '../files/disk.ts'
+import { exists } from '../files/disk.ts'
 import { syncFolder } from '../files/durable.ts'
 import type { Identity } from '../ports.ts'
+import { errorCode, isMissing } from '../system-error.ts'
 
 export const IDENTITY_FILE = 'identity.key'
 export const SEED_BYTES = 32
@@ -119,8 +120,4 @@ async function moveExclusively(from: string, to: string): Promise<void> {
     if (await exists(to)) throw new Error(`${to} exists already`, { cause: error })
     await rename(from, to)
   }
-}
-
-function errorCode(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }

@@ -8,7 +8,8 @@ import type { Connection, Libp2p, PeerId, Upgrader } from '@libp2p/interface'
 import type { ConnectionManager } from '@libp2p/interface-internal'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { Log } from '../ports.ts'
-import { codeOf, type DialPort, publicAddress } from './dial-port.ts'
+import { errorCode } from '../system-error.ts'
+import { type DialPort, publicAddress } from './dial-port.ts'
 import { nodeIdOfAddress } from './names.ts'
 
 /** For one try, of which there are few: most that work do at once. */
@@ -112,7 +113,7 @@ export class Punch {
       try {
         return await this.#port.dial(address, { ...options })
       } catch (error) {
-        if (options.signal.aborted || codeOf(error) !== 'ECONNREFUSED') throw error
+        if (options.signal.aborted || errorCode(error) !== 'ECONNREFUSED') throw error
       }
       const againMs = AGAIN_MS_MIN + Math.random() * (AGAIN_MS_MAX - AGAIN_MS_MIN)
       await sleep(againMs, undefined, { signal: options.signal })

@@ -7,6 +7,7 @@ import { open, readFile, rm, stat, truncate } from 'node:fs/promises'
 import { integer, list, record, text } from '../../protocol/codec/shape.ts'
 import { FILE_BYTES_MAX } from '../../protocol/shard/paths.ts'
 import { writeFileAtomic } from '../files/durable.ts'
+import { isMissing } from '../system-error.ts'
 import type { HttpResponse } from './http-client.ts'
 
 /** How upstream names the version of a file (RFC 9110 8.8). */
@@ -120,9 +121,9 @@ export async function readMeta(path: string): Promise<Meta | null> {
   }
 }
 
-function ignoreMissing<T>(value: T): (error: NodeJS.ErrnoException) => T {
+function ignoreMissing<T>(value: T): (error: unknown) => T {
   return (error) => {
-    if (error.code === 'ENOENT') return value
+    if (isMissing(error)) return value
     throw error
   }
 }

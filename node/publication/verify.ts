@@ -8,7 +8,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseMinisignPublicKey, verifyMinisign } from '../../protocol/codec/minisign.ts'
-import type { FederationId } from '../../protocol/ids.ts'
+import { type FederationId, shardKey } from '../../protocol/ids.ts'
 import {
   MERGED_MANIFEST_BYTES_MAX,
   type MergedManifest,
@@ -196,11 +196,11 @@ async function checkManifest(
   }
   const torrents = new Map(repository.targets.map((each) => [each.custom.shard, each]))
   for (const shard of manifest.shards) {
-    if (torrents.get(`${shard.id}@${shard.digest}`)?.custom.infohash !== shard.infohash) {
+    if (torrents.get(shardKey(shard.id, shard.digest))?.custom.infohash !== shard.infohash) {
       add('manifest', `${shard.id} has another infohash here than in the signed metadata`)
     }
   }
-  const keys = new Set(manifest.shards.map((shard) => `${shard.id}@${shard.digest}`))
+  const keys = new Set(manifest.shards.map((shard) => shardKey(shard.id, shard.digest)))
   const ofBundles = new Map(repository.targets.map((each) => [each.custom.bundle, each]))
   for (const { name, infohash, shards } of manifest.bundles ?? []) {
     if (ofBundles.get(name)?.custom.infohash !== infohash)

@@ -1,5 +1,6 @@
 /** The router of this machine: the IPv4 default route, as Linux tells it. */
 import { readFile } from 'node:fs/promises'
+import { isMissing } from '../system-error.ts'
 
 const ROUTES = '/proc/net/route'
 /** RTF_UP and RTF_GATEWAY of route(8). */
@@ -7,8 +8,8 @@ const FLAGS = 0x3
 
 /** `192.168.1.1`; null without a default route, and on systems that do not tell it here. */
 export async function defaultGateway(): Promise<string | null> {
-  const text = await readFile(ROUTES, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return ''
+  const text = await readFile(ROUTES, 'utf8').catch((error: unknown) => {
+    if (isMissing(error)) return ''
     throw error
   })
   return gatewayIn(text)

@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import { Level } from 'level'
 import { writeFileAtomic } from '../files/durable.ts'
 import type { Store } from '../ports.ts'
+import { errorCode } from '../system-error.ts'
 import { isKey } from './keyspace.ts'
 import { openValue, sealValue } from './sealed-value.ts'
 import { StoreError } from './store-error.ts'
@@ -77,7 +78,7 @@ function checkKey(key: string): string {
 function openError(error: unknown, folder: string, dataFolder: string): StoreError {
   const cause = error instanceof Error ? error.cause : undefined
   const detail = cause instanceof Error ? cause.message : String(error)
-  if (codeOf(cause) === 'LEVEL_LOCKED') {
+  if (errorCode(cause) === 'LEVEL_LOCKED') {
     return new StoreError('locked', `data folder ${dataFolder} is in use by another process`, {
       cause: error,
     })
@@ -96,15 +97,11 @@ function fail(error: unknown, folder: string): never {
 
 function storeError(error: unknown, folder: string): StoreError {
   const detail = error instanceof Error ? error.message : String(error)
-  const code = codeOf(error)
+  const code = errorCode(error)
   if (code === 'LEVEL_CORRUPTION')
     return new StoreError('corrupt', `the store ${folder} is damaged: ${detail}`, { cause: error })
   if (code === 'LEVEL_DATABASE_NOT_OPEN' || code === 'LEVEL_ITERATOR_NOT_OPEN') {
     return new StoreError('closed', `the store ${folder} is closed`, { cause: error })
   }
   return new StoreError('disk', `the store ${folder} failed: ${detail}`, { cause: error })
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : ''
 }

@@ -184,11 +184,14 @@ export class AnnounceSchedule {
     return this.#saved >= 1 && nowMs >= this.#earlySlotMs
   }
 
+  #isUrgent({ isWanted, turnMs, isFetch, seeds }: Entry, nowMs: number): boolean {
+    return isWanted ? nowMs - turnMs >= this.gapMs : isFetch && seeds < 0
+  }
+
   #best(nowMs: number, isEarly: boolean): { infohash: Infohash; entry: Entry } | null {
     let best: { infohash: Infohash; entry: Entry } | null = null
     for (const [infohash, entry] of this.#entries) {
-      const isUrgent = entry.isWanted ? nowMs - entry.turnMs >= this.gapMs : entry.isFetch && entry.seeds < 0
-      if (isEarly && !isUrgent) continue
+      if (isEarly && !this.#isUrgent(entry, nowMs)) continue
       if (entry.dueMs <= nowMs && (best === null || goesBefore(entry, best.entry))) best = { infohash, entry }
     }
     return best

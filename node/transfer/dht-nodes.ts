@@ -2,7 +2,9 @@
 import { open } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { writeFileAtomic } from '../files/durable.ts'
+import { endpointText } from '../net/addresses.ts'
 import type { Log, TorrentPeer } from '../ports.ts'
+import { isMissing } from '../system-error.ts'
 
 export interface SavedNodes {
   /** 40 hex digits. */
@@ -57,15 +59,13 @@ export async function loadNodes(path: string): Promise<SavedNodes | null> {
 
 /** Rejects with the file system's error. */
 export async function saveNodes(path: string, { id, nodes }: SavedNodes): Promise<void> {
-  const texts = nodes
-    .slice(0, NODES_MAX)
-    .map(({ host, port }) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`))
+  const texts = nodes.slice(0, NODES_MAX).map(endpointText)
   await writeFileAtomic(path, Buffer.from(JSON.stringify({ id, nodes: texts })))
 }
 
 async function readBounded(path: string): Promise<Buffer | null> {
-  const file = await open(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null
+  const file = await open(path).catch((error: unknown) => {
+    if (isMissing(error)) return null
     throw error
   })
   if (file === null) return null

@@ -2,6 +2,7 @@
  * Keeps dialling the given peers of one torrent for as long as it is wanted, with growing, jittered pauses: a holder may
  * come up minutes after it was named. The engine's package alone gives a peer up after three retries.
  */
+import { endpointText } from '../net/addresses.ts'
 import type { TorrentPeer } from '../ports.ts'
 
 export interface DiallerOptions {
@@ -44,7 +45,7 @@ export class Dialler {
   addPeers(peers: readonly TorrentPeer[]): void {
     for (const { host, port } of peers) {
       if (!Number.isInteger(port) || port < 1 || port > 65_534) continue
-      this.add(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)
+      this.add(endpointText({ host, port }))
     }
   }
 

@@ -1,6 +1,6 @@
 /** Where a seed's metadata comes from, read within its bounds. */
 import type { Infohash } from '../../protocol/ids.ts'
-import { decodeInfo, type Info } from '../../protocol/torrent/info.ts'
+import { decodeInfo, type Info, totalBytes } from '../../protocol/torrent/info.ts'
 import { decodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import { type SeedSource, TorrentError } from '../ports.ts'
 import { checkSizes } from './chunk-store.ts'
@@ -9,8 +9,7 @@ import { checkSizes } from './chunk-store.ts'
 export async function sourceOf(torrent: Uint8Array, root: string): Promise<SeedSource> {
   const { infohash, info } = readTorrent(torrent)
   await checkSizes(root, info)
-  const sizeBytes = info.files.reduce((sum, file) => sum + file.sizeBytes, 0)
-  return { infohash, sizeBytes, torrent: () => Promise.resolve(torrent) }
+  return { infohash, sizeBytes: totalBytes(info.files), torrent: () => Promise.resolve(torrent) }
 }
 
 /** Of a whole .torrent file. Throws TorrentError when it is none, or another's. */

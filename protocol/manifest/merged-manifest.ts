@@ -67,15 +67,19 @@ export interface MergedManifestShard {
 }
 
 /** A torrent over many small runs of one cycle (PROTOCOL 2). */
-export interface MergedManifestBundle {
+export interface BundleFacts {
   /** Of the torrent = its folder: `wikiseed-2026-01`. */
   readonly name: string
   readonly cycle: Cycle
   readonly infohash: Infohash
   /** Of all files of the torrent, metadata files too. */
   readonly sizeBytes: number
-  /** Each of them stands in `shards` of the manifest; in torrent order. */
+  /** In torrent order. */
   readonly shards: readonly ShardKey[]
+}
+
+/** Each of its shards stands in `shards` of the manifest. */
+export interface MergedManifestBundle extends BundleFacts {
   /** As of a shard. */
   readonly torrent: string
   readonly magnet: string
@@ -114,18 +118,25 @@ export function readMergedManifest(bytes: Uint8Array): MergedManifest {
   }
 }
 
-function readBundle(value: unknown, path: string): MergedManifestBundle {
-  const fields = record(value, path)
+/** What a bundle is, wherever it is told of. Throws ShapeError. */
+export function readBundleFacts(fields: Readonly<Record<string, unknown>>, path: string): BundleFacts {
   const name = text(fields.name, `${path}.name`, TEXT_BYTES_MAX)
   const cycle = cycleOfBundle(name)
   if (cycle === null || fields.cycle !== cycle) throw new ShapeError(`${path}.name`, 'the name of a bundle')
-  const peers = optional(fields.peers, `${path}.peers`, readPeers)
   return {
     name,
     cycle,
     infohash: branded(isInfohash, 'an infohash')(fields.infohash, `${path}.infohash`),
     sizeBytes: integer(fields.sizeBytes, `${path}.sizeBytes`),
     shards: list(fields.shards, `${path}.shards`, BUNDLE_FILES_MAX, branded(isShardKey, 'a shard key')),
+  }
+}
+
+function readBundle(value: unknown, path: string): MergedManifestBundle {
+  const fields = record(value, path)
+  const peers = optional(fields.peers, `${path}.peers`, readPeers)
+  return {
+    ...readBundleFacts(fields, path),
     torrent: relativePath(fields.torrent, `${path}.torrent`),
     magnet: text(fields.magnet, `${path}.magnet`, MAGNET_LENGTH_MAX),
     ...(peers === undefined ? {} : { peers }),

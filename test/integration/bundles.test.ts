@@ -61,6 +61,16 @@ const stateOf = async ({ engine }: BundleRig, { infohash }: MadeBundle) =>
 /** Of its first file. */
 const pathOf = ({ layout }: BundleRig, shard: Shard) => join(layout.mirror, bundleFiles(shard)[0]?.path ?? '')
 
+/** Whoever asks for it gets nothing, and it is not seeded any more. */
+async function failsWhenAskedFor(now: BundleRig, bundle: MadeBundle): Promise<void> {
+  const { port } = now.engine
+  const given = () => Promise.reject(new Error('it was given'))
+  await withLeecher(port, bundle.infohash, given, 1_500).catch((error: Error) =>
+    expect(error.message).not.toBe('it was given'),
+  )
+  await expect.poll(() => stateOf(now, bundle)).toBe('failed')
+}
+
 describe('the bundle of a cycle', () => {
   it('is made of all small runs that are held, each byte read once, and no byte kept twice', async () => {
     const now = await start()
@@ -216,13 +226,7 @@ describe('a bundle with a damaged shard', () => {
     const path = pathOf(now, now.held[0]?.shard as Shard)
     const { atime, mtimeMs } = await stat(path)
     await utimes(path, atime, new Date(mtimeMs + 5_000))
-    await withLeecher(
-      now.engine.port,
-      bundle.infohash,
-      () => Promise.reject(new Error('it was given')),
-      1_500,
-    ).catch((error: Error) => expect(error.message).not.toBe('it was given'))
-    await expect.poll(() => stateOf(now, bundle)).toBe('failed')
+    await failsWhenAskedFor(now, bundle)
     // The file is whole, so its shard is read and the bundle is seeded again later.
     await now.loop.mend()
     expect(now.events).toEqual([{ kind: 'checked', shard: now.held[0]?.shard.key, damaged: [] }])
@@ -253,13 +257,7 @@ describe('a bundle with a damaged shard', () => {
     const path = join(now.layout.torrents, `${bundle.infohash}.torrent`)
     const torrent = await readFile(path)
     await writeFile(path, torrent.subarray(0, 100))
-    await withLeecher(
-      now.engine.port,
-      bundle.infohash,
-      () => Promise.reject(new Error('it was given')),
-      1_500,
-    ).catch((error: Error) => expect(error.message).not.toBe('it was given'))
-    await expect.poll(() => stateOf(now, bundle)).toBe('failed')
+    await failsWhenAskedFor(now, bundle)
     await now.loop.mend()
     expect(now.loop.whole()).toEqual([])
     expect((await only(now.loop)).infohash).toBe(bundle.infohash)

@@ -18,6 +18,7 @@ import {
   NOBODY,
   read,
   startDht,
+  startNetwork,
   startStranger,
   useDht,
 } from '../support/dht.ts'
@@ -25,16 +26,6 @@ import { sampleTorrent, writeSample, wrongFiles } from '../support/torrents.ts'
 
 useDht()
 const HASH = 'c0ffee'.padEnd(40, '5')
-
-/** `count` nodes that know each other. */
-async function startNetwork(count: number): Promise<Dht[]> {
-  const first = await startDht()
-  const others = await Promise.all(Array.from({ length: count - 1 }, () => startDht([addressOf(first)])))
-  const all = [first, ...others]
-  const few = Math.min(3, count - 1)
-  await expect.poll(() => all.every((one) => one.stats().nodes >= few), { timeout: 20_000 }).toBe(true)
-  return all
-}
 
 describe('nodes of a DHT', () => {
   it('find a peer that another of them announced, by its TCP port, and whoever announced before', async () => {

@@ -19,6 +19,7 @@ import {
   query,
   read,
   startDht,
+  startNetwork,
   startStranger,
   useDht,
 } from '../support/dht.ts'
@@ -31,28 +32,15 @@ const HOST = '::1'
 const NOBODY = '[::1]:9'
 const start = (bootstrap: readonly string[] = [NOBODY], path: string | null = null) =>
   startDht(bootstrap, path, HOST)
+const network = (count: number) => startNetwork(count, HOST, { timeout: 30_000, interval: 200 })
 const at = (one: { port: number }) => addressOf(one, HOST)
 /** `::1` and a port, compact. */
 const endpoint = (port: number) =>
   Buffer.from([...Array.from({ length: 15 }, () => 0), 1, port >> 8, port & 255])
 
-/** `count` nodes that know each other. */
-async function startNetwork(count: number): Promise<Dht[]> {
-  const first = await start()
-  const others = await Promise.all(Array.from({ length: count - 1 }, () => start([at(first)])))
-  const all = [first, ...others]
-  await expect
-    .poll(() => all.every((one) => one.stats('ipv6').nodes >= Math.min(3, count - 1)), {
-      timeout: 30_000,
-      interval: 200,
-    })
-    .toBe(true)
-  return all
-}
-
 describe.skipIf(!hasIpv6)('60 nodes of the DHT over IPv6', () => {
   it('find whatever one of them announced, whichever they ask', async () => {
-    const nodes = await startNetwork(60)
+    const nodes = await network(60)
     const hashes = Array.from({ length: 8 }, (_, i) => `${i}`.repeat(40))
     for (const [i, hash] of hashes.entries())
       await expect(nodes[5 * i]?.announce([announce(hash, 1_000 + i)], forever)).resolves.toMatchObject({
@@ -70,7 +58,7 @@ describe.skipIf(!hasIpv6)('60 nodes of the DHT over IPv6', () => {
 describe.skipIf(!hasIpv6)('nodes of the DHT over IPv6', () => {
   it('know each other again after a restart, with nobody to begin with', async () => {
     const path = join(await makeFolder(), 'dht6.json')
-    const [first] = await startNetwork(5)
+    const [first] = await network(5)
     const before = await start([at(first as Dht)], path)
     await expect.poll(() => before.stats('ipv6').nodes).toBeGreaterThanOrEqual(3)
     await before.stop()
@@ -83,13 +71,13 @@ describe.skipIf(!hasIpv6)('nodes of the DHT over IPv6', () => {
   })
 
   it('tell the port that is listened on: no router maps another', async () => {
-    const [one, other] = await startNetwork(3)
+    const [one, other] = await network(3)
     await one?.announce([{ ...announce(HASH, 1_111), outsidePort: 49_152 }], forever)
     expect(await other?.find(HASH, forever)).toEqual([{ host: HOST, port: 1_111 }])
   })
 
   it('answer a stranger with nodes6 and values of 18 bytes, and take what it announces', async () => {
-    const [dht] = await startNetwork(4)
+    const [dht] = await network(4)
     const { socket, heard, port } = await startStranger(HOST)
     const ask = async (q: string, a: Parameters<typeof query>[1]) => {
       const before = heard.length
@@ -235,7 +223,7 @@ describe.skipIf(!hasIpv6)('one schedule over both families', () => {
   })
 
   it('is used by whoever looks for peers without being a node', async () => {
-    const [router, other] = await startNetwork(3)
+    const [router, other] = await network(3)
     await other?.announce([announce(HASH, 1_111)], forever)
     const finder = new PeerFinder({ bootstrap: [at(router as Dht)], trackers: [] })
     cleanUp.push(() => finder.close())

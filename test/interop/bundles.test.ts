@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
 import type { Infohash } from '../../protocol/ids.ts'
 import { BUNDLE_FILES_MAX } from '../../protocol/limits.ts'
@@ -17,9 +17,9 @@ import { encodeMetainfo } from '../../protocol/torrent/metainfo.ts'
 import { temporaryFolder } from '../integration/world-support.ts'
 import { type BundleRig, bundleRig } from '../support/bundle-rig.ts'
 import { OTHERS } from '../support/clients/all.ts'
-import type { ClientDriver, TorrentClient } from '../support/clients/client.ts'
 import { libtorrent } from '../support/clients/libtorrent.ts'
 import { DEBIAN_PYTHON, missingLibtorrent } from '../support/clients/program.ts'
+import { RunningClients } from '../support/clients/running.ts'
 import { bundleTorrent } from '../support/published.ts'
 
 const ORACLE = join(import.meta.dirname, '..', 'oracle', 'libtorrent_trees.py')
@@ -30,7 +30,7 @@ let rig: BundleRig
 let second: CycleBundle
 let torrent: Uint8Array
 let infohash: Infohash
-const running = new Map<string, TorrentClient>()
+const running = new RunningClients()
 
 beforeAll(async () => {
   rig = await bundleRig(['aawiki/20260101', 'htwiki/20260101', 'mgwiki/20260101'])
@@ -45,17 +45,9 @@ beforeAll(async () => {
   infohash = made.infohash
 })
 afterAll(async () => {
-  await Promise.all([...running.values()].map((client) => client.stop()))
+  await running.stop()
   await rig.close()
 })
-
-async function client(context: TestContext, driver: ClientDriver): Promise<TorrentClient> {
-  const missing = driver.missing()
-  if (missing !== null) context.skip(`${missing} is not installed`)
-  const known = running.get(driver.name) ?? (await driver.start())
-  running.set(driver.name, known)
-  return known
-}
 
 /** Files of the bundle below `folder` whose bytes are not the mirror's. */
 async function wrongIn(folder: string, { makesEmptyFiles }: { makesEmptyFiles: boolean }): Promise<string[]> {
@@ -113,7 +105,7 @@ describe('the infohash of a bundle', () => {
 
 describe.each(OTHERS.map((driver) => ({ name: driver.name, driver })))('$name', ({ name, driver }) => {
   it('downloads a bundle by magnet link from our engine, byte for byte', async (context) => {
-    const other = await client(context, driver)
+    const other = await running.get(context, driver)
     const root = join(rig.layout.root, `to-${name}`)
     await rig.engine.seed(torrent, rig.layout.bundles)
     const peers = [{ host: '127.0.0.1', port: rig.engine.port }]
@@ -144,7 +136,7 @@ describe.each(OTHERS.map((driver) => ({ name: driver.name, driver })))('$name', 
 // The others do too (docs/decisions/0034); so many files take them a minute.
 describe('libtorrent', () => {
   it('takes a bundle of as many files as it may have by magnet link', async (context) => {
-    const other = await client(context, libtorrent)
+    const other = await running.get(context, libtorrent)
     const { root, largest } = await largestBundle()
     await rig.engine.seed(largest.torrent, root)
     const peers = [{ host: '127.0.0.1', port: rig.engine.port }]

@@ -2,11 +2,11 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebTorrentEngine } from '../../node/transfer/torrent-engine.ts'
 import { magnetLink } from '../../protocol/torrent/magnet.ts'
 import { OTHERS } from '../support/clients/all.ts'
-import type { ClientDriver, TorrentClient } from '../support/clients/client.ts'
+import { RunningClients } from '../support/clients/running.ts'
 import { type HeldShard, holdRun } from '../support/published.ts'
 import { sampleTorrent, writeSample, wrongFiles } from '../support/torrents.ts'
 
@@ -17,7 +17,7 @@ const many = sampleTorrent('manyfiles', [40_000, 0, 5, 3 * 16_384, 1_000_000, 1,
 let base: string
 let mirror: string
 let run: HeldShard
-const running = new Map<string, TorrentClient>()
+const running = new RunningClients()
 
 beforeAll(async () => {
   base = await mkdtemp(join(tmpdir(), 'wikiseed-clients-'))
@@ -29,18 +29,9 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await Promise.all([...running.values()].map((client) => client.stop()))
+  await running.stop()
   await rm(base, { recursive: true, force: true })
 })
-
-/** The program, started once for all tests. */
-async function client(context: TestContext, driver: ClientDriver): Promise<TorrentClient> {
-  const missing = driver.missing()
-  if (missing !== null) context.skip(`${missing} is not installed`)
-  const known = running.get(driver.name) ?? (await driver.start())
-  running.set(driver.name, known)
-  return known
-}
 
 async function withEngine(use: (engine: WebTorrentEngine) => Promise<void>): Promise<void> {
   const engine = new WebTorrentEngine({ port: 0 })
@@ -66,7 +57,7 @@ async function wrongDumps(root: string): Promise<string[]> {
 
 describe.each(OTHERS.map((driver) => ({ name: driver.name, driver })))('$name', ({ name, driver }) => {
   it('downloads a real run by magnet link, and a torrent of many files, from our engine', async (context) => {
-    const other = await client(context, driver)
+    const other = await running.get(context, driver)
     const root = join(base, `to-${name}`)
     await withEngine(async (engine) => {
       await engine.seed(run.merged.torrent, mirror)
@@ -89,9 +80,8 @@ describe.each(OTHERS.map((driver) => ({ name: driver.name, driver })))('$name', 
 
   it('seeds both to our engine, which asks by infohash alone', async (context) => {
     // A program anew: one that has downloaded the torrent holds it already, in another folder.
-    await running.get(name)?.stop()
-    running.delete(name)
-    const other = await client(context, driver)
+    await running.stop(name)
+    const other = await running.get(context, driver)
     const root = join(base, `from-${name}`)
     await other.seed(run.merged.torrent, mirror)
     await other.seed(many.torrent, mirror)

@@ -3,7 +3,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach } from 'vitest'
+import { afterEach, expect } from 'vitest'
 import { Dht } from '../../node/transfer/dht.ts'
 import type { Announce } from '../../node/transfer/tracker-answer.ts'
 import { type Bencodable, type BencodedMap, bdecode, bencode } from '../../protocol/codec/bencode.ts'
@@ -32,6 +32,22 @@ export async function startDht(
   const dht = await Dht.start(options, { host, announceHost: host }, families)
   cleanUp.push(() => dht.stop())
   return dht
+}
+
+/** `count` nodes on `host` that know each other. */
+export async function startNetwork(
+  count: number,
+  host = '127.0.0.1',
+  polling: { readonly timeout: number; readonly interval?: number } = { timeout: 20_000 },
+): Promise<Dht[]> {
+  const start = (bootstrap: string) => startDht([bootstrap], null, host)
+  const first = await start(addressOf({ port: 9 }, host))
+  const others = await Promise.all(Array.from({ length: count - 1 }, () => start(addressOf(first, host))))
+  const all = [first, ...others]
+  const few = Math.min(3, count - 1)
+  const family = host.includes(':') ? 'ipv6' : 'ipv4'
+  await expect.poll(() => all.every((one) => one.stats(family).nodes >= few), polling).toBe(true)
+  return all
 }
 
 export async function makeFolder(): Promise<string> {
